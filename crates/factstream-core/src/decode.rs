@@ -1,0 +1,452 @@
+//! Stored JSON to typed events: the one place where events are decoded, and where old schema versions are lifted.
+//!
+//! Invariants: upcasters go one step (version n to n+1) at a time, JSON to JSON; the chain of every known type is
+//! checked when the application starts ([`Upcasters::decoder`]), so a missing step is found before the first event.
+
+use crate::event::{EventSet, EventType};
+use serde_json::Value;
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Why one upcaster could not lift one event.
+pub type UpcastFailure = Box<dyn std::error::Error + Send + Sync>;
+
+type Lift = Arc<dyn Fn(Value) -> Result<Value, UpcastFailure> + Send + Sync>;
+
+/// The steps from old schema versions to those that this build knows.
+///
+/// An additive change (a new field with `#[serde(default)]`) needs no new version and no upcaster.
+///
+/// ```
+/// use factstream_core::decode::Upcasters;
+/// use serde_json::json;
+///
+/// // Version 1 had one `name`; version 2 has two fields.
+/// let upcasters = Upcasters::new().step("CustomerAdded", 1, 2, |mut event| {
+///     let name = event["name"].as_str().unwrap_or_default().to_owned();
+///     let (first, last) = name.split_once(' ').unwrap_or((&name, ""));
+///     event["first_name"] = json!(first);
+///     event["last_name"] = json!(last);
+///     Ok(event)
+/// });
+/// ```
+#[derive(Default, Clone)]
+pub struct Upcasters {
+    steps: Vec<Step>,
+}
+
+#[derive(Clone)]
+struct Step {
+    event_type: String,
+    from: u32,
+    to: u32,
+    lift: Lift,
+}
+
+impl Upcasters {
+    /// No steps.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds the step that lifts `event_type` from version `from` to version `to`, which must be `from + 1`.
+    ///
+    /// The steps are checked together by [`Upcasters::decoder`].
+    pub fn step(
+        mut self,
+        event_type: impl Into<String>,
+        from: u32,
+        to: u32,
+        lift: impl Fn(Value) -> Result<Value, UpcastFailure> + Send + Sync + 'static,
+    ) -> Self {
+        self.steps.push(Step { event_type: event_type.into(), from, to, lift: Arc::new(lift) });
+        self
+    }
+
+    /// Checks every step against the known types and makes the decoder.
+    ///
+    /// # Errors
+    /// [`WiringError`], which names the type and the versions: a missing step, a cycle, a jump, a duplicate, a step
+    /// for a type or version that this build does not know, or one name declared in two ways.
+    pub fn decoder<'a>(&self, known: impl IntoIterator<Item = &'a EventType>) -> Result<Decoder, WiringError> {
+        let types = known_types(known)?;
+        let stray = self.steps.iter().find(|step| !types.contains_key(&step.event_type));
+        if let Some(Step { event_type, from, to, .. }) = stray {
+            return Err(WiringError::StepForUnknownType { event_type: event_type.clone(), from: *from, to: *to });
+        }
+        self.chain(types)
+    }
+
+    /// As [`Upcasters::decoder`], for one set of an application's types: steps for other types are left aside.
+    ///
+    /// # Errors
+    /// As [`Upcasters::decoder`].
+    pub fn decoder_of<'a>(&self, known: impl IntoIterator<Item = &'a EventType>) -> Result<Decoder, WiringError> {
+        self.chain(known_types(known)?)
+    }
+
+    fn chain(&self, mut types: HashMap<String, KnownType>) -> Result<Decoder, WiringError> {
+        for (name, known) in &mut types {
+            let steps: Vec<&Step> = self.steps.iter().filter(|step| step.event_type == *name).collect();
+            for step in &steps {
+                step.check(known)?;
+            }
+            for from in known.since..known.version {
+                let mut matching = steps.iter().filter(|step| step.from == from);
+                let step = matching.next().ok_or_else(|| WiringError::MissingStep {
+                    event_type: name.clone(),
+                    from,
+                    to: from + 1,
+                    version: known.version,
+                })?;
+                if matching.next().is_some() {
+                    return Err(WiringError::DuplicateStep { event_type: name.clone(), from, to: step.to });
+                }
+                known.steps.push(step.lift.clone());
+            }
+        }
+        Ok(Decoder { types })
+    }
+}
+
+/// The declared types by name; two declarations of one name must agree.
+fn known_types<'a>(
+    declared: impl IntoIterator<Item = &'a EventType>,
+) -> Result<HashMap<String, KnownType>, WiringError> {
+    let mut types: HashMap<String, KnownType> = HashMap::new();
+    let mut topics: HashMap<&str, Option<&str>> = HashMap::new();
+    for event_type in declared {
+        let name = event_type.name;
+        let topic = *topics.entry(name).or_insert(event_type.topic);
+        if topic != event_type.topic {
+            let show = |topic: Option<&str>| topic.unwrap_or("private").to_owned();
+            let (one, other) = (show(topic), show(event_type.topic));
+            return Err(WiringError::TwoTopics { event_type: name.to_owned(), one, other });
+        }
+        let new = KnownType { version: event_type.version, since: event_type.since, steps: Vec::new() };
+        let known = types.entry(name.to_owned()).or_insert(new);
+        if known.version != event_type.version {
+            let (one, other) = (known.version, event_type.version);
+            return Err(WiringError::TwoVersions { event_type: name.to_owned(), one, other });
+        }
+        known.since = known.since.min(event_type.since);
+    }
+    Ok(types)
+}
+
+impl Step {
+    fn check(&self, known: &KnownType) -> Result<(), WiringError> {
+        let Self { event_type, from, to, .. } = self;
+        let (event_type, from, to) = (event_type.clone(), *from, *to);
+        if to <= from {
+            return Err(WiringError::Cycle { event_type, from, to });
+        }
+        if to != from + 1 {
+            return Err(WiringError::Jump { event_type, from, to });
+        }
+        if from < known.since || to > known.version {
+            let (since, version) = (known.since, known.version);
+            return Err(WiringError::StepOutOfRange { event_type, from, to, since, version });
+        }
+        Ok(())
+    }
+}
+
+/// Why the events and upcasters of an application do not fit together. Found at start.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WiringError {
+    /// No upcaster leads on from a version that may lie in the store.
+    #[error(
+        "event type {event_type} is at version {version}, but no upcaster leads from version {from} to {to}; add .step(\"{event_type}\", {from}, {to}, ..), or say since = {to} if version {from} was never stored"
+    )]
+    MissingStep {
+        /// The type.
+        event_type: String,
+        /// The version that is stuck.
+        from: u32,
+        /// The next one.
+        to: u32,
+        /// The version of this build.
+        version: u32,
+    },
+    /// Two upcasters start at the same version.
+    #[error("event type {event_type} has two upcasters from version {from} to {to}; keep one")]
+    DuplicateStep {
+        /// The type.
+        event_type: String,
+        /// From.
+        from: u32,
+        /// To.
+        to: u32,
+    },
+    /// An upcaster does not go upwards.
+    #[error(
+        "the upcaster of {event_type} from version {from} to {to} makes a cycle; a step goes from n to n+1"
+    )]
+    Cycle {
+        /// The type.
+        event_type: String,
+        /// From.
+        from: u32,
+        /// To.
+        to: u32,
+    },
+    /// An upcaster skips a version.
+    #[error("the upcaster of {event_type} jumps from version {from} to {to}; write one step for each version")]
+    Jump {
+        /// The type.
+        event_type: String,
+        /// From.
+        from: u32,
+        /// To.
+        to: u32,
+    },
+    /// An upcaster for a type that no aggregate and no handler declares.
+    #[error(
+        "there is an upcaster from version {from} to {to} for {event_type}, but no aggregate or handler of this application declares that event type; check the name"
+    )]
+    StepForUnknownType {
+        /// The type.
+        event_type: String,
+        /// From.
+        from: u32,
+        /// To.
+        to: u32,
+    },
+    /// An upcaster outside the versions that the type declares.
+    #[error(
+        "the upcaster of {event_type} from version {from} to {to} lies outside its declared versions {since} to {version}; change #[event(version, since)] or remove the step"
+    )]
+    StepOutOfRange {
+        /// The type.
+        event_type: String,
+        /// From.
+        from: u32,
+        /// To.
+        to: u32,
+        /// The oldest declared version.
+        since: u32,
+        /// The newest declared version.
+        version: u32,
+    },
+    /// Two enums declare the same name with different versions.
+    #[error(
+        "event type {event_type} is declared with version {one} and with version {other} in one application; declare the same version everywhere"
+    )]
+    TwoVersions {
+        /// The type.
+        event_type: String,
+        /// One.
+        one: u32,
+        /// The other.
+        other: u32,
+    },
+    /// Two enums send the same name to different topics.
+    #[error(
+        "event type {event_type} is declared with topic {one} and with topic {other} in one application; one event type has one topic"
+    )]
+    TwoTopics {
+        /// The type.
+        event_type: String,
+        /// One.
+        one: String,
+        /// The other.
+        other: String,
+    },
+}
+
+/// Decodes events of every known type, whatever schema version they were written in.
+#[derive(Clone)]
+pub struct Decoder {
+    types: HashMap<String, KnownType>,
+}
+
+#[derive(Clone)]
+struct KnownType {
+    version: u32,
+    since: u32,
+    steps: Vec<Lift>,
+}
+
+impl Decoder {
+    /// The event, lifted to the current schema version.
+    ///
+    /// # Errors
+    /// [`DecodeError`]; the caller keeps the bytes, nothing is lost (G12).
+    pub fn decode<S: EventSet>(&self, event_type: &str, schema_version: u32, json: &str) -> Result<S, DecodeError> {
+        let lifted = self.lift(event_type, schema_version, json)?;
+        match S::decode(event_type, &lifted) {
+            Some(decoded) => decoded.map_err(|source| DecodeError::Content {
+                event_type: event_type.to_owned(),
+                schema_version,
+                source,
+            }),
+            None => Err(DecodeError::UnknownType { event_type: event_type.to_owned() }),
+        }
+    }
+
+    /// The JSON of the current schema version.
+    ///
+    /// # Errors
+    /// As [`Decoder::decode`].
+    pub fn lift<'j>(&self, event_type: &str, schema_version: u32, json: &'j str) -> Result<Cow<'j, str>, DecodeError> {
+        let Some(known) = self.types.get(event_type) else {
+            return Err(DecodeError::UnknownType { event_type: event_type.to_owned() });
+        };
+        if schema_version == known.version {
+            return Ok(Cow::Borrowed(json));
+        }
+        if schema_version > known.version || schema_version < known.since {
+            return Err(DecodeError::UnknownVersion {
+                event_type: event_type.to_owned(),
+                schema_version,
+                since: known.since,
+                version: known.version,
+            });
+        }
+        let content = |source| DecodeError::Content { event_type: event_type.to_owned(), schema_version, source };
+        let mut value: Value = serde_json::from_str(json).map_err(content)?;
+        let first = (schema_version - known.since) as usize;
+        for (from, lift) in (schema_version..).zip(&known.steps[first..]) {
+            value = lift(value).map_err(|source| DecodeError::Upcast {
+                event_type: event_type.to_owned(),
+                from,
+                to: from + 1,
+                source,
+            })?;
+        }
+        serde_json::to_string(&value).map(Cow::Owned).map_err(content)
+    }
+}
+
+/// Why an event cannot be decoded. Never retried: the same bytes give the same answer.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// This build declares no such type.
+    #[error("this build does not know the event type {event_type:?}; deploy the version that declares it")]
+    UnknownType {
+        /// The type.
+        event_type: String,
+    },
+    /// Written by a newer build, or by one older than `since`.
+    #[error(
+        "this build knows event type {event_type} in versions {since} to {version}, not {schema_version}; deploy a build that does, or add an upcaster"
+    )]
+    UnknownVersion {
+        /// The type.
+        event_type: String,
+        /// The version found.
+        schema_version: u32,
+        /// The oldest known.
+        since: u32,
+        /// The newest known.
+        version: u32,
+    },
+    /// The JSON does not fit the type.
+    #[error("the content of event {event_type} version {schema_version} does not fit its type: {source}")]
+    Content {
+        /// The type.
+        event_type: String,
+        /// The version found.
+        schema_version: u32,
+        /// What serde says.
+        source: serde_json::Error,
+    },
+    /// An upcaster refused.
+    #[error("the upcaster of {event_type} from version {from} to {to} failed: {source}")]
+    Upcast {
+        /// The type.
+        event_type: String,
+        /// From.
+        from: u32,
+        /// To.
+        to: u32,
+        /// What the upcaster says.
+        source: UpcastFailure,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate as factstream;
+    use factstream_macros::Event;
+    use serde::{Deserialize, Serialize};
+    use serde_json::json;
+
+    #[derive(Debug, PartialEq, Event, Serialize, Deserialize)]
+    enum Customer {
+        #[event(name = "CustomerAdded", version = 3)]
+        Added { first: String, last: String, country: String },
+    }
+
+    fn split_name(mut event: Value) -> Result<Value, UpcastFailure> {
+        let name = event["name"].as_str().ok_or("no name")?.to_owned();
+        let (first, last) = name.split_once(' ').unwrap_or((&name, ""));
+        event["first"] = json!(first);
+        event["last"] = json!(last);
+        Ok(event)
+    }
+
+    fn add_country(mut event: Value) -> Result<Value, UpcastFailure> {
+        event["country"] = json!("AT");
+        Ok(event)
+    }
+
+    fn both() -> Upcasters {
+        Upcasters::new().step("CustomerAdded", 1, 2, split_name).step("CustomerAdded", 2, 3, add_country)
+    }
+
+    fn refused(upcasters: &Upcasters) -> String {
+        upcasters.decoder(Customer::event_types()).err().expect("refused").to_string()
+    }
+
+    #[test]
+    fn old_versions_are_lifted_one_step_at_a_time() {
+        let decoder = both().decoder(Customer::event_types()).unwrap();
+        let wanted = Customer::Added { first: "Ada".into(), last: "Byron".into(), country: "AT".into() };
+        let from_1: Customer = decoder.decode("CustomerAdded", 1, r#"{"name":"Ada Byron"}"#).unwrap();
+        let from_2: Customer = decoder.decode("CustomerAdded", 2, r#"{"first":"Ada","last":"Byron"}"#).unwrap();
+        let from_3: Customer =
+            decoder.decode("CustomerAdded", 3, r#"{"first":"Ada","last":"Byron","country":"AT"}"#).unwrap();
+        assert_eq!((&from_1, &from_2, &from_3), (&wanted, &wanted, &wanted));
+    }
+
+    #[test]
+    fn a_missing_step_a_cycle_a_jump_and_a_duplicate_are_refused_by_name() {
+        let missing = refused(&Upcasters::new().step("CustomerAdded", 1, 2, split_name));
+        assert!(missing.contains("CustomerAdded") && missing.contains("from version 2 to 3"), "{missing}");
+        let cycle = refused(&both().step("CustomerAdded", 2, 1, Ok));
+        assert!(cycle.contains("from version 2 to 1 makes a cycle"), "{cycle}");
+        let jump = refused(&both().step("CustomerAdded", 1, 3, Ok));
+        assert!(jump.contains("jumps from version 1 to 3"), "{jump}");
+        let duplicate = refused(&both().step("CustomerAdded", 1, 2, Ok));
+        assert!(duplicate.contains("two upcasters from version 1 to 2"), "{duplicate}");
+        let unknown = refused(&both().step("CustomerAded", 1, 2, Ok));
+        assert!(unknown.contains("CustomerAded"), "{unknown}");
+        let beyond = refused(&both().step("CustomerAdded", 3, 4, Ok));
+        assert!(beyond.contains("outside its declared versions 1 to 3"), "{beyond}");
+    }
+
+    #[test]
+    fn what_cannot_be_decoded_says_why() {
+        let decoder = both().decoder(Customer::event_types()).unwrap();
+        let decode = |name: &str, version, json: &str| {
+            decoder.decode::<Customer>(name, version, json).expect_err("undecodable").to_string()
+        };
+        assert!(decode("CustomerLost", 1, "{}").contains("does not know the event type \"CustomerLost\""));
+        assert!(decode("CustomerAdded", 4, "{}").contains("versions 1 to 3, not 4"));
+        assert!(decode("CustomerAdded", 1, "{}").contains("from version 1 to 2 failed: no name"));
+        assert!(decode("CustomerAdded", 3, "{").contains("does not fit its type"));
+    }
+
+    #[test]
+    fn two_declarations_of_one_name_must_agree() {
+        let topic = Some(crate::event::DEFAULT_TOPIC);
+        let other = EventType { name: "CustomerAdded", version: 2, since: 1, topic };
+        let types = Customer::event_types().into_iter().chain([&other]);
+        let error = both().decoder(types).err().expect("refused");
+        assert!(matches!(error, WiringError::TwoVersions { one: 3, other: 2, .. }));
+    }
+}

@@ -1,0 +1,267 @@
+//! The envelope: what surrounds an event once it is recorded. Set by the framework, never by hand.
+//!
+//! Invariants: a stream's versions are 1, 2, 3, ..; the log's positions are 1, 2, 3, .. in commit order (G3); every
+//! event of one conversation carries the same correlation id, and its causation id names the event or command before it.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use uuid::Uuid;
+
+/// The place of an event in the log, from 1; 0 is before the first event.
+pub type Position = u64;
+
+/// The place of an event in its stream, from 1; 0 is a stream without events.
+pub type Version = u64;
+
+/// The longest id of an aggregate or command key, in bytes.
+pub const ID_BYTES_MAX: usize = 255;
+
+/// Names one stream: an aggregate's category and its id.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamId {
+    category: String,
+    id: String,
+}
+
+impl StreamId {
+    /// A stream of `category` for the aggregate `id`.
+    ///
+    /// # Errors
+    /// [`InvalidId`] when either is empty, longer than [`ID_BYTES_MAX`] bytes, or holds a control character.
+    pub fn new(category: impl Into<String>, id: impl Into<String>) -> Result<Self, InvalidId> {
+        let (category, id) = (category.into(), id.into());
+        check_id("category", &category)?;
+        check_id("aggregate id", &id)?;
+        Ok(Self { category, id })
+    }
+
+    /// The aggregate's type, for example `order`.
+    pub fn category(&self) -> &str {
+        &self.category
+    }
+
+    /// The aggregate's id.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl fmt::Display for StreamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.category, self.id)
+    }
+}
+
+/// Checks an id: 1 to [`ID_BYTES_MAX`] bytes, no control characters (so no NUL, which no database text may hold).
+///
+/// # Errors
+/// [`InvalidId`], which names `what` and says which rule is broken.
+pub fn check_id(what: &'static str, id: &str) -> Result<(), InvalidId> {
+    if id.is_empty() {
+        return Err(InvalidId::Empty { what });
+    }
+    if id.len() > ID_BYTES_MAX {
+        return Err(InvalidId::TooLong { what, bytes: id.len() });
+    }
+    if id.chars().any(char::is_control) {
+        return Err(InvalidId::ControlCharacter { what });
+    }
+    Ok(())
+}
+
+/// Why an id cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidId {
+    /// It has no characters.
+    #[error("the {what} is empty; give it 1 to {ID_BYTES_MAX} bytes")]
+    Empty {
+        /// Which id.
+        what: &'static str,
+    },
+    /// It is longer than [`ID_BYTES_MAX`].
+    #[error("the {what} has {bytes} bytes; at most {ID_BYTES_MAX} are allowed")]
+    TooLong {
+        /// Which id.
+        what: &'static str,
+        /// Its length.
+        bytes: usize,
+    },
+    /// It holds a control character (NUL, a line break, ..).
+    #[error("the {what} holds a control character (such as NUL or a line break); remove it")]
+    ControlCharacter {
+        /// Which id.
+        what: &'static str,
+    },
+}
+
+/// What is kept beside an event's own fields, as the JSON text of the `metadata` column.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Metadata {
+    /// The service that recorded it.
+    pub source: String,
+    /// The whole conversation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<String>,
+    /// The event or command that caused it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub causation_id: Option<String>,
+    /// The topic it goes to, fixed when it is recorded, so that the relay needs no registry; `None` stays home.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic: Option<String>,
+    /// W3C trace context, when a trace was on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+}
+
+/// An event on its way into the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEvent {
+    /// UUIDv7, unique in the log.
+    pub event_id: Uuid,
+    /// The type's name.
+    pub event_type: String,
+    /// The schema version of `data`.
+    pub schema_version: u32,
+    /// The event's own fields: one flat JSON object, kept to the letter.
+    pub data: String,
+    /// [`Metadata`] as JSON, kept to the letter.
+    pub metadata: String,
+    /// When it was recorded, UTC, microseconds.
+    pub timestamp: Timestamp,
+}
+
+/// An event as the store gives it back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordedEvent {
+    /// Its place in the log.
+    pub position: Position,
+    /// The aggregate's type.
+    pub aggregate_type: String,
+    /// The aggregate's id.
+    pub aggregate_id: String,
+    /// Its place in the stream.
+    pub version: Version,
+    /// Its identity.
+    pub event_id: Uuid,
+    /// The type's name.
+    pub event_type: String,
+    /// The schema version of `data`.
+    pub schema_version: u32,
+    /// The exact JSON text of its own fields.
+    pub data: String,
+    /// The exact JSON text of its [`Metadata`].
+    pub metadata: String,
+    /// When it was recorded.
+    pub timestamp: Timestamp,
+}
+
+/// An event with all that surrounds it: what folds and handlers are given.
+///
+/// Events from the log have every field. A message from a foreign producer may lack those that are `Option`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Envelope<E> {
+    /// The event itself.
+    pub event: E,
+    /// Its identity: a UUIDv7 when factstream recorded it, else what the producer sent, else topic/partition/offset.
+    pub event_id: String,
+    /// The type's name, after upcasting.
+    pub event_type: String,
+    /// The schema version that the producer wrote.
+    pub schema_version: u32,
+    /// The aggregate's id: the key, in whose order events are handled (G7).
+    pub aggregate_id: String,
+    /// The aggregate's type.
+    pub aggregate_type: Option<String>,
+    /// Its place in its stream.
+    pub version: Option<Version>,
+    /// Its place in the log of the store that recorded it.
+    pub position: Option<Position>,
+    /// When it was recorded, UTC.
+    pub timestamp: Timestamp,
+    /// The service that recorded it.
+    pub source: String,
+    /// The whole conversation.
+    pub correlation_id: Option<String>,
+    /// The event or command that caused it.
+    pub causation_id: Option<String>,
+    /// W3C trace context.
+    pub traceparent: Option<String>,
+}
+
+impl<E> Envelope<E> {
+    /// The same envelope around another content.
+    pub fn with<F>(self, event: F) -> Envelope<F> {
+        self.map(|_| event)
+    }
+
+    /// The same envelope around what `f` makes of the content.
+    pub fn map<F>(self, f: impl FnOnce(E) -> F) -> Envelope<F> {
+        Envelope {
+            event: f(self.event),
+            event_id: self.event_id,
+            event_type: self.event_type,
+            schema_version: self.schema_version,
+            aggregate_id: self.aggregate_id,
+            aggregate_type: self.aggregate_type,
+            version: self.version,
+            position: self.position,
+            timestamp: self.timestamp,
+            source: self.source,
+            correlation_id: self.correlation_id,
+            causation_id: self.causation_id,
+            traceparent: self.traceparent,
+        }
+    }
+}
+
+impl RecordedEvent {
+    /// The stream that it lies in.
+    pub fn stream(&self) -> StreamId {
+        StreamId { category: self.aggregate_type.clone(), id: self.aggregate_id.clone() }
+    }
+
+    /// The envelope without the event's content.
+    ///
+    /// # Errors
+    /// When the metadata is not the JSON that factstream writes.
+    pub fn envelope(&self) -> Result<Envelope<()>, serde_json::Error> {
+        let metadata: Metadata = serde_json::from_str(&self.metadata)?;
+        Ok(Envelope {
+            event: (),
+            event_id: self.event_id.to_string(),
+            event_type: self.event_type.clone(),
+            schema_version: self.schema_version,
+            aggregate_id: self.aggregate_id.clone(),
+            aggregate_type: Some(self.aggregate_type.clone()),
+            version: Some(self.version),
+            position: Some(self.position),
+            timestamp: self.timestamp,
+            source: metadata.source,
+            correlation_id: metadata.correlation_id,
+            causation_id: metadata.causation_id,
+            traceparent: metadata.traceparent,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_long_or_control_id_is_refused_with_its_name() {
+        assert_eq!(StreamId::new("order", ""), Err(InvalidId::Empty { what: "aggregate id" }));
+        assert_eq!(StreamId::new("", "o-1"), Err(InvalidId::Empty { what: "category" }));
+        let long = "x".repeat(ID_BYTES_MAX + 1);
+        assert_eq!(
+            StreamId::new("order", long),
+            Err(InvalidId::TooLong { what: "aggregate id", bytes: ID_BYTES_MAX + 1 })
+        );
+        assert_eq!(
+            StreamId::new("order", "a\0b"),
+            Err(InvalidId::ControlCharacter { what: "aggregate id" })
+        );
+        assert!(StreamId::new("order", "Bestellung-ä-1").is_ok());
+    }
+}

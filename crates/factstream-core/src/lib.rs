@@ -1,0 +1,39 @@
+//! The model and the ports of factstream. No I/O happens here.
+//!
+//! Read the modules in this order; it is the way of the data:
+//!
+//! | step | module |
+//! |---|---|
+//! | what happened, as a typed fact | [`event`] |
+//! | state folded from facts, and the decisions on it | [`aggregate`] |
+//! | a fact with its place, time and cause | [`envelope`] |
+//! | stored JSON to a typed fact, old versions lifted | [`decode`] |
+//! | a fact on the wire | [`message`] |
+//! | values and rows of SQL | [`sql`] |
+//! | a struct that is a row of a table | [`read_model`] |
+//! | the port to an event store | [`store`] |
+//! | the port to a broker | [`broker`] |
+//!
+//! Invariants kept here: `decide` and `apply` are pure; an event's JSON is one flat object; every stored event is
+//! decoded at one place ([`decode::Decoder`]); an engine is one crate that implements [`store::Store`] or
+//! [`broker::Broker`] and passes the conformance suite.
+
+pub mod event;
+pub mod aggregate;
+pub mod envelope;
+mod variant;
+pub mod decode;
+pub mod message;
+pub mod partition;
+pub mod sql;
+pub mod read_model;
+pub mod store;
+pub mod broker;
+pub mod testkit;
+
+/// What the derive macros call; not for use by hand.
+#[doc(hidden)]
+pub mod derive_support {
+    pub use crate::variant::{decode_variant, encode_variant};
+    pub use serde_json;
+}

@@ -1,0 +1,340 @@
+//! An event on the wire: topic, key, flat JSON value and headers. The contract with every other client of the topics.
+//!
+//! Key: the aggregate id. Value: `aggregate_id` and the event's own fields in one object. Headers (UTF-8): `event_id`,
+//! `event_type`, `timestamp` (RFC 3339, UTC), `source`, `correlation_id`, `causation_id`, `aggregate_type`,
+//! `aggregate_version`, `schema_version`, `position`, and W3C `traceparent`. A reader takes messages with only the first
+//! five of them, and gives one without `event_id` the identity topic/partition/offset.
+
+use crate::broker::Partition;
+use crate::envelope::{Envelope, ID_BYTES_MAX, Metadata, RecordedEvent, check_id};
+use crate::sql::format_timestamp;
+use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
+use serde::Deserialize;
+
+/// A message to be published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// The topic.
+    pub topic: String,
+    /// The key that fixes the partition and the order: the aggregate id.
+    pub key: String,
+    /// The value.
+    pub value: Vec<u8>,
+    /// The headers, in order.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// When the event was recorded.
+    pub timestamp: Timestamp,
+}
+
+/// A message as it was read from a partition. Nothing in it is trusted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Where it lies.
+    pub partition: Partition,
+    /// Its place in the partition, from 0.
+    pub offset: i64,
+    /// The key, where it has one.
+    pub key: Option<Vec<u8>>,
+    /// The value; `None` is a tombstone.
+    pub value: Option<Vec<u8>>,
+    /// The headers, in order.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// When it was published, where the broker knows.
+    pub timestamp: Option<Timestamp>,
+}
+
+impl Message {
+    /// The message of a recorded event; `None` when the event stays home.
+    ///
+    /// # Errors
+    /// When the event's metadata or data is not what factstream writes.
+    pub fn of(event: &RecordedEvent) -> Result<Option<Self>, serde_json::Error> {
+        let metadata: Metadata = serde_json::from_str(&event.metadata)?;
+        let Some(topic) = metadata.topic.clone() else { return Ok(None) };
+        Ok(Some(Self {
+            topic,
+            key: event.aggregate_id.clone(),
+            value: flat_value(&event.aggregate_id, &event.data)?.into_bytes(),
+            headers: headers_with(event, metadata),
+            timestamp: event.timestamp,
+        }))
+    }
+}
+
+/// The headers of a recorded event, public or private. Metadata that cannot be read gives none of its own headers.
+pub fn headers(event: &RecordedEvent) -> Vec<(String, Vec<u8>)> {
+    headers_with(event, serde_json::from_str(&event.metadata).unwrap_or_default())
+}
+
+fn headers_with(event: &RecordedEvent, metadata: Metadata) -> Vec<(String, Vec<u8>)> {
+    let mut headers = Vec::with_capacity(11);
+    let mut header = |name: &str, value: String| headers.push((name.to_owned(), value.into_bytes()));
+    header("event_id", event.event_id.to_string());
+    header("event_type", event.event_type.clone());
+    header("timestamp", format_timestamp(event.timestamp));
+    header("source", metadata.source);
+    if let Some(id) = metadata.correlation_id {
+        header("correlation_id", id);
+    }
+    if let Some(id) = metadata.causation_id {
+        header("causation_id", id);
+    }
+    header("aggregate_type", event.aggregate_type.clone());
+    header("aggregate_version", event.version.to_string());
+    header("schema_version", event.schema_version.to_string());
+    header("position", event.position.to_string());
+    if let Some(traceparent) = metadata.traceparent {
+        header("traceparent", traceparent);
+    }
+    headers
+}
+
+/// `{"aggregate_id":"..",` and then the event's own fields, to the letter.
+fn flat_value(aggregate_id: &str, data: &str) -> Result<String, serde_json::Error> {
+    use serde::ser::Error as _;
+    let own = data.trim_start().strip_prefix('{').ok_or_else(|| serde_json::Error::custom("an event's data is one JSON object"))?;
+    let comma = if own.trim_start().starts_with('}') { "" } else { "," };
+    Ok(format!("{{\"aggregate_id\":{}{comma}{own}", serde_json::to_string(aggregate_id)?))
+}
+
+impl Record {
+    /// The identity that a record without `event_id` gets.
+    pub fn origin(&self) -> String {
+        format!("{}/{}", self.partition, self.offset)
+    }
+
+    /// The first header of this name, as text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.headers.iter().find(|(header, _)| header == name)?;
+        std::str::from_utf8(value).ok()
+    }
+
+    /// The key in whose order it is handled, also when nothing else can be read: the record's key, else its partition.
+    pub fn order_key(&self) -> String {
+        match self.key.as_deref().map(std::str::from_utf8) {
+            Some(Ok(key)) if check_id("key", key).is_ok() => key.to_owned(),
+            Some(_) => format!("key of {}", self.origin()),
+            None => self.value_aggregate_id().unwrap_or_else(|| self.partition.to_string()),
+        }
+    }
+
+    fn value_aggregate_id(&self) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Value {
+            aggregate_id: String,
+        }
+        let value: Value = serde_json::from_slice(self.value.as_deref()?).ok()?;
+        check_id("aggregate_id", &value.aggregate_id).is_ok().then_some(value.aggregate_id)
+    }
+
+    /// The envelope and the JSON text of the value.
+    ///
+    /// # Errors
+    /// [`Unreadable`]: the record becomes a dead letter, bytes intact (G12).
+    pub fn envelope(&self) -> Result<Envelope<String>, Unreadable> {
+        for (name, value) in &self.headers {
+            if std::str::from_utf8(value).is_err() {
+                return Err(Unreadable::HeaderNotUtf8 { header: name.clone() });
+            }
+        }
+        let event_type = self.header("event_type").ok_or(Unreadable::NoHeader { header: "event_type" })?;
+        let value = self.value.as_deref().ok_or(Unreadable::NoValue)?;
+        let json = std::str::from_utf8(value).map_err(|_| Unreadable::NotUtf8)?;
+        let aggregate_id = match &self.key {
+            Some(_) => self.order_key(),
+            None => self.value_aggregate_id().ok_or(Unreadable::NoKey)?,
+        };
+        let event_id = match self.header("event_id") {
+            Some(id) if check_id("event_id", id).is_ok() => id.to_owned(),
+            Some(id) => return Err(Unreadable::BadHeader { header: "event_id", value: shorten(id) }),
+            None => self.origin(),
+        };
+        let timestamp = match self.header("timestamp") {
+            Some(text) => parse_timestamp(text)
+                .ok_or_else(|| Unreadable::BadHeader { header: "timestamp", value: shorten(text) })?,
+            None => self.timestamp.unwrap_or(Timestamp::UNIX_EPOCH),
+        };
+        let text = |name: &str| self.header(name).map(str::to_owned);
+        Ok(Envelope {
+            event: json.to_owned(),
+            event_id,
+            event_type: event_type.to_owned(),
+            schema_version: self.number("schema_version")?.unwrap_or(1),
+            aggregate_id,
+            aggregate_type: text("aggregate_type"),
+            version: self.number("aggregate_version")?,
+            position: self.number("position")?,
+            timestamp,
+            source: text("source").unwrap_or_default(),
+            correlation_id: text("correlation_id"),
+            causation_id: text("causation_id"),
+            traceparent: text("traceparent"),
+        })
+    }
+
+    fn number<N: std::str::FromStr>(&self, header: &'static str) -> Result<Option<N>, Unreadable> {
+        let Some(text) = self.header(header) else { return Ok(None) };
+        text.parse().map(Some).map_err(|_| Unreadable::BadHeader { header, value: shorten(text) })
+    }
+}
+
+/// A time with a zone, or without one and then UTC.
+fn parse_timestamp(text: &str) -> Option<Timestamp> {
+    let text = text.trim();
+    if let Ok(timestamp) = text.parse::<Timestamp>() {
+        return Some(timestamp);
+    }
+    let civil: DateTime = text.parse().ok()?;
+    TimeZone::UTC.to_timestamp(civil).ok()
+}
+
+fn shorten(text: &str) -> String {
+    text.chars().take(ID_BYTES_MAX).collect()
+}
+
+/// Why a record cannot be read. Never retried.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// A header that must be there is not.
+    #[error("the message has no {header} header")]
+    NoHeader {
+        /// The header.
+        header: &'static str,
+    },
+    /// A header's bytes are not text.
+    #[error("the header {header} is not UTF-8")]
+    HeaderNotUtf8 {
+        /// The header.
+        header: String,
+    },
+    /// A header does not hold what it must.
+    #[error("the header {header} holds {value:?}, which is not a valid {header}")]
+    BadHeader {
+        /// The header.
+        header: &'static str,
+        /// Its text.
+        value: String,
+    },
+    /// A tombstone.
+    #[error("the message has no value (a tombstone)")]
+    NoValue,
+    /// The value's bytes are not text.
+    #[error("the message's value is not UTF-8")]
+    NotUtf8,
+    /// Neither a key nor an aggregate id.
+    #[error("the message has neither a key nor an aggregate_id in its value")]
+    NoKey,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    fn recorded(data: &str) -> RecordedEvent {
+        let metadata = r#"{"source":"order","correlation_id":"k","causation_id":"c","topic":"orders.events"}"#;
+        RecordedEvent {
+            position: 7,
+            aggregate_type: "order".into(),
+            aggregate_id: "o-\"1".into(),
+            version: 2,
+            event_id: Uuid::from_u128(1),
+            event_type: "OrderShipped".into(),
+            schema_version: 1,
+            data: data.into(),
+            metadata: metadata.into(),
+            timestamp: "2026-01-02T03:04:05Z".parse().unwrap(),
+        }
+    }
+
+    fn record(message: Message) -> Record {
+        Record {
+            partition: Partition { topic: message.topic, partition: 3 },
+            offset: 11,
+            key: Some(message.key.into_bytes()),
+            value: Some(message.value),
+            headers: message.headers,
+            timestamp: Some(message.timestamp),
+        }
+    }
+
+    fn published() -> Record {
+        record(Message::of(&recorded(r#"{"tracking_number":"TN"}"#)).unwrap().expect("public"))
+    }
+
+    #[test]
+    fn a_published_event_is_read_back_whole() {
+        let event = recorded(r#"{"tracking_number":"TN"}"#);
+        let envelope = published().envelope().unwrap();
+        assert_eq!(envelope.event, r#"{"aggregate_id":"o-\"1","tracking_number":"TN"}"#);
+        assert_eq!(envelope.clone().with(()), event.envelope().unwrap());
+    }
+
+    #[test]
+    fn an_event_without_fields_has_just_its_aggregate_id() {
+        let message = Message::of(&recorded("{}")).unwrap().expect("public");
+        assert_eq!(message.value, br#"{"aggregate_id":"o-\"1"}"#);
+    }
+
+    #[test]
+    fn five_headers_of_a_foreign_producer_are_enough_and_a_zoneless_time_is_utc() {
+        let mut record = published();
+        record.headers.retain(|(name, _)| ["event_id", "event_type", "source", "correlation_id"].contains(&name.as_str()));
+        record.headers.push(("timestamp".into(), b"2026-01-02T03:04:05.678".to_vec()));
+        let envelope = record.envelope().unwrap();
+        assert_eq!(envelope.timestamp, "2026-01-02T03:04:05.678Z".parse::<Timestamp>().unwrap());
+        assert_eq!((envelope.schema_version, envelope.version, envelope.position), (1, None, None));
+    }
+
+    #[test]
+    fn a_message_without_event_id_is_known_by_its_place() {
+        let mut record = published();
+        record.headers.retain(|(name, _)| name != "event_id");
+        assert_eq!(record.envelope().unwrap().event_id, "orders.events/3/11");
+    }
+
+    #[test]
+    fn a_message_without_key_takes_the_aggregate_id_of_its_value() {
+        let mut record = published();
+        record.key = None;
+        assert_eq!(record.envelope().unwrap().aggregate_id, "o-\"1");
+        record.value = Some(b"{}".to_vec());
+        assert_eq!(record.envelope(), Err(Unreadable::NoKey));
+        assert_eq!(record.order_key(), "orders.events/3");
+    }
+
+    #[test]
+    fn what_cannot_be_read_says_why() {
+        let with = |name: &str, value: &[u8]| {
+            let mut record = published();
+            record.headers.retain(|(header, _)| header != name);
+            record.headers.push((name.to_owned(), value.to_vec()));
+            record.envelope().expect_err("unreadable")
+        };
+        assert!(matches!(with("timestamp", b"yesterday"), Unreadable::BadHeader { header: "timestamp", .. }));
+        assert!(matches!(with("schema_version", b"-1"), Unreadable::BadHeader { header: "schema_version", .. }));
+        assert!(matches!(with("source", &[0xff]), Unreadable::HeaderNotUtf8 { .. }));
+        assert!(matches!(with("event_id", b""), Unreadable::BadHeader { header: "event_id", .. }));
+        let mut record = published();
+        record.value = None;
+        assert_eq!(record.envelope(), Err(Unreadable::NoValue));
+        record.value = Some(vec![0xff]);
+        assert_eq!(record.envelope(), Err(Unreadable::NotUtf8));
+        record.headers.clear();
+        assert_eq!(record.envelope(), Err(Unreadable::NoHeader { header: "event_type" }));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_reading_panic(
+            key in any::<Option<Vec<u8>>>(),
+            value in any::<Option<Vec<u8>>>(),
+            headers in proptest::collection::vec(("event_id|event_type|timestamp|position", any::<Vec<u8>>()), 0..6),
+        ) {
+            let record = Record { key, value, headers, ..published() };
+            let _ = record.envelope();
+            prop_assert!(!record.order_key().is_empty());
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The shape of a read model: a struct that is a row of a table. `#[derive(ReadModel)]` writes it.
+//!
+//! Invariant: the column types are those that every engine has, so one derive serves all of them.
+
+use crate::sql::{FromValue, Row, RowError, Value};
+use jiff::Timestamp;
+use uuid::Uuid;
+
+/// A struct that is one row of a table, with one key column. Derive it:
+///
+/// ```
+/// # use factstream_core as factstream;
+/// use factstream_core::read_model::ReadModel;
+/// use factstream_macros::ReadModel;
+///
+/// #[derive(ReadModel, Clone, Debug, PartialEq)]
+/// #[read_model(table = "order_totals")]
+/// struct OrderTotal {
+///     #[column(key)]
+///     order_id: String,
+///     #[column(index)]
+///     customer_id: String,
+///     #[column(json)]
+///     skus: Vec<String>,
+///     total_cents: i64,
+///     note: Option<String>,
+/// }
+///
+/// assert_eq!(OrderTotal::TABLE, "order_totals");
+/// assert_eq!(OrderTotal::COLUMNS[OrderTotal::KEY].name, "order_id");
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a read model",
+    label = "this is not a row of a table",
+    note = "put `#[derive(ReadModel, Clone)]` and `#[read_model(table = \"..\")]` on the struct, and `#[column(key)]` on its key field"
+)]
+pub trait ReadModel: Clone + Send + Sync + 'static {
+    /// The table's name.
+    const TABLE: &'static str;
+    /// The columns, in the order of the fields.
+    const COLUMNS: &'static [Column];
+    /// Which column is the key.
+    const KEY: usize;
+
+    /// The value of the key column.
+    fn key(&self) -> Value;
+
+    /// The values of all columns, in their order.
+    ///
+    /// # Errors
+    /// When a `#[column(json)]` field cannot be written as JSON.
+    fn to_row(&self) -> Result<Vec<Value>, serde_json::Error>;
+
+    /// The struct from a row that has at least these columns.
+    ///
+    /// # Errors
+    /// When a value does not fit its field.
+    fn from_row(row: &Row) -> Result<Self, RowError>;
+}
+
+/// One column of a read model's table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Column {
+    /// The column's name.
+    pub name: &'static str,
+    /// Its type in SQL, the same on every engine.
+    pub sql_type: &'static str,
+    /// Whether it may be NULL.
+    pub nullable: bool,
+    /// Whether it has an index of its own.
+    pub index: bool,
+}
+
+/// A type that a column can hold.
+#[diagnostic::on_unimplemented(
+    message = "a column cannot hold `{Self}`",
+    label = "this type has no column type",
+    note = "use String, bool, i32, i64, u32, u64, f64, Vec<u8>, Uuid, jiff::Timestamp or an Option of one; for anything with serde write `#[column(json)]`, for anything with Display and FromStr write `#[column(text)]`"
+)]
+pub trait ColumnValue: Sized + FromValue {
+    /// The type in SQL.
+    const SQL_TYPE: &'static str;
+    /// Whether NULL is one of its values.
+    const NULLABLE: bool = false;
+
+    /// The value to store.
+    fn to_value(&self) -> Value;
+}
+
+macro_rules! column_value {
+    ($($type:ty => $sql:literal),* $(,)?) => {$(
+        impl ColumnValue for $type {
+            const SQL_TYPE: &'static str = $sql;
+            fn to_value(&self) -> Value { Value::from(self.clone()) }
+        }
+    )*};
+}
+
+column_value! {
+    bool => "BOOLEAN", i32 => "BIGINT", i64 => "BIGINT", u32 => "BIGINT", u64 => "BIGINT", f64 => "DOUBLE PRECISION",
+    String => "TEXT", Vec<u8> => "BYTEA", Uuid => "TEXT", Timestamp => "TEXT",
+}
+
+impl<T: ColumnValue> ColumnValue for Option<T> {
+    const SQL_TYPE: &'static str = T::SQL_TYPE;
+    const NULLABLE: bool = true;
+
+    fn to_value(&self) -> Value {
+        self.as_ref().map_or(Value::Null, T::to_value)
+    }
+}

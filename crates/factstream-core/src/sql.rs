@@ -1,0 +1,252 @@
+//! Values, parameters and rows of SQL, the same on every engine. Placeholders are `$1`, `$2`, ..
+//!
+//! Times are kept as text: RFC 3339, UTC, always with six digits of microseconds, so that they sort as they read.
+
+use jiff::Timestamp;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// One value of SQL.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// NULL.
+    Null,
+    /// A truth value; SQLite keeps it as 0 or 1.
+    Bool(bool),
+    /// A whole number.
+    Integer(i64),
+    /// A floating-point number.
+    Real(f64),
+    /// Text, also JSON and times.
+    Text(String),
+    /// Bytes.
+    Blob(Vec<u8>),
+}
+
+/// The parameters of one statement: `params[0]` is `$1`.
+pub type Params = Vec<Value>;
+
+/// Makes the parameters of a statement from anything that converts [`Into`] a [`Value`].
+///
+/// ```
+/// use factstream_core::{params, sql::Value};
+///
+/// let note: Option<String> = None;
+/// assert_eq!(params!["o-1", 7, note], vec![Value::Text("o-1".into()), Value::Integer(7), Value::Null]);
+/// ```
+#[macro_export]
+macro_rules! params {
+    ($($value:expr),* $(,)?) => { ::std::vec![$($crate::sql::Value::from($value)),*] };
+}
+
+macro_rules! into_value {
+    ($($type:ty => |$value:ident| $make:expr),* $(,)?) => {$(
+        impl From<$type> for Value {
+            fn from($value: $type) -> Self { $make }
+        }
+    )*};
+}
+
+into_value! {
+    bool => |value| Value::Bool(value),
+    i16 => |value| Value::Integer(value.into()),
+    i32 => |value| Value::Integer(value.into()),
+    i64 => |value| Value::Integer(value),
+    u16 => |value| Value::Integer(value.into()),
+    u32 => |value| Value::Integer(value.into()),
+    f64 => |value| Value::Real(value),
+    String => |value| Value::Text(value),
+    &String => |value| Value::Text(value.clone()),
+    &str => |value| Value::Text(value.to_owned()),
+    Vec<u8> => |value| Value::Blob(value),
+    &[u8] => |value| Value::Blob(value.to_vec()),
+    Uuid => |value| Value::Text(value.to_string()),
+    Timestamp => |value| Value::Text(format_timestamp(value)),
+}
+
+/// Positions, versions and counts. What lies beyond `i64::MAX` cannot be stored and becomes `i64::MAX`.
+impl From<u64> for Value {
+    fn from(value: u64) -> Self {
+        Value::Integer(i64::try_from(value).unwrap_or(i64::MAX))
+    }
+}
+
+impl From<usize> for Value {
+    fn from(value: usize) -> Self {
+        Value::from(value as u64)
+    }
+}
+
+impl<T: Into<Value>> From<Option<T>> for Value {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Value::Null, Into::into)
+    }
+}
+
+/// RFC 3339, UTC, six digits of microseconds: `2026-11-23T13:31:14.000000Z`.
+pub fn format_timestamp(timestamp: Timestamp) -> String {
+    format!("{timestamp:.6}")
+}
+
+/// A time without what lies below microseconds, so that it is the same after it was stored.
+pub fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
+}
+
+/// One row of an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    columns: Arc<[String]>,
+    values: Vec<Value>,
+}
+
+impl Row {
+    /// A row with the names of its columns. For engines.
+    pub fn new(columns: Arc<[String]>, values: Vec<Value>) -> Self {
+        debug_assert_eq!(columns.len(), values.len(), "a row has one value for each column");
+        Self { columns, values }
+    }
+
+    /// The value of the named column.
+    ///
+    /// # Errors
+    /// [`RowError`] when there is no such column or it holds another type.
+    pub fn get<T: FromValue>(&self, column: &str) -> Result<T, RowError> {
+        let at = self.columns.iter().position(|name| name == column);
+        self.at(at.ok_or_else(|| RowError::NoColumn { column: column.to_owned() })?)
+    }
+
+    /// The value of the column at this index, from 0.
+    ///
+    /// # Errors
+    /// As [`Row::get`].
+    pub fn at<T: FromValue>(&self, index: usize) -> Result<T, RowError> {
+        let value = self.values.get(index).ok_or_else(|| RowError::NoColumn { column: format!("#{index}") })?;
+        T::from_value(value).ok_or_else(|| RowError::WrongType {
+            column: self.columns.get(index).cloned().unwrap_or_default(),
+            wanted: std::any::type_name::<T>(),
+            found: kind(value),
+        })
+    }
+
+    /// The names of the columns.
+    pub fn columns(&self) -> &[String] {
+        &self.columns
+    }
+
+    /// The values, in the order of the columns.
+    pub fn values(&self) -> &[Value] {
+        &self.values
+    }
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "NULL",
+        Value::Bool(_) => "a truth value",
+        Value::Integer(_) => "a whole number",
+        Value::Real(_) => "a floating-point number",
+        Value::Text(_) => "text",
+        Value::Blob(_) => "bytes",
+    }
+}
+
+/// Why a row's value cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RowError {
+    /// No such column.
+    #[error("the answer has no column {column}; check the statement's SELECT list")]
+    NoColumn {
+        /// The column.
+        column: String,
+    },
+    /// Another type.
+    #[error("column {column} holds {found}, not a {wanted}")]
+    WrongType {
+        /// The column.
+        column: String,
+        /// The Rust type asked for.
+        wanted: &'static str,
+        /// What it holds.
+        found: &'static str,
+    },
+}
+
+/// A type that can be read from a [`Value`].
+pub trait FromValue: Sized {
+    /// The value as this type; `None` when it holds another.
+    fn from_value(value: &Value) -> Option<Self>;
+}
+
+macro_rules! from_value {
+    ($($type:ty => $($pattern:pat => $make:expr),+;)*) => {$(
+        impl FromValue for $type {
+            fn from_value(value: &Value) -> Option<Self> {
+                match value { $($pattern => $make,)+ _ => None }
+            }
+        }
+    )*};
+}
+
+from_value! {
+    bool => Value::Bool(flag) => Some(*flag), Value::Integer(0) => Some(false), Value::Integer(1) => Some(true);
+    i64 => Value::Integer(number) => Some(*number);
+    i32 => Value::Integer(number) => i32::try_from(*number).ok();
+    u64 => Value::Integer(number) => u64::try_from(*number).ok();
+    u32 => Value::Integer(number) => u32::try_from(*number).ok();
+    f64 => Value::Real(number) => Some(*number), Value::Integer(number) => Some(*number as f64);
+    String => Value::Text(text) => Some(text.clone());
+    Vec<u8> => Value::Blob(bytes) => Some(bytes.clone());
+    Uuid => Value::Text(text) => text.parse().ok();
+    Timestamp => Value::Text(text) => text.parse().ok();
+}
+
+impl FromValue for Value {
+    fn from_value(value: &Value) -> Option<Self> {
+        Some(value.clone())
+    }
+}
+
+impl<T: FromValue> FromValue for Option<T> {
+    fn from_value(value: &Value) -> Option<Self> {
+        match value {
+            Value::Null => Some(None),
+            value => T::from_value(value).map(Some),
+        }
+    }
+}
+
+/// A list of placeholders, `$first, $first+1, ..`, for `count` values of an `IN (..)` list.
+///
+/// ```
+/// assert_eq!(factstream_core::sql::placeholders(2, 3), "$2, $3, $4");
+/// ```
+pub fn placeholders(first: usize, count: usize) -> String {
+    let list: Vec<String> = (first..first + count).map(|at| format!("${at}")).collect();
+    list.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_is_read_by_name_and_says_what_does_not_fit() {
+        let columns: Arc<[String]> = ["id".to_owned(), "count".to_owned(), "note".to_owned()].into();
+        let row = Row::new(columns, params!["o-1", 3, None::<String>]);
+        assert_eq!(row.get::<String>("id").unwrap(), "o-1");
+        assert_eq!(row.get::<u64>("count").unwrap(), 3);
+        assert_eq!(row.get::<Option<String>>("note").unwrap(), None);
+        assert!(row.get::<i64>("id").unwrap_err().to_string().contains("column id holds text"));
+        assert!(row.get::<i64>("nope").unwrap_err().to_string().contains("no column nope"));
+    }
+
+    #[test]
+    fn times_have_a_fixed_width_and_survive() {
+        let time: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
+        assert_eq!(format_timestamp(time), "2026-01-02T03:04:05.000000Z");
+        let now = now();
+        assert_eq!(Timestamp::from_value(&Value::from(now)), Some(now));
+    }
+}

@@ -1,0 +1,245 @@
+//! The port to an event store, and to the transactions that everything else is written over.
+//!
+//! Three verbs on the log (append, read a stream, read the log), a read-only query, a transaction, and a wait for
+//! news. Whatever can be written as SQL in a [`Transaction`] is not in this port.
+
+use crate::envelope::{InvalidId, NewEvent, Position, RecordedEvent, StreamId, Version, check_id};
+use crate::sql::{Params, Row, RowError};
+use async_trait::async_trait;
+use std::any::Any;
+use std::time::Duration;
+
+/// An event store with the guarantees G1 to G4: what one engine (SQLite, PostgreSQL) implements.
+///
+/// Implementors hold connections to one database whose tables `events` and `fs_*` they have made ready. Every method
+/// may be called from many tasks at once. None may block its caller's thread.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Appends to one stream, atomically and durably (G1), at its expected version (G2).
+    ///
+    /// With a `key`, the append takes effect once in the life of the store (G4): the key is recorded in the same
+    /// transaction, and a repeat is answered with [`Outcome::Repeated`]. An append without events but with a key
+    /// records the key.
+    ///
+    /// Engines commit appends that wait together in one transaction; one refused append does not touch its
+    /// neighbours.
+    ///
+    /// # Errors
+    /// [`StoreError`]: nothing of this append is stored, unless the error says that the outcome is unknown.
+    async fn append(&self, append: Append, key: Option<CommandKey>) -> Result<Outcome, StoreError>;
+
+    /// The events of a stream after `after`, in order, at most `limit`.
+    async fn read_stream(&self, stream: &StreamId, after: Version, limit: usize) -> Result<Vec<RecordedEvent>, StoreError>;
+
+    /// The events of the log after `after`, in order, at most `limit`. Never skips one that commits later (G3).
+    async fn read_log(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, StoreError>;
+
+    /// Runs one reading statement outside any transaction. Engines refuse one that writes.
+    async fn query(&self, sql: &str, params: Params) -> Result<Vec<Row>, StoreError>;
+
+    /// Begins a transaction that can write.
+    async fn begin(&self) -> Result<Box<dyn Transaction>, StoreError>;
+
+    /// The position of the newest event (0 in an empty log), as soon as it is beyond `after` or the time is over.
+    ///
+    /// News may come from this process or another; how fast is the engine's matter, that it comes is not.
+    async fn wait_beyond(&self, after: Position, timeout: Duration) -> Result<Position, StoreError>;
+}
+
+/// A transaction that can write. Dropping it rolls it back.
+#[async_trait]
+pub trait Transaction: Send {
+    /// Runs one writing statement; the number of rows it touched.
+    async fn execute(&mut self, sql: &str, params: Params) -> Result<u64, StoreError>;
+
+    /// Runs one writing statement for each set of parameters, in order; the rows that each touched.
+    ///
+    /// As if [`Transaction::execute`] were called for each, in one trip to the database.
+    async fn execute_many(&mut self, sql: &str, params: Vec<Params>) -> Result<Vec<u64>, StoreError>;
+
+    /// Runs one statement that answers with rows. Sees what this transaction wrote.
+    async fn query(&mut self, sql: &str, params: Params) -> Result<Vec<Row>, StoreError>;
+
+    /// Appends the events as the last statements, then commits, all or nothing.
+    ///
+    /// The position lock is taken here and nowhere earlier, so that a long transaction never holds up the log.
+    /// [`Commit::Conflict`] has rolled everything back.
+    async fn commit(self: Box<Self>, appends: Vec<Append>) -> Result<Commit, StoreError>;
+
+    /// The engine's own transaction type, for `downcast_mut`: the way down to the native connection.
+    fn as_any(&mut self) -> &mut dyn Any;
+}
+
+/// Events to append to one stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Append {
+    /// The stream.
+    pub stream: StreamId,
+    /// The version that the stream must have.
+    pub expected: Expected,
+    /// The events, in order.
+    pub events: Vec<NewEvent>,
+}
+
+/// The version that a stream must have for an append to win.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected {
+    /// Exactly this one; 0 means that the stream must not exist yet.
+    Exact(Version),
+    /// Whatever it is: for facts that no decision stands on.
+    Any,
+}
+
+/// An idempotency key and what it was first used for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandKey {
+    key: String,
+    fingerprint: String,
+}
+
+impl CommandKey {
+    /// A key with the fingerprint of its command, by which a key that is used for something else is told apart.
+    ///
+    /// # Errors
+    /// [`InvalidId`] when the key is empty, too long or holds a control character.
+    pub fn new(key: impl Into<String>, fingerprint: impl Into<String>) -> Result<Self, InvalidId> {
+        let key = key.into();
+        check_id("idempotency key", &key)?;
+        Ok(Self { key, fingerprint: fingerprint.into() })
+    }
+
+    /// The key.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// What it was made for.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+}
+
+/// What became of an append. A conflict is data, not an error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is on disk.
+    Appended(Appended),
+    /// The key was used before: the first outcome, nothing new was stored.
+    Repeated(Appended),
+    /// The stream was not at the expected version; nothing was stored.
+    Conflict(Conflict),
+    /// The key was used before for another command; nothing was stored.
+    KeyReused {
+        /// The key.
+        key: String,
+        /// The fingerprint of its first use.
+        first_used_for: String,
+    },
+}
+
+/// Where an append ended up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Appended {
+    /// The stream.
+    pub stream: StreamId,
+    /// The stream's version after it.
+    pub version: Version,
+    /// The position of its last event; without events, the head of the log.
+    pub position: Position,
+}
+
+/// The stream had moved on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("stream {stream} is at version {actual}, not {expected}")]
+pub struct Conflict {
+    /// The stream.
+    pub stream: StreamId,
+    /// The version expected.
+    pub expected: Version,
+    /// The version found.
+    pub actual: Version,
+}
+
+/// What became of a transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Commit {
+    /// It is on disk; one entry for each append.
+    Committed(Vec<Appended>),
+    /// A stream had moved on: everything is rolled back.
+    Conflict(Conflict),
+}
+
+/// What can go wrong with a store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The address does not name a store.
+    #[error("the store's URL {url:?} cannot be used: {reason}")]
+    Url {
+        /// The URL, without credentials.
+        url: String,
+        /// Why, and what to write instead.
+        reason: String,
+    },
+    /// The file or database is not a factstream store, is damaged or cannot be written.
+    #[error("{what}: {reason}")]
+    Unusable {
+        /// Which store.
+        what: String,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// The tables were made by a newer factstream.
+    #[error(
+        "{what} was written by a newer factstream (schema {found}, this build knows {known}); run that version or a newer one"
+    )]
+    Newer {
+        /// Which store.
+        what: String,
+        /// The schema version found.
+        found: u32,
+        /// The newest that this build knows.
+        known: u32,
+    },
+    /// Another writer held the lock for too long. May be tried again.
+    #[error("the store is busy: {0}; try again")]
+    Busy(String),
+    /// The disk is full or out of order. Nothing was stored; may be tried again when that is mended.
+    #[error("the store cannot write: {0}; free disk space or mend the disk, then try again")]
+    Disk(String),
+    /// A statement that the database refuses (its syntax, a constraint, a type).
+    #[error("the database refuses the statement: {message} (in: {sql})")]
+    Statement {
+        /// What the database says.
+        message: String,
+        /// The statement's first line.
+        sql: String,
+    },
+    /// The transaction was rolled back because it took longer than allowed.
+    #[error("the transaction took longer than {limit:?} and was rolled back; do less in it, or wait outside it")]
+    TimedOut {
+        /// The limit.
+        limit: Duration,
+    },
+    /// The reply to a commit was lost: it may or may not be stored.
+    #[error("the outcome is unknown: {0}; ask again with the same key")]
+    Unknown(String),
+    /// The store is closed.
+    #[error("the store is closed")]
+    Closed,
+    /// A row does not look as factstream wrote it.
+    #[error("a stored row cannot be read: {0}")]
+    Row(#[from] RowError),
+    /// Anything else that the engine reports.
+    #[error("{0}")]
+    Engine(String),
+}
+
+impl StoreError {
+    /// Whether the same call may work later without anybody changing the code or the call.
+    pub fn is_transient(&self) -> bool {
+        matches!(
+            self,
+            Self::Busy(_) | Self::Disk(_) | Self::TimedOut { .. } | Self::Unknown(_) | Self::Closed | Self::Engine(_)
+        )
+    }
+}

@@ -1,0 +1,97 @@
+//! The derive macros of factstream: [`Event`], [`EventSet`] and [`ReadModel`]. Use them through the `factstream` crate.
+//!
+//! Invariant: what is wrong in a declaration is found by the compiler, at the words that are wrong, with advice.
+
+mod attributes;
+mod event;
+mod event_set;
+mod read_model;
+
+use proc_macro::TokenStream;
+
+/// Makes an enum the events of an aggregate.
+///
+/// `#[event(topic = "..")]` or `#[event(private)]` on the enum holds for all variants; on a variant,
+/// `#[event(name = "..", version = 1, since = 1, topic = "..", private)]`. A name is the variant's identifier unless said;
+/// versions count from 1; the topic is `domain.events` unless said. Derive serde's `Serialize` and `Deserialize` too.
+///
+/// ```
+/// use factstream_core as factstream;
+/// use factstream_core::event::Event as _;
+/// use factstream_macros::Event;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Event, Serialize, Deserialize)]
+/// #[event(topic = "orders.events")]
+/// enum OrderEvent {
+///     #[event(name = "OrderCreated", version = 1)]
+///     Created { customer_id: String },
+///     #[event(name = "OrderShipped", version = 1)]
+///     Shipped { tracking_number: String },
+/// }
+///
+/// let event = OrderEvent::Shipped { tracking_number: "TN-1".into() };
+/// assert_eq!(event.event_type().name, "OrderShipped");
+/// ```
+#[proc_macro_derive(Event, attributes(event))]
+pub fn derive_event(input: TokenStream) -> TokenStream {
+    expand(input, event::expand)
+}
+
+/// Joins several enums of events into one set for a handler: each variant holds one of them.
+///
+/// ```
+/// use factstream_core as factstream;
+/// use factstream_core::event::EventSet as _;
+/// use factstream_macros::{Event, EventSet};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Event, Serialize, Deserialize)]
+/// enum OrderEvent { OrderCreated { customer_id: String } }
+///
+/// #[derive(Event, Serialize, Deserialize)]
+/// enum PaymentEvent { PaymentProcessed { order_id: String } }
+///
+/// #[derive(EventSet)]
+/// enum Facts { Order(OrderEvent), Payment(PaymentEvent) }
+///
+/// let names: Vec<_> = Facts::event_types().iter().map(|event_type| event_type.name).collect();
+/// assert_eq!(names, ["OrderCreated", "PaymentProcessed"]);
+/// ```
+#[proc_macro_derive(EventSet)]
+pub fn derive_event_set(input: TokenStream) -> TokenStream {
+    expand(input, event_set::expand)
+}
+
+/// Makes a struct a row of a table.
+///
+/// `#[read_model(table = "..")]` names the table. `#[column(..)]` on a field: `key` (exactly one), `index`, `json` (anything
+/// with serde, as JSON text), `text` (anything with `Display` and `FromStr`), `name = ".."`.
+///
+/// ```
+/// use factstream_core as factstream;
+/// use factstream_core::read_model::ReadModel as _;
+/// use factstream_macros::ReadModel;
+///
+/// #[derive(ReadModel, Clone)]
+/// #[read_model(table = "order_totals")]
+/// struct OrderTotal {
+///     #[column(key)]
+///     order_id: String,
+///     #[column(json)]
+///     skus: Vec<String>,
+///     total_cents: i64,
+/// }
+///
+/// let row = OrderTotal { order_id: "o-1".into(), skus: vec!["SKU-1".into()], total_cents: 5 };
+/// assert_eq!(row.to_row().unwrap().len(), 3);
+/// ```
+#[proc_macro_derive(ReadModel, attributes(read_model, column))]
+pub fn derive_read_model(input: TokenStream) -> TokenStream {
+    expand(input, read_model::expand)
+}
+
+fn expand(input: TokenStream, with: fn(&syn::DeriveInput) -> syn::Result<proc_macro2::TokenStream>) -> TokenStream {
+    let parsed = syn::parse(input).and_then(|input| with(&input));
+    parsed.unwrap_or_else(syn::Error::into_compile_error).into()
+}
