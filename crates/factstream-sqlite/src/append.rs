@@ -1,0 +1,134 @@
+//! One append within a transaction: key, version, events. G2, G3 and G4 are decided here.
+//!
+//! Invariant: it runs under the write lock, so what it reads is the newest there is.
+
+use factstream_core::envelope::{NewEvent, Position, StreamId, Version};
+use factstream_core::sql::{format_timestamp, now};
+use factstream_core::store::{Append, Appended, CommandKey, Conflict, Expected, Outcome};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Result, params};
+use uuid::fmt::Hyphenated;
+
+/// The head of the log, as this transaction moves it.
+pub(crate) struct Head {
+    before: Position,
+    pub(crate) now: Position,
+}
+
+impl Head {
+    pub(crate) fn read(connection: &Connection) -> Result<Self> {
+        let mut select = connection.prepare_cached("SELECT head FROM fs_log WHERE id = 1")?;
+        let head = select.query_row([], |row| row.get::<_, i64>(0))?.cast_unsigned();
+        Ok(Self { before: head, now: head })
+    }
+
+    pub(crate) fn write(&self, connection: &Connection) -> Result<()> {
+        if self.now != self.before {
+            let mut update = connection.prepare_cached("UPDATE fs_log SET head = ?1 WHERE id = 1")?;
+            update.execute([self.now.cast_signed()])?;
+        }
+        Ok(())
+    }
+}
+
+/// Appends, or says why not. Nothing is written unless it is appended.
+pub(crate) fn append(
+    connection: &Connection,
+    head: &mut Head,
+    append: &Append,
+    key: Option<&CommandKey>,
+) -> Result<Outcome> {
+    if let Some(key) = key
+        && let Some(first) = first_outcome(connection, key)?
+    {
+        return Ok(first);
+    }
+    let appended = match append_events(connection, head, append)? {
+        Ok(appended) => appended,
+        Err(conflict) => return Ok(Outcome::Conflict(conflict)),
+    };
+    if let Some(key) = key {
+        let mut insert = connection.prepare_cached(include_str!("../sql/insert_key.sql"))?;
+        insert.execute(params![
+            key.key(),
+            key.fingerprint(),
+            append.stream.category(),
+            append.stream.id(),
+            appended.version.cast_signed(),
+            appended.position.cast_signed(),
+            format_timestamp(now())
+        ])?;
+    }
+    Ok(Outcome::Appended(appended))
+}
+
+/// The events alone. The inner error is a conflict.
+pub(crate) fn append_events(
+    connection: &Connection,
+    head: &mut Head,
+    append: &Append,
+) -> Result<Result<Appended, Conflict>> {
+    let Append { stream, expected, events } = append;
+    let mut version = version_of(connection, stream)?;
+    if let Expected::Exact(expected) = *expected
+        && expected != version
+    {
+        return Ok(Err(Conflict { stream: stream.clone(), expected, actual: version }));
+    }
+    if !events.is_empty() {
+        let mut insert = connection.prepare_cached(include_str!("../sql/insert_event.sql"))?;
+        for event in events {
+            version += 1;
+            head.now += 1;
+            insert_event(&mut insert, stream, version, head.now, event)?;
+        }
+    }
+    Ok(Ok(Appended { stream: stream.clone(), version, position: head.now }))
+}
+
+fn insert_event(
+    insert: &mut CachedStatement<'_>,
+    stream: &StreamId,
+    version: Version,
+    position: Position,
+    event: &NewEvent,
+) -> Result<()> {
+    let mut id = [0; Hyphenated::LENGTH];
+    insert.execute(params![
+        position.cast_signed(),
+        stream.category(),
+        stream.id(),
+        version.cast_signed(),
+        &*event.event_id.as_hyphenated().encode_lower(&mut id),
+        event.event_type,
+        event.schema_version,
+        event.data,
+        event.metadata,
+        format_timestamp(event.timestamp)
+    ])?;
+    Ok(())
+}
+
+fn version_of(connection: &Connection, stream: &StreamId) -> Result<Version> {
+    let mut select = connection.prepare_cached(include_str!("../sql/select_version.sql"))?;
+    let version = select.query_row([stream.category(), stream.id()], |row| row.get::<_, i64>(0)).optional()?;
+    Ok(version.unwrap_or(0).cast_unsigned())
+}
+
+fn first_outcome(connection: &Connection, key: &CommandKey) -> Result<Option<Outcome>> {
+    let sql = "SELECT fingerprint, aggregate_type, aggregate_id, version, position FROM fs_command_keys WHERE key = ?1";
+    let mut select = connection.prepare_cached(sql)?;
+    let found = select
+        .query_row([key.key()], |row| {
+            let (category, id): (String, String) = (row.get(1)?, row.get(2)?);
+            let (version, position): (i64, i64) = (row.get(3)?, row.get(4)?);
+            Ok((row.get::<_, String>(0)?, category, id, version.cast_unsigned(), position.cast_unsigned()))
+        })
+        .optional()?;
+    let Some((first_used_for, category, id, version, position)) = found else { return Ok(None) };
+    if first_used_for != key.fingerprint() {
+        return Ok(Some(Outcome::KeyReused { key: key.key().to_owned(), first_used_for }));
+    }
+    let stream = StreamId::new(category, id)
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(1, rusqlite::types::Type::Text, Box::new(error)))?;
+    Ok(Some(Outcome::Repeated(Appended { stream, version, position })))
+}

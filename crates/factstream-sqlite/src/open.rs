@@ -1,0 +1,140 @@
+//! What makes a file a store: the checks, the pragmas, the tables.
+//!
+//! Invariant: a file that is not ours is left as it was. It is looked at before anything is written.
+
+use crate::error;
+use crate::options::Options;
+use factstream_core::sql::{format_timestamp, now};
+use factstream_core::store::StoreError;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
+use std::path::Path;
+use std::time::Instant;
+
+/// "fact", in the header of every store.
+const APPLICATION_ID: i32 = 0x6661_6374;
+const COMPONENT: &str = "store";
+const MIGRATIONS: &[&str] = &[include_str!("../sql/0001_store.sql")];
+/// Statements kept ready in each connection.
+const STATEMENTS_MAX: usize = 128;
+/// The write-ahead log shrinks to this when it is reset.
+const WAL_BYTES: i64 = 64 * 1024 * 1024;
+
+/// Opens the writing connection, and makes the file a store if it is new.
+pub(crate) fn writer(path: &Path, options: &Options) -> Result<Connection, StoreError> {
+    check_place(path)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let open = |error: rusqlite::Error| error::of_open(path, &error);
+    let mut connection = Connection::open_with_flags(path, flags).map_err(open)?;
+    connection.busy_timeout(options.busy_timeout).map_err(open)?;
+    let ours = is_ours(&connection, path)?;
+    if connection.is_readonly("main").map_err(open)? {
+        return Err(error::read_only(path));
+    }
+    if !ours {
+        check_empty(&connection, path)?;
+    }
+    wal(&connection, options).map_err(open)?;
+    for (pragma, value) in
+        [("synchronous", 2), ("foreign_keys", 1), ("mmap_size", 0), ("temp_store", 2), ("journal_size_limit", WAL_BYTES)]
+    {
+        connection.pragma_update(None, pragma, value).map_err(open)?;
+    }
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    migrate(&mut connection, path)?;
+    Ok(connection)
+}
+
+/// Opens a reading connection on a store.
+pub(crate) fn reader(path: &Path, options: &Options) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let open = |error: rusqlite::Error| error::of_open(path, &error);
+    let connection = Connection::open_with_flags(path, flags).map_err(open)?;
+    connection.busy_timeout(options.busy_timeout).map_err(open)?;
+    connection.pragma_update(None, "query_only", 1).map_err(open)?;
+    connection.pragma_update(None, "mmap_size", 0).map_err(open)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    Ok(connection)
+}
+
+fn check_place(path: &Path) -> Result<(), StoreError> {
+    let unusable = |reason: String| Err(StoreError::Unusable { what: path.display().to_string(), reason });
+    if path.is_dir() {
+        return unusable("it is a folder; name a file in it, for example orders.db".into());
+    }
+    match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        Some(parent) if !parent.is_dir() => {
+            unusable(format!("its folder {} does not exist; make it first", parent.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn is_ours(connection: &Connection, path: &Path) -> Result<bool, StoreError> {
+    let id: i32 = connection
+        .pragma_query_value(None, "application_id", |row| row.get(0))
+        .map_err(|error| error::of_open(path, &error))?;
+    Ok(id == APPLICATION_ID)
+}
+
+fn check_empty(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let sql = "SELECT count(*) FROM sqlite_schema";
+    let count: i64 = connection.query_row(sql, [], |row| row.get(0)).map_err(|error| error::of_open(path, &error))?;
+    // Another process may just have made it ours.
+    if count == 0 || is_ours(connection, path)? {
+        return Ok(());
+    }
+    Err(StoreError::Unusable {
+        what: path.display().to_string(),
+        reason: "it is another application's database; name another file. Nothing was changed".into(),
+    })
+}
+
+/// Write-ahead logging. Several processes that open a new file at once get in each other's way here: tried again.
+fn wal(connection: &Connection, options: &Options) -> rusqlite::Result<()> {
+    let deadline = Instant::now() + options.busy_timeout;
+    loop {
+        let mode = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0));
+        match mode {
+            Ok(mode) if mode == "wal" => return Ok(()),
+            Err(error) if !is_busy(&error) || Instant::now() >= deadline => return Err(error),
+            Ok(_) if Instant::now() >= deadline => return Ok(()),
+            _ => std::thread::sleep(std::time::Duration::from_millis(5)),
+        }
+    }
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
+    matches!(error.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked))
+}
+
+/// Brings the tables to this build's version, in one transaction under the write lock.
+fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
+    let open = |error: rusqlite::Error| error::of_open(path, &error);
+    let known = MIGRATIONS.len() as u32;
+    if version(connection).map_err(open)? == known && is_ours(connection, path)? {
+        return Ok(());
+    }
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(open)?;
+    let found = version(&tx).map_err(open)?;
+    if found > known {
+        return Err(StoreError::Newer { what: path.display().to_string(), found, known });
+    }
+    for (number, script) in (1u32..).zip(MIGRATIONS).skip(found as usize) {
+        tx.execute_batch(script).map_err(open)?;
+        let sql = "INSERT INTO fs_migrations (component, version, applied_at) VALUES (?1, ?2, ?3)";
+        tx.execute(sql, params![COMPONENT, number, format_timestamp(now())]).map_err(open)?;
+    }
+    tx.pragma_update(None, "application_id", APPLICATION_ID).map_err(open)?;
+    tx.commit().map_err(open)
+}
+
+/// The schema version that the file has, 0 when it is new.
+fn version(connection: &Connection) -> rusqlite::Result<u32> {
+    let sql = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'fs_migrations'";
+    if connection.query_row(sql, [], |_| Ok(())).optional()?.is_none() {
+        return Ok(0);
+    }
+    let sql = "SELECT coalesce(max(version), 0) FROM fs_migrations WHERE component = ?1";
+    connection.query_row(sql, [COMPONENT], |row| row.get(0))
+}

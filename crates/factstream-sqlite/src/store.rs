@@ -1,0 +1,174 @@
+//! The store: the port's verbs, each handed to the writer or to a reader.
+
+use crate::append::Head;
+use crate::error;
+use crate::news::News;
+use crate::open;
+use crate::options::Options;
+use crate::readers::Readers;
+use crate::rows;
+use crate::transaction::{SqliteTransaction, query};
+use crate::url;
+use crate::writer::{PendingAppend, Request, Writer};
+use async_trait::async_trait;
+use factstream_core::envelope::{Position, RecordedEvent, StreamId, Version};
+use factstream_core::sql::{Params, Row};
+use factstream_core::store::{Append, CommandKey, Outcome, Store, StoreError, Transaction};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+/// An event store on one SQLite file. Cheap to clone; the file is closed when the last clone is gone.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("orders.db");
+/// use factstream_core::store::Store;
+/// use factstream_sqlite::SqliteStore;
+///
+/// let store = SqliteStore::open(&path).await?;
+/// assert!(store.read_log(0, 10).await?.is_empty());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct SqliteStore {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    /// The writer ends when this is gone and everything that was accepted is answered.
+    requests: mpsc::Sender<Request>,
+    readers: Readers,
+    news: Arc<News>,
+    poll_interval: Duration,
+}
+
+impl SqliteStore {
+    /// Opens the store in this file, and makes it if the file is new or empty.
+    ///
+    /// # Errors
+    /// [`StoreError::Unusable`] when the file is not a store, is damaged or cannot be written, and
+    /// [`StoreError::Newer`] when a newer factstream wrote it. The file is then as it was.
+    pub async fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        Self::open_with(path, Options::default()).await
+    }
+
+    /// Opens the store that a URL names: `sqlite://orders.db`.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open`], and [`StoreError::Url`].
+    pub async fn open_url(url: &str) -> Result<Self, StoreError> {
+        Self::open(url::path_of(url)?).await
+    }
+
+    /// As [`SqliteStore::open`], with limits of your own.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open`].
+    pub async fn open_with(path: impl AsRef<Path>, options: Options) -> Result<Self, StoreError> {
+        let path = path.as_ref().to_owned();
+        let opened = tokio::task::spawn_blocking(move || Self::open_blocking(&path, options)).await;
+        opened.unwrap_or_else(|error| Err(StoreError::Engine(format!("the store could not be opened: {error}"))))
+    }
+
+    fn open_blocking(path: &PathBuf, options: Options) -> Result<Self, StoreError> {
+        let connection = open::writer(path, &options)?;
+        let readers = Readers::open(path, &options)?;
+        let head = Head::read(&connection).map_err(|error| error::of_open(path, &error))?;
+        let news = Arc::new(News::new(head.now));
+        let (requests, queue) = mpsc::channel(options.queue_max.max(1));
+        let poll_interval = options.poll_interval;
+        let writer = Writer { connection, news: Arc::clone(&news), options };
+        std::thread::Builder::new()
+            .name("factstream-writer".into())
+            .spawn(move || writer.run(queue))
+            .map_err(|error| StoreError::Engine(format!("the writer's thread cannot be started: {error}")))?;
+        Ok(Self { inner: Arc::new(Inner { requests, readers, news, poll_interval }) })
+    }
+
+    async fn request<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Request,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.inner.requests.send(request(reply)).await.map_err(|_| StoreError::Closed)?;
+        answer.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// The head as the file has it now.
+    async fn look(&self) -> Result<Position, StoreError> {
+        let head = self.inner.readers.read(|connection| Head::read(connection).map_err(|error| error::of_engine(&error)));
+        let head = head.await?.now;
+        self.inner.news.tell(head);
+        Ok(head)
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn append(&self, append: Append, key: Option<CommandKey>) -> Result<Outcome, StoreError> {
+        self.request(|reply| Request::Append(Box::new(PendingAppend { append, key, reply }))).await
+    }
+
+    async fn read_stream(
+        &self,
+        stream: &StreamId,
+        after: Version,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, StoreError> {
+        let (category, id) = (stream.category().to_owned(), stream.id().to_owned());
+        let (after, limit) = (clamp(after), clamp(limit as u64));
+        let read = move |connection: &rusqlite::Connection| -> rusqlite::Result<Vec<RecordedEvent>> {
+            let mut select = connection.prepare_cached(include_str!("../sql/select_stream.sql"))?;
+            select.query_map(rusqlite::params![category, id, after, limit], rows::event)?.collect()
+        };
+        self.inner.readers.read(move |connection| read(connection).map_err(|error| error::of_engine(&error))).await
+    }
+
+    async fn read_log(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, StoreError> {
+        let (after, limit) = (clamp(after), clamp(limit as u64));
+        let read = move |connection: &rusqlite::Connection| -> rusqlite::Result<Vec<RecordedEvent>> {
+            let mut select = connection.prepare_cached(include_str!("../sql/select_log.sql"))?;
+            select.query_map([after, limit], rows::event)?.collect()
+        };
+        self.inner.readers.read(move |connection| read(connection).map_err(|error| error::of_engine(&error))).await
+    }
+
+    async fn query(&self, sql: &str, params: Params) -> Result<Vec<Row>, StoreError> {
+        let sql = sql.to_owned();
+        self.inner.readers.read(move |connection| query(connection, &sql, &params)).await
+    }
+
+    async fn begin(&self) -> Result<Box<dyn Transaction>, StoreError> {
+        let session = self.request(Request::Begin).await?;
+        Ok(Box::new(SqliteTransaction::new(session)))
+    }
+
+    async fn wait_beyond(&self, after: Position, timeout: Duration) -> Result<Position, StoreError> {
+        let deadline = Instant::now() + timeout;
+        let mut news = self.inner.news.follow();
+        let mut head = *news.borrow_and_update();
+        if timeout.is_zero() || head <= after {
+            head = self.look().await?;
+        }
+        while head <= after && Instant::now() < deadline {
+            let next_look = deadline.min(Instant::now() + self.inner.poll_interval);
+            let told = tokio::time::timeout_at(next_look, news.changed()).await.is_ok();
+            head = *news.borrow_and_update();
+            if !told && self.inner.news.is_time_to_look(self.inner.poll_interval) {
+                head = self.look().await?;
+            }
+        }
+        Ok(head)
+    }
+}
+
+/// A position or count as SQLite takes it.
+fn clamp(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

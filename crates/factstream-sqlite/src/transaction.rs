@@ -1,0 +1,263 @@
+//! A transaction: its handle in the caller's task, and the loop on the writer thread that serves it.
+//!
+//! Invariants: from `BEGIN IMMEDIATE` to its end it is the only writer. Dropping the handle rolls back. It has a time
+//! limit, after which it is rolled back and says so. It never reports a commit that did not happen: a statement that
+//! ended the transaction by itself (a full disk, a user's own ROLLBACK) is noticed after each step.
+
+use crate::append::{Head, append_events};
+use crate::bind::{bind, numbers};
+use crate::error::{self, first_line};
+use crate::rows;
+use crate::writer::{PendingBegin, Writer};
+use async_trait::async_trait;
+use factstream_core::sql::{Params, Row};
+use factstream_core::store::{Append, Commit, StoreError, Transaction};
+use rusqlite::{Connection, InterruptHandle};
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+
+type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+type Native = Box<dyn FnOnce(&Connection) + Send>;
+
+pub(crate) enum Step {
+    Execute { sql: String, params: Vec<Params>, reply: Reply<Vec<u64>> },
+    Query { sql: String, params: Params, reply: Reply<Vec<Row>> },
+    Native { run: Native, done: Reply<()> },
+    Commit { appends: Vec<Append>, reply: Reply<Commit> },
+}
+
+/// What the writer gives to whoever began a transaction.
+pub(crate) struct Session {
+    steps: mpsc::Sender<Step>,
+    interrupt: Arc<InterruptHandle>,
+    deadline: Instant,
+    limit: Duration,
+}
+
+/// A transaction on a SQLite store.
+///
+/// Reach it from a handler's `Tx` with `tx.native::<SqliteTransaction>()`, and through it the connection itself.
+pub struct SqliteTransaction {
+    session: Session,
+    /// Whether a statement may be running on the writer thread.
+    running: bool,
+}
+
+impl SqliteTransaction {
+    pub(crate) fn new(session: Session) -> Self {
+        Self { session, running: false }
+    }
+
+    /// Runs `work` on the writer's own connection, within this transaction.
+    ///
+    /// # Errors
+    /// What `work` reports, or that it panicked.
+    pub async fn with<T, F>(&mut self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let (result, taken) = oneshot::channel();
+        let run = Box::new(move |connection: &Connection| {
+            let _ = result.send(work(connection));
+        });
+        self.step(|done| Step::Native { run, done }).await?;
+        match taken.await {
+            Ok(result) => result.map_err(|error| error::of_statement("native access", &error)),
+            Err(_) => Err(StoreError::Engine("the native access panicked".into())),
+        }
+    }
+
+    async fn step<T>(&mut self, step: impl FnOnce(Reply<T>) -> Step) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        if self.session.steps.send(step(reply)).is_err() {
+            return Err(self.ended());
+        }
+        self.running = true;
+        let answer = tokio::time::timeout_at(self.session.deadline.into(), answer).await;
+        let answer = match answer {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(self.ended()),
+            Err(_) => return Err(self.timed_out()), // still running: dropping the handle interrupts it
+        };
+        self.running = false;
+        answer
+    }
+
+    fn ended(&self) -> StoreError {
+        if Instant::now() >= self.session.deadline { self.timed_out() } else { StoreError::Closed }
+    }
+
+    fn timed_out(&self) -> StoreError {
+        StoreError::TimedOut { limit: self.session.limit }
+    }
+}
+
+impl Drop for SqliteTransaction {
+    fn drop(&mut self) {
+        if self.running {
+            // The writer cannot have gone on to anybody else's work: it waits for `steps`, which is dropped after this.
+            self.session.interrupt.interrupt();
+        }
+    }
+}
+
+#[async_trait]
+impl Transaction for SqliteTransaction {
+    async fn execute(&mut self, sql: &str, params: Params) -> Result<u64, StoreError> {
+        let touched = self.execute_many(sql, vec![params]).await?;
+        Ok(touched.into_iter().sum())
+    }
+
+    async fn execute_many(&mut self, sql: &str, params: Vec<Params>) -> Result<Vec<u64>, StoreError> {
+        let sql = sql.to_owned();
+        self.step(|reply| Step::Execute { sql, params, reply }).await
+    }
+
+    async fn query(&mut self, sql: &str, params: Params) -> Result<Vec<Row>, StoreError> {
+        let sql = sql.to_owned();
+        self.step(|reply| Step::Query { sql, params, reply }).await
+    }
+
+    async fn commit(mut self: Box<Self>, appends: Vec<Append>) -> Result<Commit, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        if self.session.steps.send(Step::Commit { appends, reply }).is_err() {
+            return Err(self.ended());
+        }
+        // Not bounded by the deadline and never interrupted: what was asked to commit is told how it ended.
+        answer.await.unwrap_or_else(|_| Err(self.ended()))
+    }
+
+    fn as_any(&mut self) -> &mut dyn Any {
+        self
+    }
+}
+
+/// Serves one transaction on the writer thread, to its end.
+pub(crate) fn serve(writer: &mut Writer, begin: PendingBegin) {
+    if begin.is_closed() {
+        return;
+    }
+    if let Err(error) = writer.connection.execute_batch("BEGIN IMMEDIATE") {
+        let _ = begin.send(Err(error::of_engine(&error)));
+        return;
+    }
+    let (steps, received) = mpsc::channel();
+    let limit = writer.options.transaction_time_limit;
+    let deadline = Instant::now() + limit;
+    let interrupt = Arc::new(writer.connection.get_interrupt_handle());
+    if begin.send(Ok(Session { steps, interrupt, deadline, limit })).is_ok() {
+        while let Ok(step) = received.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            if take(writer, step) {
+                return;
+            }
+        }
+    }
+    writer.roll_back();
+}
+
+/// Takes one step; `true` when the transaction has ended.
+fn take(writer: &mut Writer, step: Step) -> bool {
+    let connection = &writer.connection;
+    match step {
+        Step::Execute { sql, params, reply } => {
+            let _ = reply.send(guarded(connection, || execute(connection, &sql, &params)));
+            false
+        }
+        Step::Query { sql, params, reply } => {
+            let _ = reply.send(guarded(connection, || query(connection, &sql, &params)));
+            false
+        }
+        Step::Native { run, done } => {
+            let ran = guarded(connection, || {
+                catch_unwind(AssertUnwindSafe(|| run(connection)))
+                    .map_err(|_| StoreError::Engine("the native access panicked".into()))
+            });
+            let _ = done.send(ran);
+            false
+        }
+        Step::Commit { appends, reply } => {
+            let committed = commit(connection, &appends);
+            if !matches!(committed, Ok((Commit::Committed(_), _))) {
+                writer.roll_back();
+            }
+            let _ = reply.send(committed.map(|(commit, head)| {
+                writer.news.tell(head);
+                commit
+            }));
+            true
+        }
+    }
+}
+
+/// A step is taken only within the transaction, and must leave it open.
+fn guarded<T>(connection: &Connection, step: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    check_open(connection)?;
+    let result = step()?;
+    check_open(connection)?;
+    Ok(result)
+}
+
+fn check_open(connection: &Connection) -> Result<(), StoreError> {
+    if connection.is_autocommit() {
+        let text = "the transaction has ended (rolled back after an error, or by a statement of its own); begin another";
+        return Err(StoreError::Engine(text.into()));
+    }
+    Ok(())
+}
+
+fn execute(connection: &Connection, sql: &str, params: &[Params]) -> Result<Vec<u64>, StoreError> {
+    refuse_control(sql)?;
+    let failed = |error: rusqlite::Error| error::of_statement(sql, &error);
+    let mut statement = connection.prepare_cached(sql).map_err(failed)?;
+    let mut touched = Vec::with_capacity(params.len());
+    for params in params {
+        let numbers = numbers(&statement, sql, params.len())?;
+        bind(&mut statement, &numbers, params).map_err(failed)?;
+        touched.push(statement.raw_execute().map_err(failed)? as u64);
+    }
+    Ok(touched)
+}
+
+/// The rows that a statement answers with.
+pub(crate) fn query(connection: &Connection, sql: &str, params: &Params) -> Result<Vec<Row>, StoreError> {
+    refuse_control(sql)?;
+    let failed = |error: rusqlite::Error| error::of_statement(sql, &error);
+    let mut statement = connection.prepare_cached(sql).map_err(failed)?;
+    let numbers = numbers(&statement, sql, params.len())?;
+    bind(&mut statement, &numbers, params).map_err(failed)?;
+    let columns: Arc<[String]> = statement.column_names().into_iter().map(str::to_owned).collect();
+    rows::collect(&columns, statement.raw_query()).map_err(failed)
+}
+
+/// What begins and ends a transaction, or changes the connection for those who come after, is not a user's to say.
+fn refuse_control(sql: &str) -> Result<(), StoreError> {
+    let code = sql.lines().map(str::trim_start).find(|line| !line.is_empty() && !line.starts_with("--"));
+    let word: String = code.unwrap_or_default().chars().take_while(char::is_ascii_alphabetic).collect();
+    let control =
+        ["BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE", "ATTACH", "DETACH", "PRAGMA", "VACUUM"];
+    if control.iter().any(|control| word.eq_ignore_ascii_case(control)) {
+        let message = format!("{word} is not allowed here: the transaction is the store's to begin and end");
+        return Err(StoreError::Statement { message, sql: first_line(sql) });
+    }
+    Ok(())
+}
+
+fn commit(connection: &Connection, appends: &[Append]) -> Result<(Commit, u64), StoreError> {
+    check_open(connection)?;
+    let failed = |error: rusqlite::Error| error::of_engine(&error);
+    let mut head = Head::read(connection).map_err(failed)?;
+    let mut appended = Vec::with_capacity(appends.len());
+    for append in appends {
+        match append_events(connection, &mut head, append).map_err(failed)? {
+            Ok(done) => appended.push(done),
+            Err(conflict) => return Ok((Commit::Conflict(conflict), 0)),
+        }
+    }
+    head.write(connection).map_err(failed)?;
+    connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([])).map_err(failed)?;
+    Ok((Commit::Committed(appended), head.now))
+}

@@ -1,0 +1,131 @@
+//! The writer thread: it owns the writing connection, commits waiting appends together, and serves one transaction at a
+//! time in between.
+//!
+//! Invariants: an append is answered after its COMMIT has returned, never before (G1). An append that is refused does not
+//! disturb its neighbours. Appends and transactions take turns, so neither starves.
+
+use crate::append::{self, Head};
+use crate::error;
+use crate::news::News;
+use crate::options::Options;
+use crate::transaction::{Session, serve};
+use factstream_core::store::{Append, CommandKey, Outcome, StoreError};
+use rusqlite::Connection;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot};
+
+/// Transactions taken out of the queue and waiting for their turn.
+const BEGINS_MAX: usize = 64;
+
+pub(crate) enum Request {
+    Append(Box<PendingAppend>),
+    Begin(PendingBegin),
+}
+
+pub(crate) struct PendingAppend {
+    pub(crate) append: Append,
+    pub(crate) key: Option<CommandKey>,
+    pub(crate) reply: oneshot::Sender<Result<Outcome, StoreError>>,
+}
+
+pub(crate) type PendingBegin = oneshot::Sender<Result<Session, StoreError>>;
+
+pub(crate) struct Writer {
+    pub(crate) connection: Connection,
+    pub(crate) news: Arc<News>,
+    pub(crate) options: Options,
+}
+
+impl Writer {
+    /// Works until every handle of the store is gone and everything that was accepted is answered.
+    pub(crate) fn run(mut self, mut queue: mpsc::Receiver<Request>) {
+        let mut appends = Vec::new();
+        let mut begins = VecDeque::new();
+        loop {
+            if begins.is_empty() {
+                match queue.blocking_recv() {
+                    Some(request) => sort(request, &mut appends, &mut begins),
+                    None => break,
+                }
+            }
+            while appends.len() < self.options.append_batch_max && begins.len() < BEGINS_MAX {
+                match queue.try_recv() {
+                    Ok(request) => sort(request, &mut appends, &mut begins),
+                    Err(_) => break,
+                }
+            }
+            if !appends.is_empty() {
+                self.commit_group(std::mem::take(&mut appends));
+            }
+            if let Some(begin) = begins.pop_front() {
+                serve(&mut self, begin);
+            }
+        }
+        let _ = self.connection.execute_batch("PRAGMA optimize");
+    }
+
+    /// Commits appends together; when one of them breaks the statement, each alone.
+    fn commit_group(&mut self, group: Vec<PendingAppend>) {
+        match self.try_group(&group) {
+            Ok(outcomes) => {
+                for (pending, outcome) in group.into_iter().zip(outcomes) {
+                    let _ = pending.reply.send(Ok(outcome));
+                }
+            }
+            Err(failure) if group.len() > 1 && is_particular(&failure) => {
+                for pending in group {
+                    self.commit_group(vec![pending]);
+                }
+            }
+            Err(failure) => {
+                for pending in group {
+                    let _ = pending.reply.send(Err(error::again(&failure)));
+                }
+            }
+        }
+    }
+
+    fn try_group(&mut self, group: &[PendingAppend]) -> Result<Vec<Outcome>, StoreError> {
+        let written = self.write_group(group).map_err(|error| error::of_engine(&error));
+        if written.is_err() {
+            self.roll_back();
+        }
+        let (outcomes, head) = written?;
+        self.news.tell(head);
+        Ok(outcomes)
+    }
+
+    fn write_group(&self, group: &[PendingAppend]) -> rusqlite::Result<(Vec<Outcome>, u64)> {
+        self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        let mut head = Head::read(&self.connection)?;
+        let mut outcomes = Vec::with_capacity(group.len());
+        for PendingAppend { append, key, .. } in group {
+            outcomes.push(append::append(&self.connection, &mut head, append, key.as_ref())?);
+        }
+        head.write(&self.connection)?;
+        self.connection.prepare_cached("COMMIT")?.execute([])?;
+        Ok((outcomes, head.now))
+    }
+
+    /// Ends whatever transaction is left. After some errors SQLite has done so by itself.
+    pub(crate) fn roll_back(&self) {
+        if !self.connection.is_autocommit()
+            && let Err(error) = self.connection.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "a transaction could not be rolled back");
+        }
+    }
+}
+
+fn sort(request: Request, appends: &mut Vec<PendingAppend>, begins: &mut VecDeque<PendingBegin>) {
+    match request {
+        Request::Append(append) => appends.push(*append),
+        Request::Begin(begin) => begins.push_back(begin),
+    }
+}
+
+/// Whether the failure is one append's own (a duplicate event id, for example), not the file's or the disk's.
+fn is_particular(failure: &StoreError) -> bool {
+    matches!(failure, StoreError::Engine(_) | StoreError::Statement { .. })
+}

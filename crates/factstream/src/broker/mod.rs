@@ -1,0 +1,177 @@
+//! The embedded broker: topics, partitions and groups as tables of the store. Written over the transaction port, so it
+//! runs on every engine.
+//!
+//! Invariants: offsets are contiguous in a partition, in commit order: `fs_partitions.next_offset` is read and moved in
+//! the publishing transaction, and on engines with several writers the row's lock is held until it commits. A group's
+//! offsets never go backwards. A publish is all or nothing.
+
+mod subscription;
+
+use crate::statements as sql;
+use async_trait::async_trait;
+use factstream_core::broker::{Broker, BrokerError, Lag, PublishError, Subscription, Topic};
+use factstream_core::message::Message;
+use factstream_core::params;
+use factstream_core::partition::partition_of;
+use factstream_core::sql::{Params, now};
+use factstream_core::store::{Commit, Store, StoreError, Transaction};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use subscription::EmbeddedSubscription;
+use tokio::sync::watch;
+
+/// A broker in the store's own tables.
+#[derive(Clone)]
+pub struct Embedded {
+    store: Arc<dyn Store>,
+    published: watch::Sender<u64>,
+}
+
+impl Embedded {
+    /// The broker in this store, whose framework tables exist.
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self { store, published: watch::Sender::new(0) }
+    }
+
+    async fn publish_all(&self, batch: &[Message]) -> Result<(), BrokerError> {
+        let mut tx = self.store.begin().await?;
+        let partitions = count_partitions(tx.as_mut(), batch).await?;
+        let mut by_partition: BTreeMap<(&str, u32), Vec<&Message>> = BTreeMap::new();
+        for message in batch {
+            let partition = partition_of(message.key.as_bytes(), partitions[message.topic.as_str()]);
+            by_partition.entry((&message.topic, partition)).or_default().push(message);
+        }
+        // In the order of the map, so that two publishers cannot wait for each other.
+        let mut records = Vec::with_capacity(batch.len());
+        for ((topic, partition), messages) in &by_partition {
+            let sql = "UPDATE fs_partitions SET next_offset = next_offset + $3 WHERE topic = $1 AND partition = $2 \
+                       RETURNING next_offset";
+            let rows = tx.query(sql, params![*topic, *partition, messages.len()]).await?;
+            let next: i64 = match rows.first() {
+                Some(row) => row.get("next_offset").map_err(StoreError::from)?,
+                None => return Err(BrokerError::UnknownTopic { topic: (*topic).to_owned() }),
+            };
+            let first = next - messages.len() as i64;
+            for (offset, message) in (first..).zip(messages) {
+                records.push(record_params(message, *partition, offset)?);
+            }
+        }
+        tx.execute_many(sql::INSERT_RECORD, records).await?;
+        commit(tx).await
+    }
+}
+
+async fn commit(tx: Box<dyn Transaction>) -> Result<(), BrokerError> {
+    match tx.commit(Vec::new()).await? {
+        Commit::Committed(_) => Ok(()),
+        Commit::Conflict(conflict) => Err(BrokerError::Engine(conflict.to_string())),
+    }
+}
+
+async fn count_partitions(
+    tx: &mut dyn Transaction,
+    batch: &[Message],
+) -> Result<HashMap<String, u32>, BrokerError> {
+    let mut partitions = HashMap::new();
+    for message in batch {
+        if partitions.contains_key(&message.topic) {
+            continue;
+        }
+        let rows = tx.query("SELECT partitions FROM fs_topics WHERE topic = $1", params![&message.topic]).await?;
+        let Some(row) = rows.first() else {
+            return Err(BrokerError::UnknownTopic { topic: message.topic.clone() });
+        };
+        partitions.insert(message.topic.clone(), row.get("partitions").map_err(StoreError::from)?);
+    }
+    Ok(partitions)
+}
+
+fn record_params(message: &Message, partition: u32, offset: i64) -> Result<Params, BrokerError> {
+    let headers = subscription::headers_to_json(&message.headers)?;
+    let (key, value) = (message.key.as_bytes(), message.value.as_slice());
+    Ok(params![&message.topic, partition, offset, key, value, headers, message.timestamp])
+}
+
+#[async_trait]
+impl Broker for Embedded {
+    async fn declare(&self, topics: &[Topic]) -> Result<(), BrokerError> {
+        let known = self.store.query("SELECT topic FROM fs_topics", params![]).await?;
+        let known: Vec<String> = known.iter().filter_map(|row| row.get("topic").ok()).collect();
+        if topics.iter().all(|topic| known.contains(&topic.name)) {
+            return Ok(());
+        }
+        let mut tx = self.store.begin().await?;
+        for Topic { name, partitions } in topics {
+            let partitions = (*partitions).max(1);
+            let sql = "INSERT INTO fs_topics (topic, partitions) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+            if tx.execute(sql, params![name, partitions]).await? == 0 {
+                continue;
+            }
+            let sql = "INSERT INTO fs_partitions (topic, partition, oldest_offset, next_offset) VALUES ($1, $2, 0, 0)";
+            let rows = (0..partitions).map(|partition| params![name, partition]).collect();
+            tx.execute_many(sql, rows).await?;
+        }
+        commit(tx).await
+    }
+
+    async fn publish(&self, batch: Vec<Message>) -> Result<(), PublishError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.publish_all(&batch).await.map_err(|source| PublishError { acknowledged: 0, source })?;
+        self.published.send_modify(|batches| *batches += 1);
+        Ok(())
+    }
+
+    async fn subscribe(&self, group: &str, topics: &[String]) -> Result<Box<dyn Subscription>, BrokerError> {
+        for topic in topics {
+            let rows = self.store.query("SELECT 1 FROM fs_topics WHERE topic = $1", params![topic]).await?;
+            if rows.is_empty() {
+                return Err(BrokerError::UnknownTopic { topic: topic.clone() });
+            }
+        }
+        let (store, published) = (Arc::clone(&self.store), self.published.subscribe());
+        Ok(Box::new(EmbeddedSubscription::new(store, published, group, topics)))
+    }
+
+    async fn lag(&self, group: &str, topics: &[String]) -> Result<Lag, BrokerError> {
+        let mut lag = Lag::default();
+        for topic in topics {
+            let rows = self.store.query(sql::SELECT_GROUP_LAG, params![group, topic]).await?;
+            let Some(row) = rows.first() else { continue };
+            lag.events += row.get::<u64>("events").map_err(StoreError::from)?;
+            let oldest = row.get::<Option<jiff::Timestamp>>("oldest").map_err(StoreError::from)?;
+            lag.oldest = match (lag.oldest, oldest) {
+                (Some(one), Some(other)) => Some(one.min(other)),
+                (one, other) => one.or(other),
+            };
+        }
+        Ok(lag)
+    }
+}
+
+impl Embedded {
+    /// Deletes records that every group has read and that were published before `before`, at most `records_max`.
+    /// Gives the number of records deleted.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn trim(&self, before: jiff::Timestamp, records_max: u32) -> Result<u64, BrokerError> {
+        let rows = self.store.query(sql::SELECT_TRIMMABLE, params![before]).await?;
+        let mut deleted = 0;
+        for row in rows.iter().take(records_max as usize) {
+            let topic: String = row.get("topic").map_err(StoreError::from)?;
+            let partition: u32 = row.get("partition").map_err(StoreError::from)?;
+            let oldest: i64 = row.get("oldest_offset").map_err(StoreError::from)?;
+            let upto: i64 = row.get::<i64>("upto").map_err(StoreError::from)?.min(oldest + i64::from(records_max));
+            let mut tx = self.store.begin().await?;
+            let sql = "DELETE FROM fs_records WHERE topic = $1 AND partition = $2 AND record_offset < $3";
+            deleted += tx.execute(sql, params![&topic, partition, upto]).await?;
+            let sql = "UPDATE fs_partitions SET oldest_offset = $3 WHERE topic = $1 AND partition = $2 AND oldest_offset < $3";
+            tx.execute(sql, params![&topic, partition, upto]).await?;
+            commit(tx).await?;
+        }
+        tracing::debug!(deleted, at = %now(), "trimmed the embedded broker's topics");
+        Ok(deleted)
+    }
+}

@@ -1,0 +1,294 @@
+//! Dead letters in a person's hands: list, show, redrive, edit, discard. Everything that is done is recorded (G9).
+//!
+//! These work from any process on the store, running or not: they change the tables, and the process that runs the
+//! handler takes it up within a fraction of a second.
+
+use crate::app::App;
+use crate::error::Error;
+use crate::processor::letters::{self, Letter};
+use crate::statements as sql;
+use crate::tx::Tx;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use factstream_core::params;
+use factstream_core::sql::{Row, now};
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::json;
+
+/// Letters listed at once.
+pub const LIST_MAX: usize = 1_000;
+
+/// A dead letter, or an event that is being retried, in short.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// Its id, for `show`, `redrive`, `edit` and `discard`.
+    pub id: u64,
+    /// The handler that could not handle it.
+    pub handler: String,
+    /// The key that stands still behind it.
+    pub key: String,
+    /// `dead`, `retrying`, `handled`, `discarded` or `superseded`.
+    pub state: String,
+    /// The event's id.
+    pub event_id: String,
+    /// The event's type, where it could be read.
+    pub event_type: Option<String>,
+    /// Its place: topic, partition and offset; or the log and the position.
+    pub place: String,
+    /// Why the last attempt failed.
+    pub reason: Option<String>,
+    /// Failed attempts since it last was redriven.
+    pub attempts: u32,
+    /// Events parked behind it.
+    pub parked_behind: u64,
+    /// When it is tried again.
+    pub next_attempt_at: Option<Timestamp>,
+    /// When it failed first.
+    pub created_at: Timestamp,
+}
+
+/// All that is known of a letter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Detail {
+    /// The letter in short.
+    #[serde(flatten)]
+    pub summary: Summary,
+    /// The record's key, as text or base64.
+    pub record_key: Option<Bytes>,
+    /// The value, as text or base64.
+    pub value: Option<Bytes>,
+    /// The headers.
+    pub headers: Vec<(String, Bytes)>,
+    /// Every attempt and action, oldest first.
+    pub history: Vec<Entry>,
+    /// The events parked behind it, oldest first, at most [`LIST_MAX`]: id of the letter, event id, event type.
+    pub parked: Vec<ParkedEvent>,
+}
+
+/// Raw bytes, shown as text where they are UTF-8.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bytes {
+    /// UTF-8.
+    Text(String),
+    /// Anything else.
+    Base64(String),
+}
+
+impl Bytes {
+    fn of(bytes: &[u8]) -> Self {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Self::Text(text.to_owned()),
+            Err(_) => Self::Base64(BASE64.encode(bytes)),
+        }
+    }
+}
+
+/// One attempt or action.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Entry {
+    /// When.
+    pub at: Timestamp,
+    /// `attempt`, `redrive`, `edit`, `discard` or `handled`.
+    pub action: String,
+    /// What there is to know: the error chain of an attempt, the value before an edit, the reason of a discard.
+    pub detail: serde_json::Value,
+}
+
+/// An event that waits behind another of its key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ParkedEvent {
+    /// Its id among the letters.
+    pub id: u64,
+    /// The event's id.
+    pub event_id: String,
+    /// The event's type.
+    pub event_type: Option<String>,
+}
+
+/// The dead letters of a store.
+pub struct DeadLetters<'a> {
+    app: &'a App,
+}
+
+impl App {
+    /// The dead letters.
+    pub fn dead_letters(&self) -> DeadLetters<'_> {
+        DeadLetters { app: self }
+    }
+}
+
+impl DeadLetters<'_> {
+    /// The letters that wait for a person, and with `retrying` also the events that wait for another attempt; oldest
+    /// first, after the id `after`, at most [`LIST_MAX`].
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn list(&self, handler: Option<&str>, retrying: bool, after: u64) -> Result<Vec<Summary>, Error> {
+        let other = if retrying { "retrying" } else { "dead" };
+        let params = params!["dead", other, handler.map(str::to_owned), after, LIST_MAX];
+        let rows = self.app.store().query(sql::SELECT_LETTERS, params).await?;
+        rows.iter().map(summary).collect()
+    }
+
+    /// All that is known of one letter.
+    ///
+    /// # Errors
+    /// [`Error::DeadLetter`] when there is none of this id.
+    pub async fn show(&self, id: u64) -> Result<Detail, Error> {
+        let store = self.app.store();
+        let rows = store.query(sql::SELECT_LETTER_SUMMARY, params![id]).await?;
+        let row = rows.first().ok_or_else(|| unknown(id))?;
+        let letter = Letter::of_row(row)?;
+        let sql = "SELECT at, action, detail FROM fs_dead_letter_history WHERE letter_id = $1 ORDER BY entry";
+        let history = store.query(sql, params![id]).await?;
+        let sql = "SELECT id, event_id, event_type FROM fs_dead_letters \
+                   WHERE handler = $1 AND event_key = $2 AND state = 'parked' ORDER BY id LIMIT $3";
+        let waits = matches!(letter.state.as_str(), "dead" | "retrying");
+        let parked = match waits {
+            true => store.query(sql, params![&letter.handler, &letter.key, LIST_MAX]).await?,
+            false => Vec::new(),
+        };
+        Ok(Detail {
+            summary: summary(row)?,
+            record_key: letter.record.key.as_deref().map(Bytes::of),
+            value: letter.record.value.as_deref().map(Bytes::of),
+            headers: letter.record.headers.iter().map(|(name, value)| (name.clone(), Bytes::of(value))).collect(),
+            history: history.iter().map(entry).collect::<Result<_, _>>()?,
+            parked: parked.iter().map(parked_event).collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Has a dead letter handled again, and then what is parked behind it, in order. It is done by the process that runs
+    /// the handler, now or when it starts.
+    ///
+    /// # Errors
+    /// [`Error::DeadLetter`] when there is none of this id, or it is not dead.
+    pub async fn redrive(&self, id: u64) -> Result<(), Error> {
+        let mut tx = self.app.begin().await?;
+        let letter = waiting_letter(&mut tx, id).await?;
+        set_going(&mut tx, &letter).await?;
+        letters::add_history(&mut tx, id, "redrive", &json!({})).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Redrives every dead letter, of one handler or of all; how many.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn redrive_all(&self, handler: Option<&str>) -> Result<u64, Error> {
+        let (mut redriven, mut after) = (0, 0);
+        loop {
+            let letters = self.list(handler, false, after).await?;
+            let Some(last) = letters.last() else { return Ok(redriven) };
+            after = last.id;
+            for letter in letters {
+                match self.redrive(letter.id).await {
+                    Ok(()) => redriven += 1,
+                    Err(Error::DeadLetter { .. }) => {} // somebody else was faster
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+    }
+
+    /// Replaces a dead letter's value and redrives it. The value before is recorded.
+    ///
+    /// # Errors
+    /// [`Error::DeadLetter`] when there is none of this id, it is not dead, or `data` is not one JSON object.
+    pub async fn edit(&self, id: u64, data: &str) -> Result<(), Error> {
+        if let Err(error) = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(data) {
+            return Err(Error::DeadLetter { id, reason: format!("the new data must be one JSON object ({error})") });
+        }
+        let mut tx = self.app.begin().await?;
+        let letter = waiting_letter(&mut tx, id).await?;
+        let before = letter.record.value.as_deref().map(Bytes::of);
+        let sql = "UPDATE fs_dead_letters SET value = $2 WHERE id = $1";
+        tx.execute(sql, params![id, data.as_bytes()]).await?;
+        set_going(&mut tx, &letter).await?;
+        letters::add_history(&mut tx, id, "edit", &json!({ "before": before, "after": data })).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Gives a dead letter up: what is parked behind it goes on without it. The letter stays on record.
+    ///
+    /// # Errors
+    /// [`Error::DeadLetter`] when there is none of this id, it is not dead, or no reason is given.
+    pub async fn discard(&self, id: u64, reason: &str) -> Result<(), Error> {
+        if reason.trim().is_empty() {
+            return Err(Error::DeadLetter { id, reason: "say why it is discarded".into() });
+        }
+        let mut tx = self.app.begin().await?;
+        let letter = waiting_letter(&mut tx, id).await?;
+        letters::advance(&mut tx, &Letter { died: true, ..letter }, "discarded").await?;
+        letters::add_history(&mut tx, id, "discard", &json!({ "reason": reason })).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+/// The letter, if it is the head of its key. Locks the key.
+async fn waiting_letter(tx: &mut Tx, id: u64) -> Result<Letter, Error> {
+    let sql = "UPDATE fs_blocked_keys SET parked = parked WHERE head_id = $1";
+    let locked = tx.execute(sql, params![id]).await?;
+    let rows = tx.query(letters::SELECT_LETTER, params![id]).await?;
+    let letter = Letter::of_row(rows.first().ok_or_else(|| unknown(id))?)?;
+    if locked == 0 {
+        let reason = match letter.state.as_str() {
+            "parked" => "it only waits behind another event of its key; redrive or discard that one".to_owned(),
+            state => format!("it is {state} already"),
+        };
+        return Err(Error::DeadLetter { id, reason });
+    }
+    Ok(letter)
+}
+
+/// A new set of attempts, the first one now.
+async fn set_going(tx: &mut Tx, letter: &Letter) -> Result<(), Error> {
+    let sql = "UPDATE fs_dead_letters SET state = 'retrying', attempts = 0, updated_at = $2 WHERE id = $1";
+    tx.execute(sql, params![letter.id, now()]).await?;
+    let sql = "UPDATE fs_blocked_keys SET next_attempt_at = $2 WHERE head_id = $1";
+    tx.execute(sql, params![letter.id, now()]).await?;
+    Ok(())
+}
+
+fn unknown(id: u64) -> Error {
+    Error::DeadLetter { id, reason: "there is none of this id; list them to see the ids".into() }
+}
+
+fn summary(row: &Row) -> Result<Summary, Error> {
+    let (topic, partition): (String, u32) = (row.get("topic")?, row.get("partition")?);
+    let offset: i64 = row.get("record_offset")?;
+    let place = match topic.as_str() {
+        crate::processor::delivery::LOG => format!("log, position {offset}"),
+        _ => format!("{topic}, partition {partition}, offset {offset}"),
+    };
+    Ok(Summary {
+        id: row.get("id")?,
+        handler: row.get("handler")?,
+        key: row.get("event_key")?,
+        state: row.get("state")?,
+        event_id: row.get("event_id")?,
+        event_type: row.get("event_type")?,
+        place,
+        reason: row.get("reason")?,
+        attempts: row.get("attempts")?,
+        parked_behind: row.get("parked_behind")?,
+        next_attempt_at: row.get("next_attempt_at")?,
+        created_at: row.get("created_at")?,
+    })
+}
+
+fn entry(row: &Row) -> Result<Entry, Error> {
+    let detail: String = row.get("detail")?;
+    let detail = serde_json::from_str(&detail)
+        .map_err(|source| Error::Encode { what: "the history of a dead letter".into(), source })?;
+    Ok(Entry { at: row.get("at")?, action: row.get("action")?, detail })
+}
+
+fn parked_event(row: &Row) -> Result<ParkedEvent, Error> {
+    Ok(ParkedEvent { id: row.get("id")?, event_id: row.get("event_id")?, event_type: row.get("event_type")? })
+}

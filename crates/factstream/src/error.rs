@@ -1,0 +1,135 @@
+//! The framework's own errors. Conflict is a variant of its own; a command's refusal is typed ([`ExecuteError`]).
+
+use factstream_core::broker::{BrokerError, PublishError};
+use factstream_core::decode::{DecodeError, WiringError};
+use factstream_core::envelope::{InvalidId, Position};
+use factstream_core::sql::RowError;
+use factstream_core::store::{Conflict, StoreError};
+use std::time::Duration;
+
+/// What can go wrong in factstream itself.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another writer was faster, again and again.
+    #[error("{0}; other writers were faster each time: try again, or let fewer writers share one stream")]
+    Conflict(Conflict),
+    /// An idempotency key was used before for something else.
+    #[error("the key {key:?} was used before for {first_used_for}; use a new key for a new command")]
+    KeyReused {
+        /// The key.
+        key: String,
+        /// What it was used for first.
+        first_used_for: String,
+    },
+    /// An id that cannot be used.
+    #[error(transparent)]
+    InvalidId(#[from] InvalidId),
+    /// A stored event that this build cannot decode. Nothing was changed.
+    #[error("event {position} of the log cannot be decoded: {source}")]
+    Undecodable {
+        /// Where it lies.
+        position: Position,
+        /// Why.
+        source: DecodeError,
+    },
+    /// An event or state that cannot be written as JSON.
+    #[error("{what} cannot be written as JSON: {source}")]
+    Encode {
+        /// What.
+        what: String,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// The parts of the application do not fit together. Found at start.
+    #[error("the application is not wired up right: {0}")]
+    Wiring(String),
+    /// The read model did not get there in time.
+    #[error("{read_model} has not reached position {position} within {waited:?} (it is at {reached}); {hint}")]
+    Behind {
+        /// The read model.
+        read_model: String,
+        /// The position waited for.
+        position: Position,
+        /// Where it is.
+        reached: Position,
+        /// How long was waited.
+        waited: Duration,
+        /// What to look at.
+        hint: String,
+    },
+    /// A cursor that this list did not make.
+    #[error("the cursor is not one that this list gave out; start again without one")]
+    Cursor,
+    /// A dead letter that cannot be found or is not in the right state.
+    #[error("dead letter {id}: {reason}")]
+    DeadLetter {
+        /// Its id.
+        id: u64,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+    /// No projection of that name.
+    #[error("there is no projection {name:?}; there are: {known}")]
+    UnknownProjection {
+        /// The name asked for.
+        name: String,
+        /// The names there are.
+        known: String,
+    },
+    /// The checkpoint lies beyond the head of the log: the store was restored from an older backup.
+    #[error(
+        "{handler}: its checkpoint {checkpoint} lies beyond the head of the log ({head}); the store was restored from an older backup, or events were deleted. Nothing is handled until that is settled: rebuild the projection, or restore the newer store"
+    )]
+    BeyondHead {
+        /// The handler.
+        handler: String,
+        /// Its checkpoint.
+        checkpoint: Position,
+        /// The head of the log.
+        head: Position,
+    },
+    /// Another owner moved the checkpoint: this one stands back.
+    #[error("{handler}: another process moved its checkpoint; standing back")]
+    Superseded {
+        /// The handler.
+        handler: String,
+    },
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The broker.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    /// A batch was not published whole.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+}
+
+impl From<WiringError> for Error {
+    fn from(error: WiringError) -> Self {
+        Self::Wiring(error.to_string())
+    }
+}
+
+impl From<RowError> for Error {
+    fn from(error: RowError) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// Why a command has no effect.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecuteError<E: std::error::Error> {
+    /// The aggregate refuses it, in its own words.
+    #[error("{0}")]
+    Rejected(#[source] E),
+    /// The framework could not carry it out.
+    #[error(transparent)]
+    Failed(#[from] Error),
+}
+
+impl<E: std::error::Error> From<StoreError> for ExecuteError<E> {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error.into())
+    }
+}

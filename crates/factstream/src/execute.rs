@@ -1,0 +1,249 @@
+//! A command on its way to the store: load the state, decide, append. G2 and G4 for whoever calls.
+//!
+//! Invariants: on the happy path of a known aggregate nothing is read: the append checks the version. A refusal that was
+//! decided on a cached state is only believed after the stream was looked at. A conflict reloads, decides again and
+//! tries again, at most [`ATTEMPTS_MAX`] times.
+
+use crate::app::App;
+use crate::error::{Error, ExecuteError};
+use crate::origin::Origin;
+use crate::statements as sql;
+use crate::states::State;
+use factstream_core::aggregate::{Aggregate, Command};
+use factstream_core::envelope::{Position, StreamId, Version};
+use factstream_core::params;
+use factstream_core::store::{Append, Appended, CommandKey, Conflict, Expected, Outcome};
+use std::future::{Future, IntoFuture};
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often a command is decided before a conflict is given up to the caller.
+pub const ATTEMPTS_MAX: u32 = 16;
+
+/// What a command came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Done {
+    /// The aggregate. With a repeated key it is the one of the first time.
+    pub aggregate_id: String,
+    /// The stream's version after it.
+    pub version: Version,
+    /// The position of its last event: what to `wait_for`.
+    pub position: Position,
+    /// Whether the key had been used before, so that nothing new happened.
+    pub repeated: bool,
+}
+
+impl Done {
+    fn new(appended: Appended, repeated: bool) -> Self {
+        let Appended { stream, version, position } = appended;
+        Self { aggregate_id: stream.id().to_owned(), version, position, repeated }
+    }
+}
+
+/// A command that is about to be executed; `.await` it.
+#[must_use = "a command does nothing until it is awaited"]
+pub struct Execute<'a, A, C> {
+    app: &'a App,
+    id: String,
+    command: C,
+    key: Option<String>,
+    fingerprint: Option<String>,
+    aggregate: PhantomData<fn() -> A>,
+}
+
+impl<'a, A: Aggregate, C: Command<A>> Execute<'a, A, C> {
+    pub(crate) fn new(app: &'a App, id: String, command: C) -> Self {
+        Self { app, id, command, key: None, fingerprint: None, aggregate: PhantomData }
+    }
+
+    /// An idempotency key: the command takes effect once, a repeat returns the first outcome (G4).
+    pub fn key(mut self, key: impl Into<String>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+
+    /// What the key stands for, so that a key used for something else is refused ([`Error::KeyReused`]): for example a
+    /// digest of the request. Without it, the command's and the aggregate's types stand for it.
+    pub fn fingerprint(mut self, fingerprint: impl Into<String>) -> Self {
+        self.fingerprint = Some(fingerprint.into());
+        self
+    }
+
+    async fn run(self) -> Result<Done, ExecuteError<C::Error>> {
+        let stream = StreamId::new(A::CATEGORY, self.id).map_err(Error::from)?;
+        let key = match self.key {
+            Some(key) => Some(command_key::<A, C>(key, self.fingerprint).map_err(Error::from)?),
+            None => None,
+        };
+        let app = self.app;
+        let attempt = Attempt { app, stream, command: &self.command, key, aggregate: PhantomData };
+        let mut known = app.states().take::<A>(&attempt.stream);
+        let mut last_conflict = None;
+        for number in 0..ATTEMPTS_MAX {
+            if number > 1 {
+                // Two callers that lost together must not lose together again.
+                let jitter = rand::random_range(0..1_000 * u64::from(number));
+                tokio::time::sleep(Duration::from_micros(jitter)).await;
+            }
+            match attempt.run(known).await? {
+                Ok(done) => return Ok(done),
+                Err(conflict) => last_conflict = Some(conflict),
+            }
+            known = None;
+        }
+        let conflict = last_conflict.expect("at least one attempt was made, and each ends the loop or conflicts");
+        Err(Error::Conflict(conflict).into())
+    }
+}
+
+impl<'a, A: Aggregate, C: Command<A> + 'a> IntoFuture for Execute<'a, A, C> {
+    type Output = Result<Done, ExecuteError<C::Error>>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
+fn command_key<A: Aggregate, C>(
+    key: String,
+    fingerprint: Option<String>,
+) -> Result<CommandKey, factstream_core::envelope::InvalidId> {
+    let command = std::any::type_name::<C>().rsplit("::").next().unwrap_or_default();
+    let fingerprint = fingerprint.unwrap_or_default();
+    let separator = if fingerprint.is_empty() { "" } else { " " };
+    CommandKey::new(key, format!("{}/{command}{separator}{fingerprint}", A::CATEGORY))
+}
+
+struct Attempt<'a, A, C> {
+    app: &'a App,
+    stream: StreamId,
+    command: &'a C,
+    key: Option<CommandKey>,
+    aggregate: PhantomData<fn() -> A>,
+}
+
+impl<A: Aggregate, C: Command<A>> Attempt<'_, A, C> {
+    /// One decision and its append. The inner error is a conflict.
+    async fn run(&self, known: Option<State<A>>) -> Result<Result<Done, Conflict>, ExecuteError<C::Error>> {
+        let cached = known.is_some();
+        let mut state = match known {
+            Some(state) => state,
+            None => self.load(None).await?,
+        };
+        let mut decided = self.command.decide(&state.state);
+        let changes_nothing = decided.as_ref().map_or(true, Vec::is_empty);
+        if cached && changes_nothing {
+            let version = state.version;
+            state = self.load(Some(state)).await?;
+            if state.version != version {
+                decided = self.command.decide(&state.state);
+            }
+        }
+        match decided {
+            Ok(events) if events.is_empty() && self.key.is_none() => {
+                let done = Done {
+                    aggregate_id: self.stream.id().to_owned(),
+                    version: state.version,
+                    position: self.app.position().await?,
+                    repeated: false,
+                };
+                self.app.states().put(&self.stream, state);
+                Ok(Ok(done))
+            }
+            Ok(events) => self.append(state, &events).await,
+            Err(refusal) => {
+                self.app.states().put(&self.stream, state);
+                match self.first_outcome().await? {
+                    Some(done) => Ok(Ok(done)),
+                    None => Err(ExecuteError::Rejected(refusal)),
+                }
+            }
+        }
+    }
+
+    async fn load(&self, known: Option<State<A>>) -> Result<State<A>, Error> {
+        self.app.states().load(self.app.store().as_ref(), &self.stream, known).await
+    }
+
+    async fn append(
+        &self,
+        mut state: State<A>,
+        events: &[A::Event],
+    ) -> Result<Result<Done, Conflict>, ExecuteError<C::Error>> {
+        let origin = Origin::command(self.app.service());
+        let append = Append {
+            stream: self.stream.clone(),
+            expected: Expected::Exact(state.version),
+            events: origin.stamp_all(events)?,
+        };
+        match self.app.store().append(append, self.key.clone()).await? {
+            Outcome::Appended(appended) => {
+                state.apply(events);
+                self.app.states().snapshot_if_due(self.app.store(), &self.stream, &mut state);
+                self.app.states().put(&self.stream, state);
+                Ok(Ok(Done::new(appended, false)))
+            }
+            Outcome::Repeated(first) => Ok(Ok(Done::new(first, true))),
+            Outcome::Conflict(conflict) => Ok(Err(conflict)),
+            Outcome::KeyReused { key, first_used_for } => Err(Error::KeyReused { key, first_used_for }.into()),
+        }
+    }
+
+    /// What the key came to before, if it was used: a repeat may find the aggregate in a state that refuses it.
+    async fn first_outcome(&self) -> Result<Option<Done>, Error> {
+        let Some(key) = &self.key else { return Ok(None) };
+        let rows = self.app.store().query(sql::SELECT_COMMAND_KEY, params![key.key()]).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let first_used_for: String = row.get("fingerprint")?;
+        if first_used_for != key.fingerprint() {
+            return Err(Error::KeyReused { key: key.key().to_owned(), first_used_for });
+        }
+        Ok(Some(Done {
+            aggregate_id: row.get("aggregate_id")?,
+            version: row.get("version")?,
+            position: row.get("position")?,
+            repeated: true,
+        }))
+    }
+}
+
+impl App {
+    /// Executes a command on the aggregate `id`: loads its state, decides, appends; again on a conflict.
+    ///
+    /// The aggregate type is inferred where the command belongs to one aggregate only.
+    ///
+    /// # Errors
+    /// [`ExecuteError::Rejected`] with the aggregate's own words, [`Error::Conflict`] when other writers were faster
+    /// [`ATTEMPTS_MAX`] times, [`Error::KeyReused`], or what the store reports.
+    pub fn execute<A: Aggregate, C: Command<A>>(&self, id: impl Into<String>, command: C) -> Execute<'_, A, C> {
+        Execute::new(self, id.into(), command)
+    }
+
+    /// The state of an aggregate and its version (0 without events), as the store has it now.
+    ///
+    /// # Errors
+    /// When its events cannot be read or decoded.
+    pub async fn load<A: Aggregate>(&self, id: &str) -> Result<(A, Version), Error> {
+        let stream = StreamId::new(A::CATEGORY, id)?;
+        let known = self.states().peek::<A>(&stream);
+        let state = self.states().load(self.store().as_ref(), &stream, known).await?;
+        self.states().put(&stream, state.clone());
+        Ok((state.state, state.version))
+    }
+
+    /// The state of an aggregate as it was at `version`; `None` when its stream is shorter.
+    ///
+    /// # Errors
+    /// As [`App::load`].
+    pub async fn load_at<A: Aggregate>(&self, id: &str, version: Version) -> Result<Option<A>, Error> {
+        let stream = StreamId::new(A::CATEGORY, id)?;
+        self.states().load_at(self.store().as_ref(), &stream, version).await
+    }
+
+    pub(crate) fn command_origin(&self) -> Origin {
+        Origin::command(Arc::clone(&self.service()))
+    }
+}

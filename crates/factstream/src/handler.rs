@@ -1,0 +1,141 @@
+//! What a user's handlers look like, and how they fail. The step after the broker: effects.
+//!
+//! Three kinds, told apart by their type: a [`Fold`](crate::read_model::Fold) is a pure function over events, a
+//! [`Handler`] has effects inside the store only, a [`Caller`] asks the outside world first. Each says its guarantee.
+
+use crate::tx::Tx;
+use factstream_core::envelope::Envelope;
+use factstream_core::event::EventSet;
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+
+/// Effects inside the store: SQL, appended events, commands on other aggregates. **Exactly once** (G6).
+///
+/// Everything done through the [`Tx`] commits together with the mark "handled". The transaction is the store's: do not
+/// wait for the outside world in it (use a [`Caller`]); it has a time limit, and what exceeds it fails like any error.
+///
+/// ```
+/// use factstream::{Envelope, Event, Failure, Handler, Tx, params};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Event, Serialize, Deserialize)]
+/// #[event(topic = "orders.events")]
+/// enum OrderEvent {
+///     #[event(name = "OrderCreated")]
+///     Created { customer_id: String },
+/// }
+///
+/// struct CountOrders;
+///
+/// impl Handler for CountOrders {
+///     type Events = OrderEvent;
+///
+///     async fn handle(&self, event: &Envelope<OrderEvent>, tx: &mut Tx) -> Result<(), Failure> {
+///         let OrderEvent::Created { customer_id } = &event.event;
+///         let sql = "INSERT INTO orders_per_customer (customer_id, orders) VALUES ($1, 1) \
+///                    ON CONFLICT (customer_id) DO UPDATE SET orders = orders_per_customer.orders + 1";
+///         tx.execute(sql, params![customer_id]).await?;
+///         Ok(())
+///     }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a handler",
+    label = "this does not implement `Handler`",
+    note = "implement `Handler` (effects in the store) or `Caller` (asks the outside world first) for it"
+)]
+pub trait Handler: Send + Sync + 'static {
+    /// The events it is given.
+    type Events: EventSet;
+
+    /// Handles one event. Events of one key come one at a time and in order (G7).
+    ///
+    /// # Errors
+    /// A [`Failure`] rolls back everything this call did and stops the event's key, no other (G8). `?` on any error
+    /// makes a transient failure, which is retried; [`Failure::permanent`] is not.
+    fn handle(
+        &self,
+        event: &Envelope<Self::Events>,
+        tx: &mut Tx,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+/// A call to the outside world, then effects inside the store. **At least once outwards, exactly once inwards.**
+///
+/// `call` runs before and outside the transaction. After a crash it may run again for the same event: give the other
+/// side the event id as its idempotency key. `handle` then records the outcome, exactly once. Calls of different keys
+/// run in parallel up to the consumer's `concurrency`; one key stays in order.
+pub trait Caller: Send + Sync + 'static {
+    /// The events it is given.
+    type Events: EventSet;
+
+    /// What the outside world answered.
+    type Outcome: Send + Sync + 'static;
+
+    /// Asks the outside world. `event.event_id` is the idempotency key to pass on.
+    ///
+    /// # Errors
+    /// As [`Handler::handle`].
+    fn call(&self, event: &Envelope<Self::Events>) -> impl Future<Output = Result<Self::Outcome, Failure>> + Send;
+
+    /// Records the outcome.
+    ///
+    /// # Errors
+    /// As [`Handler::handle`].
+    fn handle(
+        &self,
+        event: &Envelope<Self::Events>,
+        outcome: &Self::Outcome,
+        tx: &mut Tx,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+/// Why a handler could not handle an event, and whether trying again can help.
+///
+/// Made from any error with `?`, and is then transient.
+pub struct Failure {
+    permanent: bool,
+    error: Box<dyn Error + Send + Sync>,
+}
+
+impl Failure {
+    /// Trying again cannot help: the event becomes a dead letter at once.
+    pub fn permanent(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { permanent: true, error: error.into() }
+    }
+
+    /// Trying again may help: the event is retried as the handler's `retry` says, then becomes a dead letter.
+    pub fn transient(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { permanent: false, error: error.into() }
+    }
+
+    /// Whether trying again cannot help.
+    pub fn is_permanent(&self) -> bool {
+        self.permanent
+    }
+
+    /// The error and what caused it, outermost first.
+    pub fn chain(&self) -> Vec<String> {
+        self.errors().map(ToString::to_string).collect()
+    }
+
+    /// The error and its sources.
+    pub(crate) fn errors(&self) -> impl Iterator<Item = &(dyn Error + 'static)> {
+        let outermost: &(dyn Error + 'static) = &*self.error;
+        std::iter::successors(Some(outermost), |error: &&(dyn Error + 'static)| (*error).source())
+    }
+}
+
+impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::transient(error)
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.permanent { "permanent" } else { "transient" };
+        write!(f, "{kind} failure: {}", self.chain().join(": "))
+    }
+}

@@ -1,0 +1,58 @@
+//! Event streaming, event sourcing and CQRS as one system, on one SQLite file by default.
+//!
+//! Read the modules in this order; it is the way of the data: a command is executed ([`App::execute`]), its events are
+//! appended to the store, the relay publishes the log to the broker, the processor runs every handler there is, read
+//! models hold the rows, and queries read them ([`App::read`]).
+//!
+//! | to | see |
+//! |---|---|
+//! | declare events, aggregates and commands | [`Event`], [`Aggregate`], [`Command`] |
+//! | test them without a store | [`testkit`] |
+//! | put an application together | [`App::builder`] |
+//! | fold events into rows | [`Fold`], [`ReadModel`] |
+//! | have effects in the store, exactly once | [`Handler`], [`Consumer`], [`Projection`], [`Tx`] |
+//! | call the outside world | [`Caller`] |
+//! | see and mend what failed | [`App::status`], [`App::dead_letters`], [`App::rebuild`] |
+
+mod app;
+mod origin;
+mod states;
+mod execute;
+mod tx;
+mod migrations;
+mod relay;
+pub mod broker;
+mod handler;
+mod processor;
+pub mod read_model;
+pub mod dead_letters;
+mod progress;
+mod leases;
+mod housekeeping;
+mod supervisor;
+pub mod status;
+mod error;
+mod statements;
+
+pub use app::{App, Builder, Consumer, Projection};
+pub use error::{Error, ExecuteError};
+pub use execute::{ATTEMPTS_MAX, Done, Execute};
+pub use handler::{Caller, Failure, Handler};
+pub use housekeeping::{INBOX_RETENTION, TOPIC_RETENTION};
+pub use processor::Kind;
+pub use processor::options::{Retry, UnknownTypes};
+pub use read_model::{Fold, Order, Page, Read, RebuildProgress};
+pub use supervisor::Running;
+pub use tx::Tx;
+
+pub use factstream_core::aggregate::{self, Aggregate, Command, Snapshots};
+pub use factstream_core::decode::{self, Upcasters};
+pub use factstream_core::envelope::{self, Envelope, Position, RecordedEvent, Version};
+pub use factstream_core::event;
+pub use factstream_core::sql;
+pub use factstream_core::{derive_support, message, params, partition, store, testkit};
+
+pub use factstream_macros::{Event, EventSet, ReadModel};
+
+#[cfg(feature = "sqlite")]
+pub use factstream_sqlite as sqlite;

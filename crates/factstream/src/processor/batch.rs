@@ -1,0 +1,287 @@
+//! A batch in one transaction: mark as handled, handle, commit. When it fails, the failing event is isolated.
+//!
+//! Invariants: the marks (checkpoint or inbox) are written in the transaction of the effects (G6). Events of a blocked
+//! key are parked, not handled (G7, G8). A failure that is the store's own is never an event's fault.
+
+use crate::error::Error;
+use crate::handler::Failure;
+use crate::processor::checkpoint::move_params;
+use crate::processor::delivery::{Content, Delivery};
+use crate::processor::letters::{self, Held};
+use crate::processor::reaction::{Ready, Stuck};
+use crate::processor::{Processor, partition_lanes};
+use crate::statements as sql;
+use crate::tx::Tx;
+use factstream_core::envelope::Position;
+use factstream_core::params;
+use factstream_core::sql::{now, placeholders};
+use factstream_core::store::StoreError;
+use futures_util::future::{BoxFuture, FutureExt, try_join_all};
+use std::collections::HashSet;
+
+/// How often a batch that met another writer's commit is run again before that is reported.
+const CONFLICTS_MAX: u32 = 16;
+
+/// Where the checkpoint goes with a transaction: from here to there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Move {
+    pub(crate) from: Position,
+    pub(crate) to: Position,
+}
+
+impl Processor {
+    /// Handles a batch. With one lane the checkpoint moves along in the batch's own transaction; with several, every
+    /// lane marks its events in the inbox.
+    pub(crate) async fn handle_batch(&self, batch: &[Delivery], checkpoint: Option<Move>) -> Result<(), Error> {
+        if self.options.concurrency > 1 {
+            let lanes = partition_lanes(batch, self.options.concurrency);
+            try_join_all(lanes.iter().map(|lane| self.isolate(lane, None))).await?;
+            return Ok(());
+        }
+        let all: Vec<&Delivery> = batch.iter().collect();
+        self.isolate(&all, checkpoint).await
+    }
+
+    /// Runs a slice as one transaction; on a failure runs what is before, the failing one alone, and what is after.
+    fn isolate<'a>(
+        &'a self,
+        slice: &'a [&'a Delivery],
+        checkpoint: Option<Move>,
+    ) -> BoxFuture<'a, Result<(), Error>> {
+        async move {
+            if slice.is_empty() {
+                return Ok(());
+            }
+            let cut = if self.calls(slice) { first_repeated_key(slice) } else { None };
+            let stuck = match cut {
+                // A call waits until what its key did before is committed: two transactions.
+                Some(at) => Some((at, None)),
+                None => self.attempt(slice, checkpoint).await?.err().map(|stuck| match stuck.at {
+                    Some(at) => (at, Some(stuck.failure)),
+                    None => (slice.len() / 2, (slice.len() == 1).then_some(stuck.failure)),
+                }),
+            };
+            let Some((at, failure)) = stuck else { return Ok(()) };
+            if let (1, Some(failure)) = (slice.len(), &failure) {
+                return self.hold(slice[0], failure, checkpoint).await;
+            }
+            // [..at], [at] alone if it failed, and the rest; the checkpoint moves along piece by piece.
+            let alone = usize::from(failure.is_some());
+            let pieces = [&slice[..at], &slice[at..at + alone], &slice[at + alone..]];
+            let mut from = checkpoint.map(|checkpoint| checkpoint.from);
+            for piece in pieces.into_iter().filter(|piece| !piece.is_empty()) {
+                let last = std::ptr::eq(&raw const piece[piece.len() - 1], &raw const slice[slice.len() - 1]);
+                let to = if last { checkpoint.map(|all| all.to) } else { piece[piece.len() - 1].position };
+                let part = from.zip(to).map(|(from, to)| Move { from, to });
+                self.isolate(piece, part).await?;
+                from = to.and(from).and(to);
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn calls(&self, slice: &[&Delivery]) -> bool {
+        slice.iter().any(|delivery| match &delivery.content {
+            Content::Ready { event, .. } => self.reaction.calls(event),
+            _ => false,
+        })
+    }
+
+    /// One transaction over the slice. The inner error is an event's failure; nothing of the slice has taken effect.
+    async fn attempt(&self, slice: &[&Delivery], checkpoint: Option<Move>) -> Result<Result<(), Stuck>, Error> {
+        if let Err(stuck) = self.call_all(slice).await? {
+            return Ok(Err(stuck));
+        }
+        for _ in 0..CONFLICTS_MAX {
+            let work = self.transact(slice, checkpoint);
+            match tokio::time::timeout(self.options.time_limit, work).await {
+                Ok(Err(Error::Conflict(conflict))) => {
+                    tracing::debug!(handler = %self.name, %conflict, "another writer was faster; handling the batch again");
+                }
+                Ok(result) => return result,
+                Err(_) => {
+                    let limit = self.options.time_limit;
+                    let failure = Failure::transient(format!("the handler took longer than {limit:?} and was rolled back"));
+                    return Ok(Err(Stuck { at: None, failure }));
+                }
+            }
+        }
+        let failure = Failure::transient("other writers of the same streams were faster each time");
+        Ok(Err(Stuck { at: None, failure }))
+    }
+
+    /// Asks the outside world, one event after the other, where that was not done yet and is not in vain.
+    async fn call_all(&self, slice: &[&Delivery]) -> Result<Result<(), Stuck>, Error> {
+        let wanting: Vec<(usize, &Delivery)> = slice
+            .iter()
+            .enumerate()
+            .filter(|(_, delivery)| match &delivery.content {
+                Content::Ready { event, .. } => self.reaction.calls(event) && delivery.outcome.get().is_none(),
+                _ => false,
+            })
+            .map(|(at, delivery)| (at, *delivery))
+            .collect();
+        if wanting.is_empty() {
+            return Ok(Ok(()));
+        }
+        let done = self.handled_or_blocked(&wanting).await?;
+        for (at, delivery) in wanting {
+            if done.contains(delivery.event_id.as_str()) || done.contains(delivery.key.as_str()) {
+                continue;
+            }
+            if let Err(failure) = self.call(delivery).await {
+                return Ok(Err(Stuck { at: Some(at), failure }));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Asks the outside world about one event, within the time limit.
+    pub(crate) async fn call(&self, delivery: &Delivery) -> Result<(), Failure> {
+        let Content::Ready { event, .. } = &delivery.content else { return Ok(()) };
+        if !self.reaction.calls(event) || delivery.outcome.get().is_some() {
+            return Ok(());
+        }
+        let limit = self.options.time_limit;
+        let outcome = tokio::time::timeout(limit, self.reaction.call(event)).await;
+        let outcome = outcome.map_err(|_| Failure::transient(format!("the call took longer than {limit:?}")))??;
+        let _ = delivery.outcome.set(outcome);
+        Ok(())
+    }
+
+    /// The event ids that are handled and the keys that are blocked: calling out for them would be in vain.
+    async fn handled_or_blocked(&self, wanting: &[(usize, &Delivery)]) -> Result<HashSet<String>, Error> {
+        let list = placeholders(2, wanting.len());
+        let with = |value: fn(&Delivery) -> &String| {
+            let mut params = params![&self.name];
+            params.extend(wanting.iter().map(|(_, delivery)| value(delivery).into()));
+            params
+        };
+        let handled = format!("SELECT event_id AS found FROM fs_inbox WHERE handler = $1 AND event_id IN ({list})");
+        let mut rows = self.store.query(&handled, with(|delivery| &delivery.event_id)).await?;
+        let blocked =
+            format!("SELECT event_key AS found FROM fs_blocked_keys WHERE handler = $1 AND event_key IN ({list})");
+        rows.extend(self.store.query(&blocked, with(|delivery| &delivery.key)).await?);
+        Ok(rows.iter().map(|row| row.get("found")).collect::<Result<_, _>>()?)
+    }
+
+    async fn transact(&self, slice: &[&Delivery], checkpoint: Option<Move>) -> Result<Result<(), Stuck>, Error> {
+        let mut tx = self.begin().await?;
+        self.mark_checkpoint(&mut tx, checkpoint).await?;
+        if let Err(stuck) = self.react(&mut tx, slice).await? {
+            refuse_store_failures(&stuck.failure)?;
+            return Ok(Err(stuck));
+        }
+        tx.commit().await?;
+        Ok(Ok(()))
+    }
+
+    /// Handles a slice within a transaction of the caller's.
+    pub(crate) async fn react(&self, tx: &mut Tx, slice: &[&Delivery]) -> Result<Result<(), Stuck>, Error> {
+        let fresh = self.take_inbox(tx, slice).await?;
+        let blocked = self.blocked_keys(tx, slice).await?;
+        let mut places = Vec::with_capacity(slice.len());
+        let mut batch = Vec::with_capacity(slice.len());
+        for (at, delivery) in slice.iter().enumerate().filter(|(at, _)| fresh[*at]) {
+            if blocked.contains(&delivery.key) && letters::park(tx, &self.name, delivery).await? {
+                continue;
+            }
+            match &delivery.content {
+                Content::Ready { event, origin } => {
+                    places.push(at);
+                    batch.push(Ready { event, origin, outcome: delivery.outcome.get() });
+                }
+                Content::Unreadable(reason) => {
+                    let failure = Failure::permanent(reason.to_string());
+                    return Ok(Err(Stuck { at: Some(at), failure }));
+                }
+                Content::NotMine => {}
+            }
+        }
+        let reacted = self.reaction.react(&batch, tx).await;
+        Ok(reacted.map_err(|stuck| Stuck { at: stuck.at.map(|at| places[at]), ..stuck }))
+    }
+
+    async fn mark_checkpoint(&self, tx: &mut Tx, checkpoint: Option<Move>) -> Result<(), Error> {
+        let Some(Move { from, to }) = checkpoint else { return Ok(()) };
+        match tx.execute(sql::MOVE_CHECKPOINT, move_params(&self.name, from, to)).await? {
+            0 => Err(Error::Superseded { handler: self.name.clone() }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Marks the events as handled; which of them are handled for the first time.
+    async fn take_inbox(&self, tx: &mut Tx, slice: &[&Delivery]) -> Result<Vec<bool>, Error> {
+        if !self.marks_inbox() {
+            return Ok(vec![true; slice.len()]);
+        }
+        let now = now();
+        let rows = slice.iter().map(|delivery| params![&self.name, &delivery.event_id, now]).collect();
+        Ok(tx.execute_many(sql::TAKE_INBOX, rows).await?.into_iter().map(|touched| touched > 0).collect())
+    }
+
+    async fn blocked_keys(&self, tx: &mut Tx, slice: &[&Delivery]) -> Result<HashSet<String>, Error> {
+        let any = tx.query("SELECT 1 FROM fs_blocked_keys WHERE handler = $1 LIMIT 1", params![&self.name]).await?;
+        if any.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let keys: HashSet<&String> = slice.iter().map(|delivery| &delivery.key).collect();
+        let list = placeholders(2, keys.len());
+        let sql = format!("SELECT event_key FROM fs_blocked_keys WHERE handler = $1 AND event_key IN ({list})");
+        let mut params = params![&self.name];
+        params.extend(keys.into_iter().map(Into::into));
+        let rows = tx.query(&sql, params).await?;
+        Ok(rows.iter().map(|row| row.get("event_key")).collect::<Result<_, _>>()?)
+    }
+
+    /// Holds the failing event back, so that the source can go on: a retry is planned, or it is a dead letter.
+    async fn hold(&self, delivery: &Delivery, failure: &Failure, checkpoint: Option<Move>) -> Result<(), Error> {
+        refuse_store_failures(failure)?;
+        let mut tx = self.begin().await?;
+        self.mark_checkpoint(&mut tx, checkpoint).await?;
+        let fresh = self.take_inbox(&mut tx, &[delivery]).await?;
+        let held = match fresh[..] {
+            [true] => Some(letters::hold(&mut tx, &self.name, delivery, failure, &self.options.retry).await?),
+            _ => None,
+        };
+        tx.commit().await?;
+        match held {
+            Some(Held::Retrying { at }) => {
+                tracing::warn!(handler = %self.name, key = %delivery.key, event = %delivery.event_id, ?failure, retry_at = %at, "an event failed; it is tried again");
+                self.health.attempt_failed();
+                self.plan_retry(at);
+            }
+            Some(Held::Dead) => {
+                tracing::error!(handler = %self.name, key = %delivery.key, event = %delivery.event_id, ?failure, "an event is a dead letter; its key stands still");
+                self.health.attempt_failed();
+            }
+            Some(Held::Parked) | None => {}
+        }
+        Ok(())
+    }
+}
+
+/// The first event whose key stands earlier in the slice already.
+fn first_repeated_key(slice: &[&Delivery]) -> Option<usize> {
+    let mut seen = HashSet::new();
+    slice.iter().position(|delivery| !seen.insert(&delivery.key))
+}
+
+/// A failure of the store itself (busy, full, gone) says nothing about the event: the whole handler backs off.
+pub(crate) fn refuse_store_failures(failure: &Failure) -> Result<(), Error> {
+    for error in failure.errors() {
+        let store = error.downcast_ref::<StoreError>().or_else(|| match error.downcast_ref::<Error>() {
+            Some(Error::Store(store)) => Some(store),
+            _ => None,
+        });
+        match store {
+            Some(StoreError::Busy(text)) => return Err(StoreError::Busy(text.clone()).into()),
+            Some(StoreError::Disk(text)) => return Err(StoreError::Disk(text.clone()).into()),
+            Some(StoreError::Unknown(text)) => return Err(StoreError::Unknown(text.clone()).into()),
+            Some(StoreError::Closed) => return Err(StoreError::Closed.into()),
+            _ => {}
+        }
+    }
+    Ok(())
+}

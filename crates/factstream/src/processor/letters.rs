@@ -1,0 +1,233 @@
+//! Events that wait: held after a failure, parked behind one, retried, dead. One mechanism for all of it (G8, G9).
+//!
+//! A key is blocked while it has a row in `fs_blocked_keys`; its head is the event that failed. Behind it, events of
+//! the key are parked in order. Handling (or discarding) the head makes the next parked event the head; with none left
+//! the row goes and the key flows again. Retries therefore survive a restart, and never hold up another key.
+
+use crate::error::Error;
+use crate::handler::Failure;
+use crate::processor::delivery::Delivery;
+use crate::processor::options::Retry;
+use crate::statements as sql;
+use crate::tx::Tx;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use factstream_core::broker::Partition;
+use factstream_core::message::Record;
+use factstream_core::params;
+use factstream_core::sql::{Row, now};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+/// What became of a failing event.
+pub(crate) enum Held {
+    Retrying { at: Timestamp },
+    Dead,
+    Parked,
+}
+
+/// Parks an event behind its blocked key; `false` when the key flows again and the event is to be handled.
+pub(crate) async fn park(tx: &mut Tx, handler: &str, delivery: &Delivery) -> Result<bool, Error> {
+    if tx.execute(sql::PARK_BEHIND, params![handler, &delivery.key]).await? == 0 {
+        return Ok(false);
+    }
+    let id = next_id(tx).await?;
+    insert(tx, id, handler, delivery, &Entry { state: "parked", reason: None, attempts: 0, died: false }).await?;
+    Ok(true)
+}
+
+/// Holds a failing event: its key is blocked until it is handled or discarded.
+pub(crate) async fn hold(
+    tx: &mut Tx,
+    handler: &str,
+    delivery: &Delivery,
+    failure: &Failure,
+    retry: &Retry,
+) -> Result<Held, Error> {
+    if park(tx, handler, delivery).await? {
+        return Ok(Held::Parked);
+    }
+    let id = next_id(tx).await?;
+    let next = next_attempt(failure, 1, retry);
+    let state = if next.is_some() { "retrying" } else { "dead" };
+    let entry = Entry { state, reason: Some(failure.chain().join(": ")), attempts: 1, died: next.is_none() };
+    insert(tx, id, handler, delivery, &entry).await?;
+    tx.execute(sql::BLOCK_KEY, params![handler, &delivery.key, id, next]).await?;
+    record_attempt(tx, id, 1, failure).await?;
+    Ok(next.map_or(Held::Dead, |at| Held::Retrying { at }))
+}
+
+/// Records one more failed attempt at the head of a key.
+pub(crate) async fn fail_again(
+    tx: &mut Tx,
+    letter: &Letter,
+    failure: &Failure,
+    retry: &Retry,
+) -> Result<Held, Error> {
+    let attempts = letter.attempts + 1;
+    let next = next_attempt(failure, attempts, retry);
+    let state = if next.is_some() { "retrying" } else { "dead" };
+    let sql = "UPDATE fs_dead_letters SET state = $2, reason = $3, attempts = $4, died = $5, updated_at = $6 WHERE id = $1";
+    let died = letter.died || next.is_none();
+    let reason = failure.chain().join(": ");
+    tx.execute(sql, params![letter.id, state, reason, attempts, died, now()]).await?;
+    let sql = "UPDATE fs_blocked_keys SET next_attempt_at = $3 WHERE handler = $1 AND event_key = $2";
+    tx.execute(sql, params![&letter.handler, &letter.key, next]).await?;
+    record_attempt(tx, letter.id, attempts, failure).await?;
+    Ok(next.map_or(Held::Dead, |at| Held::Retrying { at }))
+}
+
+/// The head of a key is done with: the next parked event becomes the head, or the key flows again.
+///
+/// A letter that was dead once stays on record as `state`; one that only waited for a retry leaves nothing behind.
+pub(crate) async fn advance(tx: &mut Tx, letter: &Letter, state: &str) -> Result<Option<u64>, Error> {
+    if letter.died {
+        let sql = "UPDATE fs_dead_letters SET state = $2, updated_at = $3 WHERE id = $1";
+        tx.execute(sql, params![letter.id, state, now()]).await?;
+        if state == "handled" {
+            add_history(tx, letter.id, "handled", &json!({})).await?;
+        }
+    } else {
+        tx.execute("DELETE FROM fs_dead_letter_history WHERE letter_id = $1", params![letter.id]).await?;
+        tx.execute("DELETE FROM fs_dead_letters WHERE id = $1", params![letter.id]).await?;
+    }
+    let next = tx.query(sql::SELECT_NEXT_PARKED, params![&letter.handler, &letter.key]).await?;
+    let Some(next) = next.first() else {
+        let sql = "DELETE FROM fs_blocked_keys WHERE handler = $1 AND event_key = $2";
+        tx.execute(sql, params![&letter.handler, &letter.key]).await?;
+        return Ok(None);
+    };
+    let next: u64 = next.get("id")?;
+    let sql = "UPDATE fs_dead_letters SET state = 'retrying', updated_at = $2 WHERE id = $1";
+    tx.execute(sql, params![next, now()]).await?;
+    let sql = "UPDATE fs_blocked_keys SET head_id = $3, parked = parked - 1, next_attempt_at = $4 \
+               WHERE handler = $1 AND event_key = $2";
+    tx.execute(sql, params![&letter.handler, &letter.key, next, now()]).await?;
+    Ok(Some(next))
+}
+
+/// Records what was done to a letter.
+pub(crate) async fn add_history(tx: &mut Tx, id: u64, action: &str, detail: &serde_json::Value) -> Result<(), Error> {
+    tx.execute(sql::ADD_HISTORY, params![id, now(), action, detail.to_string()]).await?;
+    Ok(())
+}
+
+async fn record_attempt(tx: &mut Tx, id: u64, attempt: u32, failure: &Failure) -> Result<(), Error> {
+    let detail = json!({ "attempt": attempt, "permanent": failure.is_permanent(), "errors": failure.chain() });
+    add_history(tx, id, "attempt", &detail).await
+}
+
+fn next_attempt(failure: &Failure, attempts: u32, retry: &Retry) -> Option<Timestamp> {
+    if failure.is_permanent() || attempts >= retry.max_attempts {
+        return None;
+    }
+    now().checked_add(retry.delay_with_jitter(attempts)).ok()
+}
+
+async fn next_id(tx: &mut Tx) -> Result<u64, Error> {
+    let sql = "UPDATE fs_counters SET value = value + 1 WHERE name = 'dead_letter' RETURNING value";
+    let rows = tx.query(sql, params![]).await?;
+    let row = rows.first().ok_or_else(|| Error::Wiring("the table fs_counters has lost its row dead_letter".into()))?;
+    Ok(row.get("value")?)
+}
+
+struct Entry {
+    state: &'static str,
+    reason: Option<String>,
+    attempts: u32,
+    died: bool,
+}
+
+async fn insert(tx: &mut Tx, id: u64, handler: &str, delivery: &Delivery, entry: &Entry) -> Result<(), Error> {
+    let Record { partition, offset, key, value, headers, .. } = delivery.record();
+    let headers: Vec<Header> = headers.iter().map(Header::of).collect();
+    let headers = serde_json::to_string(&headers)
+        .map_err(|source| Error::Encode { what: "the headers of a message".into(), source })?;
+    let params = params![
+        id,
+        handler,
+        &delivery.key,
+        entry.state,
+        &delivery.event_id,
+        delivery.event_type.clone(),
+        delivery.position,
+        partition.topic,
+        partition.partition,
+        offset,
+        key,
+        value,
+        headers,
+        delivery.timestamp,
+        entry.reason.clone(),
+        entry.attempts,
+        entry.died,
+        now()
+    ];
+    tx.execute(sql::INSERT_LETTER, params).await?;
+    Ok(())
+}
+
+/// A header as JSON: text where it is UTF-8, else base64, so that the bytes stay whole.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Header {
+    Text { name: String, value: String },
+    Bytes { name: String, base64: String },
+}
+
+impl Header {
+    pub(crate) fn of((name, value): &(String, Vec<u8>)) -> Self {
+        match std::str::from_utf8(value) {
+            Ok(text) => Self::Text { name: name.clone(), value: text.to_owned() },
+            Err(_) => Self::Bytes { name: name.clone(), base64: BASE64.encode(value) },
+        }
+    }
+
+    pub(crate) fn into_pair(self) -> (String, Vec<u8>) {
+        match self {
+            Self::Text { name, value } => (name, value.into_bytes()),
+            Self::Bytes { name, base64 } => (name, BASE64.decode(base64).unwrap_or_default()),
+        }
+    }
+}
+
+/// A held event as the store has it.
+#[derive(Debug, Clone)]
+pub(crate) struct Letter {
+    pub(crate) id: u64,
+    pub(crate) handler: String,
+    pub(crate) key: String,
+    pub(crate) state: String,
+    pub(crate) attempts: u32,
+    pub(crate) died: bool,
+    pub(crate) record: Record,
+}
+
+/// `SELECT *` of one letter. `$1` is its id.
+pub(crate) const SELECT_LETTER: &str = "SELECT * FROM fs_dead_letters WHERE id = $1";
+
+impl Letter {
+    pub(crate) fn of_row(row: &Row) -> Result<Self, Error> {
+        let headers: String = row.get("headers")?;
+        let headers: Vec<Header> = serde_json::from_str(&headers)
+            .map_err(|source| Error::Encode { what: "the headers of a dead letter".into(), source })?;
+        let partition = Partition { topic: row.get("topic")?, partition: row.get("partition")? };
+        Ok(Self {
+            id: row.get("id")?,
+            handler: row.get("handler")?,
+            key: row.get("event_key")?,
+            state: row.get("state")?,
+            attempts: row.get("attempts")?,
+            died: row.get("died")?,
+            record: Record {
+                partition,
+                offset: row.get("record_offset")?,
+                key: row.get("record_key")?,
+                value: row.get("value")?,
+                headers: headers.into_iter().map(Header::into_pair).collect(),
+                timestamp: row.get("recorded_at")?,
+            },
+        })
+    }
+}

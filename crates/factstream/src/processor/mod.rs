@@ -1,0 +1,268 @@
+//! The processor: the one engine that runs every handler there is, projections and consumers alike.
+//!
+//! The way of a batch: [`source`] gives deliveries, [`batch`] handles them in one transaction with their marks
+//! ([`checkpoint`] or inbox), [`letters`] holds what fails, [`retry`] takes it up again.
+//!
+//! Invariant: nothing is in flight between two batches. That makes revoking a partition, pausing and stopping trivial:
+//! they happen between batches.
+
+pub(crate) mod options;
+pub(crate) mod reaction;
+pub(crate) mod delivery;
+pub(crate) mod source;
+pub(crate) mod checkpoint;
+pub(crate) mod batch;
+pub(crate) mod letters;
+pub(crate) mod retry;
+
+use crate::app::App;
+use crate::error::Error;
+use crate::status::Health;
+use crate::tx::{TableNames, Tx};
+use batch::Move;
+use delivery::Delivery;
+use factstream_core::envelope::Position;
+use factstream_core::params;
+use factstream_core::partition::partition_of;
+use factstream_core::store::Store;
+use jiff::Timestamp;
+use options::Options;
+use reaction::SharedReaction;
+use source::{End, Log, Source, Topics};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+
+/// How long an idle processor waits for news before it looks for due retries again. News wakes it at once.
+const IDLE_WAIT: Duration = Duration::from_millis(250);
+/// How often the checkpoint of a projection that is given nothing but other handlers' events is written.
+const IDLE_CHECKPOINT: Duration = Duration::from_secs(1);
+/// With this many keys waiting for a retry, intake pauses: something is wrong with more than an event (G13).
+const RETRYING_KEYS_MAX: u64 = 1_000;
+
+/// What a handler is: its name, what it does, and where its events come from.
+#[derive(Clone)]
+pub(crate) struct Spec {
+    pub(crate) name: String,
+    pub(crate) kind: Kind,
+    pub(crate) reaction: SharedReaction,
+    pub(crate) options: Options,
+    pub(crate) from: From,
+}
+
+/// What kind of handler it is, as the status shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A read model: a pure fold.
+    ReadModel,
+    /// A projection that writes SQL.
+    Projection,
+    /// A consumer of topics.
+    Consumer,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum From {
+    Log,
+    Topics(Vec<String>),
+}
+
+/// Runs one handler until it is told to stop.
+pub(crate) struct Processor {
+    app: App,
+    store: Arc<dyn Store>,
+    name: String,
+    reaction: SharedReaction,
+    options: Options,
+    from_log: bool,
+    tables: TableNames,
+    health: Arc<Health>,
+    stop: CancellationToken,
+    /// When the next retry is due, microseconds since 1970; `i64::MAX` when none is known of.
+    next_retry: AtomicI64,
+}
+
+impl Processor {
+    pub(crate) fn new(app: &App, spec: &Spec, health: Arc<Health>, stop: CancellationToken) -> Self {
+        Self {
+            app: app.clone(),
+            store: Arc::clone(app.store()),
+            name: spec.name.clone(),
+            reaction: Arc::clone(&spec.reaction),
+            options: spec.options,
+            from_log: spec.from == From::Log,
+            tables: TableNames::Live,
+            health,
+            stop,
+            next_retry: AtomicI64::new(i64::MAX),
+        }
+    }
+
+    /// The same handler under another name, on tables beside the live ones: a rebuild.
+    pub(crate) fn beside(mut self, name: String) -> Self {
+        self.name = name;
+        self.tables = TableNames::Beside;
+        self
+    }
+
+    pub(crate) fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether keys are handled in parallel, so that the checkpoint moves after the batch.
+    pub(crate) fn has_lanes(&self) -> bool {
+        self.options.concurrency > 1
+    }
+
+    /// Whether events are marked in the inbox. A projection with one lane needs no inbox: its checkpoint says it all.
+    fn marks_inbox(&self) -> bool {
+        !self.from_log || self.options.concurrency > 1
+    }
+
+    pub(crate) async fn begin(&self) -> Result<Tx, Error> {
+        let tx = self.store.begin().await?;
+        Ok(Tx::new(self.app.clone(), tx, self.app.command_origin(), self.tables.clone()))
+    }
+
+    fn plan_retry(&self, at: Timestamp) {
+        self.next_retry.fetch_min(at.as_microsecond(), Ordering::Relaxed);
+    }
+
+    /// Runs until `stop`: due retries first, then the next batch.
+    pub(crate) async fn run(&self, spec: &Spec) -> Result<(), Error> {
+        let mut checkpoint = match spec.from {
+            From::Log => Some(checkpoint_within(self.store.as_ref(), &self.name).await?),
+            From::Topics(_) => None,
+        };
+        let mut source = self.open(spec, checkpoint.unwrap_or(0)).await?;
+        self.app.progress().reached(&self.name, checkpoint.unwrap_or(0));
+        let mut looked_at_retries: Option<Instant> = None;
+        let mut wrote_checkpoint = Instant::now();
+        while !self.stop.is_cancelled() {
+            if looked_at_retries.is_none_or(|at| at.elapsed() >= IDLE_WAIT) || self.retry_is_due() {
+                self.next_retry.store(i64::MAX, Ordering::Relaxed);
+                self.drive_due().await?;
+                looked_at_retries = Some(Instant::now());
+                self.pause_while_too_many_wait().await?;
+            }
+            let events_max = self.options.batch_events_max;
+            let service = self.app.service();
+            let next = source.next(events_max, self.wait(), &self.reaction, &service);
+            let batch = tokio::select! {
+                () = self.stop.cancelled() => break,
+                batch = next => batch?,
+            };
+            let Some(batch) = batch else {
+                self.health.idle();
+                if let (Some(at), Source::Log(log)) = (&mut checkpoint, &source)
+                    && *at < log.read_to
+                    && wrote_checkpoint.elapsed() >= IDLE_CHECKPOINT
+                {
+                    checkpoint::move_alone(self.store.as_ref(), &self.name, *at, log.read_to).await?;
+                    (*at, wrote_checkpoint) = (log.read_to, Instant::now());
+                }
+                continue;
+            };
+            self.health.running();
+            self.take(&batch.deliveries, &batch.end, &mut checkpoint).await?;
+            source.commit(&batch.end).await?;
+            self.health.handled(batch.deliveries.len() as u64);
+            self.health.skipped(batch.skipped);
+            if let End::Log(position) = batch.end {
+                self.app.progress().reached(&self.name, position);
+            }
+        }
+        if let (Some(at), Source::Log(log)) = (checkpoint, &source)
+            && at < log.read_to
+        {
+            checkpoint::move_alone(self.store.as_ref(), &self.name, at, log.read_to).await?;
+        }
+        Ok(())
+    }
+
+    /// Handles a batch and moves the checkpoint, where there is one.
+    async fn take(&self, batch: &[Delivery], end: &End, checkpoint: &mut Option<Position>) -> Result<(), Error> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let moves = match (&checkpoint, end) {
+            (Some(from), End::Log(to)) => Some(Move { from: *from, to: *to }),
+            _ => None,
+        };
+        self.handle_batch(batch, moves).await?;
+        if let Some(Move { from, to }) = moves {
+            if self.options.concurrency > 1 {
+                checkpoint::move_alone(self.store.as_ref(), &self.name, from, to).await?;
+            }
+            *checkpoint = Some(to);
+        }
+        Ok(())
+    }
+
+    async fn open(&self, spec: &Spec, read_to: Position) -> Result<Source, Error> {
+        Ok(match &spec.from {
+            From::Log => Source::Log(Log { store: Arc::clone(&self.store), read_to }),
+            From::Topics(topics) => Source::Topics(Topics {
+                subscription: self.app.broker().subscribe(&self.name, topics).await?,
+                unknown_types: self.options.unknown_types,
+            }),
+        })
+    }
+
+    fn retry_is_due(&self) -> bool {
+        Timestamp::now().as_microsecond() >= self.next_retry.load(Ordering::Relaxed)
+    }
+
+    /// How long to wait for news: until the next retry, but not longer than [`IDLE_WAIT`].
+    fn wait(&self) -> Duration {
+        let until = self.next_retry.load(Ordering::Relaxed).saturating_sub(Timestamp::now().as_microsecond());
+        IDLE_WAIT.min(Duration::from_micros(u64::try_from(until).unwrap_or(0)))
+    }
+
+    async fn pause_while_too_many_wait(&self) -> Result<(), Error> {
+        let sql = "SELECT count(*) AS retrying FROM fs_blocked_keys WHERE handler = $1 AND next_attempt_at IS NOT NULL";
+        loop {
+            let rows = self.store.query(sql, params![&self.name]).await?;
+            let retrying = rows.first().map(|row| row.get::<u64>("retrying")).transpose()?.unwrap_or(0);
+            if retrying < RETRYING_KEYS_MAX || self.stop.is_cancelled() {
+                return Ok(());
+            }
+            self.health.paused(format!("{retrying} keys wait for a retry; no new events are taken in until that is less"));
+            tokio::time::sleep(self.wait()).await;
+            self.next_retry.store(i64::MAX, Ordering::Relaxed);
+            self.drive_due().await?;
+        }
+    }
+}
+
+/// The checkpoint of a reader of the log, refused when it lies beyond the head.
+pub(crate) async fn checkpoint_within(store: &dyn Store, handler: &str) -> Result<Position, Error> {
+    let checkpoint = checkpoint::read_or_create(store, handler).await?;
+    let head = store.wait_beyond(checkpoint, Duration::ZERO).await?;
+    if checkpoint > head {
+        return Err(Error::BeyondHead { handler: handler.to_owned(), checkpoint, head });
+    }
+    Ok(checkpoint)
+}
+
+/// The batch in lanes: one key is in one lane, in order.
+fn partition_lanes(batch: &[Delivery], lanes: usize) -> Vec<Vec<&Delivery>> {
+    let mut by_lane: Vec<Vec<&Delivery>> = (0..lanes).map(|_| Vec::new()).collect();
+    for delivery in batch {
+        let lane = partition_of(delivery.key.as_bytes(), u32::try_from(lanes).unwrap_or(u32::MAX));
+        by_lane[lane as usize].push(delivery);
+    }
+    by_lane.retain(|lane| !lane.is_empty());
+    by_lane
+}
+
+/// Locks without fear of poison: what is guarded is whole after every statement.
+pub(crate) fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,131 @@
+//! How a handler is run: retries, parallelism, batches, limits.
+
+use std::time::Duration;
+
+/// When a failing event is tried again. Exponential backoff with jitter.
+///
+/// ```
+/// use factstream::Retry;
+/// use std::time::Duration;
+///
+/// // 5 attempts: at once, then after about 0.1 s, 0.2 s, 0.4 s and 0.8 s; then a dead letter.
+/// let retry = Retry { max_attempts: 5, initial: Duration::from_millis(100), ..Retry::default() };
+/// assert_eq!(retry.delay(2, 0.0), Duration::from_millis(200));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Retry {
+    /// Attempts before the event becomes a dead letter, the first one included; at least 1.
+    pub max_attempts: u32,
+    /// The delay before the second attempt.
+    pub initial: Duration,
+    /// By how much each delay is longer than the one before.
+    pub factor: f64,
+    /// No delay is longer than this.
+    pub max_delay: Duration,
+    /// How much of a delay is random, from 0 (none) to 1 (anything from nothing to the double).
+    pub jitter: f64,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            max_attempts: 5,
+            initial: Duration::from_millis(100),
+            factor: 2.0,
+            max_delay: Duration::from_secs(30),
+            jitter: 0.2,
+        }
+    }
+}
+
+impl Retry {
+    /// The delay after this many failed attempts; `chance`, from -1 to 1, places it within the jitter.
+    pub fn delay(&self, attempts: u32, chance: f64) -> Duration {
+        let exponent = i32::try_from(attempts.saturating_sub(1)).unwrap_or(i32::MAX);
+        let grown = self.initial.as_secs_f64() * self.factor.max(1.0).powi(exponent);
+        let limited = grown.min(self.max_delay.as_secs_f64());
+        let jittered = limited * (1.0 + self.jitter.clamp(0.0, 1.0) * chance.clamp(-1.0, 1.0));
+        Duration::try_from_secs_f64(jittered.max(0.0)).unwrap_or(self.max_delay)
+    }
+
+    pub(crate) fn delay_with_jitter(&self, attempts: u32) -> Duration {
+        self.delay(attempts, rand::random_range(-1.0..=1.0))
+    }
+}
+
+/// What a consumer does with an event type that none of its handlers names (G12).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UnknownTypes {
+    /// Skips it and counts it: the topic carries events that are not for this consumer.
+    #[default]
+    Skip,
+    /// Makes it a dead letter: every event of the topic must be understood.
+    DeadLetter,
+}
+
+/// How a handler is run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Options {
+    pub(crate) retry: Retry,
+    pub(crate) concurrency: usize,
+    pub(crate) batch_events_max: usize,
+    pub(crate) time_limit: Duration,
+    pub(crate) unknown_types: UnknownTypes,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            retry: Retry::default(),
+            concurrency: 1,
+            batch_events_max: 500,
+            time_limit: Duration::from_secs(20),
+            unknown_types: UnknownTypes::default(),
+        }
+    }
+}
+
+/// The options that projections and consumers share, as builder methods.
+macro_rules! option_methods {
+    () => {
+        /// When a failing event is tried again.
+        pub fn retry(mut self, retry: $crate::Retry) -> Self {
+            self.options.retry = retry;
+            self
+        }
+
+        /// How many keys are handled in parallel, at least 1 (the default). One key stays in order (G7).
+        pub fn concurrency(mut self, keys: usize) -> Self {
+            self.options.concurrency = keys.max(1);
+            self
+        }
+
+        /// How many events one transaction handles at most, at least 1.
+        pub fn batch(mut self, events_max: usize) -> Self {
+            self.options.batch_events_max = events_max.max(1);
+            self
+        }
+
+        /// How long one transaction, or one call to the outside world, may take. What exceeds it is a failure.
+        pub fn time_limit(mut self, limit: ::std::time::Duration) -> Self {
+            self.options.time_limit = limit;
+            self
+        }
+    };
+}
+pub(crate) use option_methods;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_grow_to_the_maximum_and_stay_within_the_jitter() {
+        let retry = Retry { jitter: 0.5, max_delay: Duration::from_secs(1), ..Retry::default() };
+        assert_eq!(retry.delay(1, 0.0), Duration::from_millis(100));
+        assert_eq!(retry.delay(3, 0.0), Duration::from_millis(400));
+        assert_eq!(retry.delay(30, 0.0), Duration::from_secs(1));
+        assert_eq!(retry.delay(u32::MAX, 1.0), Duration::from_millis(1_500));
+        assert_eq!(retry.delay(1, -1.0), Duration::from_millis(50));
+    }
+}

@@ -1,0 +1,272 @@
+//! What is done with events: a fold, or a consumer's handlers, behind one small trait, so that the processor is one.
+
+use crate::error::Error;
+use crate::handler::{Caller, Failure, Handler};
+use crate::origin::Origin;
+use crate::tx::Tx;
+use async_trait::async_trait;
+use factstream_core::decode::{DecodeError, Decoder};
+use factstream_core::envelope::Envelope;
+use factstream_core::event::{EventSet, EventType};
+use futures_util::FutureExt;
+use std::any::Any;
+use std::collections::HashMap;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+/// An `Envelope<E>` of the reaction's own event set.
+pub(crate) type Decoded = Box<dyn Any + Send + Sync>;
+/// A caller's outcome.
+pub(crate) type Outcome = Box<dyn Any + Send + Sync>;
+
+/// An event that is ready to be handled.
+pub(crate) struct Ready<'a> {
+    pub(crate) event: &'a Decoded,
+    pub(crate) origin: &'a Origin,
+    pub(crate) outcome: Option<&'a Outcome>,
+}
+
+/// A failure, and which event of the batch it belongs to, where that is known.
+#[derive(Debug)]
+pub(crate) struct Stuck {
+    pub(crate) at: Option<usize>,
+    pub(crate) failure: Failure,
+}
+
+#[async_trait]
+pub(crate) trait Reaction: Send + Sync {
+    fn event_types(&self) -> Vec<&'static EventType>;
+
+    fn handles(&self, event_type: &str) -> bool;
+
+    fn decode(&self, envelope: Envelope<()>, json: &str) -> Result<Decoded, DecodeError>;
+
+    /// Whether the outside world must be asked before this event is handled.
+    fn calls(&self, _event: &Decoded) -> bool {
+        false
+    }
+
+    async fn call(&self, _event: &Decoded) -> Result<Outcome, Failure> {
+        Ok(Box::new(()))
+    }
+
+    /// Handles the events in order, in one transaction.
+    async fn react(&self, batch: &[Ready<'_>], tx: &mut Tx) -> Result<(), Stuck>;
+}
+
+/// Runs user code; a panic is a failure like any other.
+pub(crate) async fn caught<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    match AssertUnwindSafe(work).catch_unwind().await {
+        Ok(result) => result,
+        Err(panic) => Err(Failure::transient(format!("the handler panicked: {}", panic_text(&*panic)))),
+    }
+}
+
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "(no message)".to_owned())
+}
+
+/// The handlers of one consumer or projection, by event type.
+#[derive(Default)]
+pub(crate) struct Handlers {
+    handlers: Vec<Box<dyn AnyHandler>>,
+    by_type: HashMap<&'static str, usize>,
+}
+
+impl Handlers {
+    /// Adds a handler.
+    pub(crate) fn add(&mut self, handler: Box<dyn AnyHandler>) {
+        self.handlers.push(handler);
+    }
+
+    /// Gives each event type its handler and makes the decoders.
+    pub(crate) fn wire(&mut self, decoders: &crate::states::States, name: &str) -> Result<(), Error> {
+        for (at, handler) in self.handlers.iter_mut().enumerate() {
+            for event_type in handler.event_types() {
+                if self.by_type.insert(event_type.name, at).is_some_and(|other| other != at) {
+                    let event_type = event_type.name;
+                    return Err(Error::Wiring(format!(
+                        "{name} has two handlers for {event_type}; let one handler do both, or use two consumers"
+                    )));
+                }
+            }
+            handler.wire(decoders)?;
+        }
+        if self.by_type.is_empty() {
+            return Err(Error::Wiring(format!("{name} has no handler; add one with .handler(..) or .caller(..)")));
+        }
+        Ok(())
+    }
+}
+
+/// The handler index goes along with the event that it decoded.
+struct Dispatched {
+    handler: usize,
+    event: Decoded,
+}
+
+fn dispatched(event: &Decoded) -> &Dispatched {
+    event.downcast_ref().expect("events of a consumer are decoded by its own `decode`")
+}
+
+#[async_trait]
+impl Reaction for Handlers {
+    fn event_types(&self) -> Vec<&'static EventType> {
+        self.handlers.iter().flat_map(|handler| handler.event_types()).collect()
+    }
+
+    fn handles(&self, event_type: &str) -> bool {
+        self.by_type.contains_key(event_type)
+    }
+
+    fn decode(&self, envelope: Envelope<()>, json: &str) -> Result<Decoded, DecodeError> {
+        let Some(&handler) = self.by_type.get(envelope.event_type.as_str()) else {
+            return Err(DecodeError::UnknownType { event_type: envelope.event_type });
+        };
+        let event = self.handlers[handler].decode(envelope, json)?;
+        Ok(Box::new(Dispatched { handler, event }))
+    }
+
+    fn calls(&self, event: &Decoded) -> bool {
+        self.handlers[dispatched(event).handler].calls()
+    }
+
+    async fn call(&self, event: &Decoded) -> Result<Outcome, Failure> {
+        let Dispatched { handler, event } = dispatched(event);
+        caught(self.handlers[*handler].call(event)).await
+    }
+
+    async fn react(&self, batch: &[Ready<'_>], tx: &mut Tx) -> Result<(), Stuck> {
+        for (at, ready) in batch.iter().enumerate() {
+            let Dispatched { handler, event } = dispatched(ready.event);
+            tx.caused_by(ready.origin.clone());
+            let handled = caught(self.handlers[*handler].handle(event, ready.outcome, tx)).await;
+            handled.map_err(|failure| Stuck { at: Some(at), failure })?;
+        }
+        Ok(())
+    }
+}
+
+/// A handler or caller with its types hidden.
+#[async_trait]
+pub(crate) trait AnyHandler: Send + Sync {
+    fn event_types(&self) -> Vec<&'static EventType>;
+    fn wire(&mut self, decoders: &crate::states::States) -> Result<(), Error>;
+    fn decode(&self, envelope: Envelope<()>, json: &str) -> Result<Decoded, DecodeError>;
+    fn calls(&self) -> bool;
+    async fn call(&self, event: &Decoded) -> Result<Outcome, Failure>;
+    async fn handle(&self, event: &Decoded, outcome: Option<&Outcome>, tx: &mut Tx) -> Result<(), Failure>;
+}
+
+/// Decodes an event set, once it is wired.
+pub(crate) struct SetDecoder<E> {
+    decoder: Option<Decoder>,
+    events: PhantomData<fn() -> E>,
+}
+
+impl<E: EventSet> SetDecoder<E> {
+    pub(crate) fn new() -> Self {
+        Self { decoder: None, events: PhantomData }
+    }
+
+    pub(crate) fn wire(&mut self, decoders: &crate::states::States) -> Result<(), Error> {
+        self.decoder = Some(decoders.decoder::<E>()?);
+        Ok(())
+    }
+
+    pub(crate) fn decode(&self, envelope: Envelope<()>, json: &str) -> Result<Decoded, DecodeError> {
+        let decoder = self.decoder.as_ref().expect("handlers are wired before they run");
+        let event: E = decoder.decode(&envelope.event_type, envelope.schema_version, json)?;
+        Ok(Box::new(envelope.with(event)))
+    }
+}
+
+pub(crate) fn typed<E: 'static>(event: &Decoded) -> &Envelope<E> {
+    event.downcast_ref().expect("an event is decoded by the handler that it is given to")
+}
+
+/// A [`Handler`] with its types hidden.
+pub(crate) struct Handling<H: Handler> {
+    handler: H,
+    decoder: SetDecoder<H::Events>,
+}
+
+impl<H: Handler> Handling<H> {
+    pub(crate) fn boxed(handler: H) -> Box<dyn AnyHandler> {
+        Box::new(Self { handler, decoder: SetDecoder::new() })
+    }
+}
+
+#[async_trait]
+impl<H: Handler> AnyHandler for Handling<H> {
+    fn event_types(&self) -> Vec<&'static EventType> {
+        H::Events::event_types()
+    }
+
+    fn wire(&mut self, decoders: &crate::states::States) -> Result<(), Error> {
+        self.decoder.wire(decoders)
+    }
+
+    fn decode(&self, envelope: Envelope<()>, json: &str) -> Result<Decoded, DecodeError> {
+        self.decoder.decode(envelope, json)
+    }
+
+    fn calls(&self) -> bool {
+        false
+    }
+
+    async fn call(&self, _event: &Decoded) -> Result<Outcome, Failure> {
+        Ok(Box::new(()))
+    }
+
+    async fn handle(&self, event: &Decoded, _outcome: Option<&Outcome>, tx: &mut Tx) -> Result<(), Failure> {
+        self.handler.handle(typed(event), tx).await
+    }
+}
+
+/// A [`Caller`] with its types hidden.
+pub(crate) struct Calling<C: Caller> {
+    caller: C,
+    decoder: SetDecoder<C::Events>,
+}
+
+impl<C: Caller> Calling<C> {
+    pub(crate) fn boxed(caller: C) -> Box<dyn AnyHandler> {
+        Box::new(Self { caller, decoder: SetDecoder::new() })
+    }
+}
+
+#[async_trait]
+impl<C: Caller> AnyHandler for Calling<C> {
+    fn event_types(&self) -> Vec<&'static EventType> {
+        C::Events::event_types()
+    }
+
+    fn wire(&mut self, decoders: &crate::states::States) -> Result<(), Error> {
+        self.decoder.wire(decoders)
+    }
+
+    fn decode(&self, envelope: Envelope<()>, json: &str) -> Result<Decoded, DecodeError> {
+        self.decoder.decode(envelope, json)
+    }
+
+    fn calls(&self) -> bool {
+        true
+    }
+
+    async fn call(&self, event: &Decoded) -> Result<Outcome, Failure> {
+        Ok(Box::new(self.caller.call(typed(event)).await?))
+    }
+
+    async fn handle(&self, event: &Decoded, outcome: Option<&Outcome>, tx: &mut Tx) -> Result<(), Failure> {
+        let outcome = outcome.and_then(|outcome| outcome.downcast_ref::<C::Outcome>());
+        let outcome = outcome.expect("a caller's event is called before it is handled");
+        self.caller.handle(typed(event), outcome, tx).await
+    }
+}
+
+/// A reaction that many tasks share.
+pub(crate) type SharedReaction = Arc<dyn Reaction>;

@@ -1,0 +1,130 @@
+//! The second chance: events whose next attempt is due, and what is parked behind them, in order (G7, G9).
+
+use crate::error::Error;
+use crate::handler::Failure;
+use crate::origin::Origin;
+use crate::processor::Processor;
+use crate::processor::batch::refuse_store_failures;
+use crate::processor::delivery::{Content, Delivery};
+use crate::processor::letters::{self, Held, Letter};
+use crate::processor::reaction::Ready;
+use crate::statements as sql;
+use factstream_core::params;
+use factstream_core::sql::now;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+
+/// Due keys taken up at once.
+const DUE_KEYS_MAX: usize = 64;
+
+/// What one attempt at the head of a key came to.
+enum Attempted {
+    /// Handled; the next head, if events were parked behind it.
+    Handled(Option<u64>),
+    /// Another process took it up.
+    Taken,
+    Failed(Failure),
+}
+
+impl Processor {
+    /// Takes up every key that is due, several keys in parallel, one key in order.
+    pub(crate) async fn drive_due(&self) -> Result<(), Error> {
+        loop {
+            let rows = self.store.query(sql::SELECT_DUE_KEYS, params![&self.name, now(), DUE_KEYS_MAX]).await?;
+            let due = rows.iter().map(|row| row.get::<u64>("head_id")).collect::<Result<Vec<u64>, _>>()?;
+            let found = due.len();
+            let lanes = stream::iter(due).map(|head| Ok::<_, Error>(self.drain(head)));
+            lanes.try_buffer_unordered(self.options.concurrency).try_collect::<()>().await?;
+            if found < DUE_KEYS_MAX || self.stop.is_cancelled() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Handles the head of a key and then what is parked behind it, until one fails or the key flows again.
+    async fn drain(&self, head: u64) -> Result<(), Error> {
+        let mut next = Some(head);
+        while let Some(id) = next {
+            if self.stop.is_cancelled() {
+                return Ok(());
+            }
+            let rows = self.store.query(letters::SELECT_LETTER, params![id]).await?;
+            let Some(row) = rows.first() else { return Ok(()) };
+            let letter = Letter::of_row(row)?;
+            let mut delivery = Delivery::of_record(letter.record.clone(), self.reaction.as_ref(), &self.app.service());
+            delivery.refuse_if_not_mine();
+            next = match self.attempt_letter(&letter, &delivery).await? {
+                Attempted::Handled(next) => next,
+                Attempted::Taken => None,
+                Attempted::Failed(failure) => {
+                    self.attempt_failed(&letter, &failure).await?;
+                    None
+                }
+            };
+        }
+        Ok(())
+    }
+
+    async fn attempt_letter(&self, letter: &Letter, delivery: &Delivery) -> Result<Attempted, Error> {
+        let limit = self.options.time_limit;
+        if let Err(failure) = self.call(delivery).await {
+            refuse_store_failures(&failure)?;
+            return Ok(Attempted::Failed(failure));
+        }
+        match tokio::time::timeout(limit, self.transact_letter(letter, delivery)).await {
+            Ok(Err(Error::Conflict(conflict))) => Ok(Attempted::Failed(Failure::transient(conflict))),
+            Ok(result) => result,
+            Err(_) => {
+                let text = format!("the handler took longer than {limit:?} and was rolled back");
+                Ok(Attempted::Failed(Failure::transient(text)))
+            }
+        }
+    }
+
+    async fn transact_letter(&self, letter: &Letter, delivery: &Delivery) -> Result<Attempted, Error> {
+        let (event, origin): (_, &Origin) = match &delivery.content {
+            Content::Ready { event, origin } => (event, origin),
+            Content::Unreadable(reason) => return Ok(Attempted::Failed(Failure::permanent(reason.to_string()))),
+            Content::NotMine => return Ok(Attempted::Failed(Failure::permanent("no handler names its event type"))),
+        };
+        let mut tx = self.begin().await?;
+        if !claim(&mut tx, letter).await? {
+            return Ok(Attempted::Taken);
+        }
+        let ready = [Ready { event, origin, outcome: delivery.outcome.get() }];
+        if let Err(stuck) = self.reaction.react(&ready, &mut tx).await {
+            refuse_store_failures(&stuck.failure)?;
+            return Ok(Attempted::Failed(stuck.failure));
+        }
+        let next = letters::advance(&mut tx, letter, "handled").await?;
+        tx.commit().await?;
+        self.health.handled(1);
+        Ok(Attempted::Handled(next))
+    }
+
+    async fn attempt_failed(&self, letter: &Letter, failure: &Failure) -> Result<(), Error> {
+        let mut tx = self.begin().await?;
+        if !claim(&mut tx, letter).await? {
+            return Ok(());
+        }
+        let held = letters::fail_again(&mut tx, letter, failure, &self.options.retry).await?;
+        tx.commit().await?;
+        self.health.attempt_failed();
+        let (handler, letter, key) = (&self.name, letter.id, &letter.key);
+        match held {
+            Held::Retrying { at } => {
+                tracing::warn!(%handler, letter, %key, ?failure, retry_at = %at, "an event failed again; it is tried again");
+                self.plan_retry(at);
+            }
+            _ => tracing::error!(%handler, letter, %key, ?failure, "an event is a dead letter; its key stands still"),
+        }
+        Ok(())
+    }
+}
+
+/// Locks the head of a key, if it still is the head and waits for an attempt.
+async fn claim(tx: &mut crate::tx::Tx, letter: &Letter) -> Result<bool, Error> {
+    let sql = "UPDATE fs_blocked_keys SET next_attempt_at = next_attempt_at \
+               WHERE handler = $1 AND event_key = $2 AND head_id = $3 AND next_attempt_at IS NOT NULL";
+    Ok(tx.execute(sql, params![&letter.handler, &letter.key, letter.id]).await? > 0)
+}
+

@@ -1,0 +1,127 @@
+//! Where a processor's events come from: the store's own log (projections) or topics of a broker (consumers).
+//!
+//! Invariant: a batch and its end go together; what lies before the end is handled, held or not for this handler, so
+//! progress may be recorded up to it. Polling again means that nothing of the last batch is in flight.
+
+use crate::error::Error;
+use crate::processor::delivery::{Content, Delivery};
+use crate::processor::options::UnknownTypes;
+use crate::processor::reaction::SharedReaction;
+use factstream_core::broker::{Partition, Subscription};
+use factstream_core::envelope::Position;
+use factstream_core::store::Store;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(crate) enum Source {
+    Log(Log),
+    Topics(Topics),
+}
+
+/// Some events, and how far they reach.
+pub(crate) struct Batch {
+    pub(crate) deliveries: Vec<Delivery>,
+    pub(crate) end: End,
+    /// Events of types that no handler names.
+    pub(crate) skipped: u64,
+}
+
+pub(crate) enum End {
+    Log(Position),
+    Topics(Vec<(Partition, i64)>),
+}
+
+/// The store's log, after a checkpoint.
+pub(crate) struct Log {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) read_to: Position,
+}
+
+/// Topics, as a member of a group.
+pub(crate) struct Topics {
+    pub(crate) subscription: Box<dyn Subscription>,
+    pub(crate) unknown_types: UnknownTypes,
+}
+
+impl Source {
+    /// The next events; `None` when there were none within `wait`.
+    pub(crate) async fn next(
+        &mut self,
+        events_max: usize,
+        wait: Duration,
+        reaction: &SharedReaction,
+        service: &Arc<str>,
+    ) -> Result<Option<Batch>, Error> {
+        match self {
+            Self::Log(log) => log.next(events_max, wait, reaction, service).await,
+            Self::Topics(topics) => topics.next(events_max, wait, reaction, service).await,
+        }
+    }
+
+    /// Records progress with the broker, after the work.
+    pub(crate) async fn commit(&mut self, end: &End) -> Result<(), Error> {
+        if let (Self::Topics(topics), End::Topics(next)) = (self, end) {
+            topics.subscription.commit(next).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Log {
+    async fn next(
+        &mut self,
+        events_max: usize,
+        wait: Duration,
+        reaction: &SharedReaction,
+        service: &Arc<str>,
+    ) -> Result<Option<Batch>, Error> {
+        let mut events = self.store.read_log(self.read_to, events_max).await?;
+        if events.is_empty() {
+            if self.store.wait_beyond(self.read_to, wait).await? <= self.read_to {
+                return Ok(None);
+            }
+            events = self.store.read_log(self.read_to, events_max).await?;
+        }
+        let Some(last) = events.last() else { return Ok(None) };
+        let end = last.position;
+        self.read_to = end;
+        let all = events.len();
+        let mine = events.into_iter().filter(|event| reaction.handles(&event.event_type));
+        let deliveries: Vec<Delivery> =
+            mine.map(|event| Delivery::of_event(event, reaction.as_ref(), service)).collect();
+        let skipped = (all - deliveries.len()) as u64;
+        Ok(Some(Batch { deliveries, end: End::Log(end), skipped }))
+    }
+}
+
+impl Topics {
+    async fn next(
+        &mut self,
+        events_max: usize,
+        wait: Duration,
+        reaction: &SharedReaction,
+        service: &Arc<str>,
+    ) -> Result<Option<Batch>, Error> {
+        let records = self.subscription.poll(events_max, wait).await?;
+        if records.is_empty() {
+            return Ok(None);
+        }
+        let mut next = BTreeMap::new();
+        let mut deliveries = Vec::with_capacity(records.len());
+        let mut skipped = 0;
+        for record in records {
+            next.insert(record.partition.clone(), record.offset + 1);
+            let mut delivery = Delivery::of_record(record, reaction.as_ref(), service);
+            if self.unknown_types == UnknownTypes::DeadLetter {
+                delivery.refuse_if_not_mine();
+            }
+            if matches!(delivery.content, Content::NotMine) {
+                skipped += 1;
+            } else {
+                deliveries.push(delivery);
+            }
+        }
+        Ok(Some(Batch { deliveries, end: End::Topics(next.into_iter().collect()), skipped }))
+    }
+}

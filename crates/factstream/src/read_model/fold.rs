@@ -1,0 +1,162 @@
+//! A fold over a batch: load the touched rows, fold in memory, write each touched row once.
+
+use super::Fold;
+use super::table::column_list;
+use crate::handler::Failure;
+use crate::processor::reaction::{Decoded, Reaction, Ready, Stuck, panic_text, typed};
+use crate::tx::Tx;
+use async_trait::async_trait;
+use factstream_core::decode::{DecodeError, Decoder};
+use factstream_core::envelope::Envelope;
+use factstream_core::event::{EventSet, EventType};
+use factstream_core::params;
+use factstream_core::sql::{Params, Row, Value, placeholders};
+use std::collections::{HashMap, HashSet};
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Rows loaded by one statement.
+const KEYS_PER_QUERY: usize = 500;
+
+/// The reaction of a read model.
+pub(crate) struct Folding<R> {
+    decoder: Decoder,
+    types: HashSet<&'static str>,
+    row: PhantomData<fn() -> R>,
+}
+
+/// A key that can be looked up in memory.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Key {
+    Text(String),
+    Integer(i64),
+}
+
+impl Key {
+    fn of(value: &Value) -> Option<Self> {
+        match value {
+            Value::Text(text) => Some(Self::Text(text.clone())),
+            Value::Integer(number) => Some(Self::Integer(*number)),
+            _ => None,
+        }
+    }
+
+    fn value(&self) -> Value {
+        match self {
+            Self::Text(text) => Value::from(text),
+            Self::Integer(number) => Value::from(*number),
+        }
+    }
+}
+
+impl<R: Fold> Folding<R> {
+    pub(crate) fn new(decoder: Decoder) -> Self {
+        let types = R::Events::event_types().into_iter().map(|event_type| event_type.name).collect();
+        Self { decoder, types, row: PhantomData }
+    }
+
+    fn key_of(event: &Decoded) -> Result<Option<Key>, Failure> {
+        let Some(value) = R::row_key(typed(event)) else { return Ok(None) };
+        let not_a_key = || Failure::permanent(format!("{value:?} cannot be the key of a row; use text or a whole number"));
+        Key::of(&value).map(Some).ok_or_else(not_a_key)
+    }
+
+    async fn load(keys: &HashSet<Key>, tx: &mut Tx) -> Result<HashMap<Key, Option<R>>, Failure> {
+        let mut rows: HashMap<Key, Option<R>> = keys.iter().map(|key| (key.clone(), None)).collect();
+        let (table, key_column) = (tx.table(R::TABLE), R::COLUMNS[R::KEY].name);
+        let keys: Vec<&Key> = keys.iter().collect();
+        for chunk in keys.chunks(KEYS_PER_QUERY) {
+            // Padded to a power of two, so that there are few statements to prepare.
+            let count = chunk.len().next_power_of_two().min(KEYS_PER_QUERY);
+            let list = placeholders(1, count);
+            let sql = format!("SELECT {} FROM {table} WHERE {key_column} IN ({list})", column_list::<R>());
+            let last = chunk[chunk.len() - 1];
+            let params: Params =
+                chunk.iter().copied().chain(std::iter::repeat(last)).take(count).map(Key::value).collect();
+            for row in tx.query(&sql, params).await? {
+                let row = Self::row(&row)?;
+                if let Some(key) = Key::of(&row.key()) {
+                    rows.insert(key, Some(row));
+                }
+            }
+        }
+        Ok(rows)
+    }
+
+    fn row(row: &Row) -> Result<R, Failure> {
+        R::from_row(row).map_err(|error| {
+            Failure::permanent(format!("a row of {} does not fit its struct ({error}); rebuild the read model", R::TABLE))
+        })
+    }
+
+    async fn write(rows: HashMap<Key, Option<R>>, tx: &mut Tx) -> Result<(), Failure> {
+        let table = tx.table(R::TABLE);
+        let (mut upserts, mut deletes) = (Vec::with_capacity(rows.len()), Vec::new());
+        for (key, row) in rows {
+            match row {
+                Some(row) => upserts.push(row.to_row()?),
+                None => deletes.push(params![key.value()]),
+            }
+        }
+        if !upserts.is_empty() {
+            tx.execute_many(&upsert_sql::<R>(&table), upserts).await?;
+        }
+        if !deletes.is_empty() {
+            let sql = format!("DELETE FROM {table} WHERE {} = $1", R::COLUMNS[R::KEY].name);
+            tx.execute_many(&sql, deletes).await?;
+        }
+        Ok(())
+    }
+}
+
+fn upsert_sql<R: Fold>(table: &str) -> String {
+    let key = R::COLUMNS[R::KEY].name;
+    let others = R::COLUMNS.iter().map(|column| column.name).filter(|name| *name != key);
+    let sets: Vec<String> = others.map(|name| format!("{name} = excluded.{name}")).collect();
+    let action = if sets.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", sets.join(", ")) };
+    let (columns, values) = (column_list::<R>(), placeholders(1, R::COLUMNS.len()));
+    format!("INSERT INTO {table} ({columns}) VALUES ({values}) ON CONFLICT ({key}) DO {action}")
+}
+
+#[async_trait]
+impl<R: Fold> Reaction for Folding<R> {
+    fn event_types(&self) -> Vec<&'static EventType> {
+        R::Events::event_types()
+    }
+
+    fn handles(&self, event_type: &str) -> bool {
+        self.types.contains(event_type)
+    }
+
+    fn decode(&self, envelope: Envelope<()>, json: &str) -> Result<Decoded, DecodeError> {
+        let event: R::Events = self.decoder.decode(&envelope.event_type, envelope.schema_version, json)?;
+        Ok(Box::new(envelope.with(event)))
+    }
+
+    async fn react(&self, batch: &[Ready<'_>], tx: &mut Tx) -> Result<(), Stuck> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let whole = |failure| Stuck { at: None, failure };
+        let mut keys = Vec::with_capacity(batch.len());
+        for (at, ready) in batch.iter().enumerate() {
+            let key = catch_unwind(AssertUnwindSafe(|| Self::key_of(ready.event)));
+            keys.push(flatten(key).map_err(|failure| Stuck { at: Some(at), failure })?);
+        }
+        let touched: HashSet<Key> = keys.iter().flatten().cloned().collect();
+        let mut rows = Self::load(&touched, tx).await.map_err(whole)?;
+        for (at, (ready, key)) in batch.iter().zip(keys).enumerate() {
+            let Some(row) = key.as_ref().and_then(|key| rows.get_mut(key)) else { continue };
+            let before = row.take();
+            let folded = catch_unwind(AssertUnwindSafe(|| Ok(R::fold(before, typed(ready.event)))));
+            *row = flatten(folded).map_err(|failure| Stuck { at: Some(at), failure })?;
+        }
+        Self::write(rows, tx).await.map_err(whole)
+    }
+}
+
+fn flatten<T>(result: std::thread::Result<Result<T, Failure>>) -> Result<T, Failure> {
+    result.unwrap_or_else(|panic| {
+        Err(Failure::permanent(format!("the fold panicked: {}", panic_text(&*panic))))
+    })
+}

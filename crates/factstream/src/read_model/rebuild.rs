@@ -1,0 +1,219 @@
+//! Rebuilds: a new table beside the live one, filled from the log, then switched in one transaction (G10).
+//!
+//! Invariants: queries never see a half-built table; the live projection goes on meanwhile. The switch takes the live
+//! checkpoint's row first, folds what is left up to it, and moves it, so the rows never go back in time. A crash before the
+//! switch leaves the live table as it was; the next rebuild starts again.
+
+use super::table::Managed;
+use crate::app::App;
+use crate::error::Error;
+use crate::processor::delivery::Delivery;
+use crate::processor::source::{End, Log, Source};
+use crate::processor::{Processor, Spec, checkpoint};
+use crate::statements as sql;
+use crate::status::Health;
+use crate::tx::{TableNames, Tx};
+use factstream_core::envelope::Position;
+use factstream_core::params;
+use factstream_core::sql::now;
+use serde::Serialize;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+
+const PAGE_EVENTS: usize = 5_000;
+/// How often the switch is tried again when an event that came meanwhile fails to be handled.
+const SWITCHES_MAX: u32 = 100;
+
+/// How far a rebuild has come.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct RebuildProgress {
+    /// The position that the new table has come to.
+    pub position: Position,
+    /// The head of the log.
+    pub head: Position,
+    /// Events gone through each second.
+    pub events_per_second: f64,
+    /// Seconds that are left at this rate.
+    pub seconds_left: f64,
+}
+
+impl App {
+    /// Rebuilds a projection from the log beside its live tables, then switches. `progress` is told after each page.
+    ///
+    /// Other processes may run meanwhile, and run the projection. Dead letters of the projection are superseded by what
+    /// the rebuild meets.
+    ///
+    /// # Errors
+    /// [`Error::UnknownProjection`], [`Error::Superseded`] when another rebuild of it has begun meanwhile, or what the
+    /// store reports; the live tables are then as they were.
+    pub async fn rebuild(
+        &self,
+        projection: &str,
+        mut progress: impl FnMut(RebuildProgress) + Send,
+    ) -> Result<RebuildProgress, Error> {
+        let managed = self.managed().iter().find(|managed| managed.projection == projection);
+        let spec = self.specs().iter().find(|spec| spec.name == projection);
+        let (Some(managed), Some(spec)) = (managed, spec) else {
+            let known: Vec<&str> = self.managed().iter().map(|managed| managed.projection.as_str()).collect();
+            return Err(Error::UnknownProjection { name: projection.to_owned(), known: known.join(", ") });
+        };
+        let rebuild = Rebuild::begin(self, managed, spec).await?;
+        rebuild.run(&mut progress).await
+    }
+
+    /// The names of the projections that can be rebuilt.
+    pub fn projections(&self) -> Vec<String> {
+        self.managed().iter().map(|managed| managed.projection.clone()).collect()
+    }
+}
+
+struct Rebuild<'a> {
+    app: &'a App,
+    managed: &'a Managed,
+    spec: &'a Spec,
+    /// The name that the new tables' checkpoint and letters have until the switch.
+    name: String,
+    processor: Processor,
+    started: Instant,
+}
+
+impl<'a> Rebuild<'a> {
+    /// Clears what an earlier rebuild left behind and makes the new tables.
+    async fn begin(app: &'a App, managed: &'a Managed, spec: &'a Spec) -> Result<Self, Error> {
+        let name = format!("{} (rebuild)", spec.name);
+        let mut tx = app.begin().await?;
+        for table in &managed.tables {
+            let beside = TableNames::Beside.of(&table.name);
+            tx.execute(&format!("DROP TABLE IF EXISTS {beside}"), params![]).await?;
+            table.create(&mut tx, &TableNames::Beside).await?;
+        }
+        forget(&mut tx, &name).await?;
+        let sql = "INSERT INTO fs_checkpoints (handler, position, updated_at) VALUES ($1, 0, $2)";
+        tx.execute(sql, params![&name, now()]).await?;
+        tx.commit().await?;
+        let health = Arc::new(Health::new());
+        let processor = Processor::new(app, spec, health, CancellationToken::new()).beside(name.clone());
+        Ok(Self { app, managed, spec, name, processor, started: Instant::now() })
+    }
+
+    async fn run(&self, progress: &mut (impl FnMut(RebuildProgress) + Send)) -> Result<RebuildProgress, Error> {
+        let store = Arc::clone(self.app.store());
+        let mut source = Source::Log(Log { store, read_to: 0 });
+        let mut at = 0;
+        for _ in 0..SWITCHES_MAX {
+            let service = self.app.service();
+            while let Some(batch) = source.next(PAGE_EVENTS, Duration::ZERO, &self.spec.reaction, &service).await? {
+                let End::Log(to) = batch.end else { continue };
+                self.processor.take_page(&batch.deliveries, at, to).await?;
+                at = to;
+                progress(self.progress(at).await?);
+            }
+            if self.switch(at).await? {
+                return self.progress(at).await;
+            }
+        }
+        Err(Error::Wiring(format!(
+            "the rebuild of {} could not switch: an event that came meanwhile fails each time; look at its dead letters",
+            self.spec.name
+        )))
+    }
+
+    async fn progress(&self, position: Position) -> Result<RebuildProgress, Error> {
+        let head = self.app.position().await?.max(position);
+        let events_per_second = position as f64 / self.started.elapsed().as_secs_f64().max(1e-6);
+        let seconds_left = (head - position) as f64 / events_per_second.max(1e-6);
+        Ok(RebuildProgress { position, head, events_per_second, seconds_left })
+    }
+
+    /// Switches, in one transaction. `false` when an event of the last stretch fails: it must be held first.
+    async fn switch(&self, at: Position) -> Result<bool, Error> {
+        let mut tx = self.processor.begin().await?;
+        let live = self.lock_live(&mut tx).await?;
+        // What the live rows have and the new ones do not yet.
+        let params = params![at, live.max(at)];
+        let rows = tx.query(sql::SELECT_LOG_STRETCH, params).await?;
+        let mut deliveries = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let event = sql::recorded_event(row)?;
+            if self.spec.reaction.handles(&event.event_type) {
+                deliveries.push(Delivery::of_event(event, self.spec.reaction.as_ref(), &self.app.service()));
+            }
+        }
+        let slice: Vec<&Delivery> = deliveries.iter().collect();
+        if self.processor.react(&mut tx, &slice).await?.is_err() {
+            return Ok(false);
+        }
+        for table in &self.managed.tables {
+            let beside = TableNames::Beside.of(&table.name);
+            tx.execute(&format!("DROP TABLE IF EXISTS {}", table.name), params![]).await?;
+            tx.execute(&format!("ALTER TABLE {beside} RENAME TO {}", table.name), params![]).await?;
+            table.finish(&mut tx).await?;
+        }
+        self.hand_over(&mut tx, live.max(at)).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// Takes the live checkpoint's row, so that the live projection waits, and reads it.
+    async fn lock_live(&self, tx: &mut Tx) -> Result<Position, Error> {
+        let sql = "INSERT INTO fs_checkpoints (handler, position, updated_at) VALUES ($1, 0, $2) \
+                   ON CONFLICT (handler) DO UPDATE SET updated_at = excluded.updated_at";
+        tx.execute(sql, params![&self.spec.name, now()]).await?;
+        let sql = "SELECT handler, position FROM fs_checkpoints WHERE handler IN ($1, $2)";
+        let rows = tx.query(sql, params![&self.spec.name, &self.name]).await?;
+        let mut live = None;
+        for row in &rows {
+            if row.get::<String>("handler")? == self.spec.name {
+                live = Some(row.get::<Position>("position")?);
+            }
+        }
+        match (live, rows.len()) {
+            (Some(live), 2) => Ok(live),
+            _ => Err(Error::Superseded { handler: self.name.clone() }),
+        }
+    }
+
+    /// The rebuild's checkpoint, inbox and letters become the live ones.
+    async fn hand_over(&self, tx: &mut Tx, position: Position) -> Result<(), Error> {
+        let (live, name) = (&self.spec.name, &self.name);
+        forget(tx, live).await?;
+        for table in ["fs_inbox", "fs_blocked_keys", "fs_dead_letters"] {
+            tx.execute(&format!("UPDATE {table} SET handler = $1 WHERE handler = $2"), params![live, name]).await?;
+        }
+        tx.execute("DELETE FROM fs_checkpoints WHERE handler = $1", params![name]).await?;
+        let sql = "INSERT INTO fs_checkpoints (handler, position, updated_at) VALUES ($1, $2, $3)";
+        tx.execute(sql, params![live, position, now()]).await?;
+        Ok(())
+    }
+}
+
+/// Forgets how far a handler has come and what waits for it; dead letters stay on record as superseded.
+async fn forget(tx: &mut Tx, handler: &str) -> Result<(), Error> {
+    let sql = "UPDATE fs_dead_letters SET state = 'superseded', updated_at = $2 WHERE handler = $1 AND state = 'dead'";
+    tx.execute(sql, params![handler, now()]).await?;
+    for sql in [
+        "DELETE FROM fs_dead_letters WHERE handler = $1 AND state IN ('retrying', 'parked')",
+        "DELETE FROM fs_blocked_keys WHERE handler = $1",
+        "DELETE FROM fs_inbox WHERE handler = $1",
+        "DELETE FROM fs_checkpoints WHERE handler = $1",
+    ] {
+        tx.execute(sql, params![handler]).await?;
+    }
+    Ok(())
+}
+
+impl Processor {
+    /// Handles a page of a rebuild and moves its checkpoint, also when none of its events is this projection's.
+    async fn take_page(&self, page: &[Delivery], from: Position, to: Position) -> Result<(), Error> {
+        let moves = crate::processor::batch::Move { from, to };
+        if page.is_empty() {
+            return checkpoint::move_alone(self.store().as_ref(), self.name(), from, to).await;
+        }
+        self.handle_batch(page, Some(moves)).await?;
+        if self.has_lanes() {
+            checkpoint::move_alone(self.store().as_ref(), self.name(), from, to).await?;
+        }
+        Ok(())
+    }
+}

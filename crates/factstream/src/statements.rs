@@ -1,0 +1,44 @@
+//! The named statements, one file each, the same on every engine; and rows of the log as events.
+
+use factstream_core::envelope::RecordedEvent;
+use factstream_core::sql::{Row, RowError};
+
+pub(crate) const SELECT_SNAPSHOT: &str = include_str!("sql/select_snapshot.sql");
+pub(crate) const UPSERT_SNAPSHOT: &str = include_str!("sql/upsert_snapshot.sql");
+pub(crate) const SELECT_STREAM: &str = include_str!("sql/select_stream.sql");
+pub(crate) const SELECT_LOG_STRETCH: &str = include_str!("sql/select_log_stretch.sql");
+pub(crate) const SELECT_COMMAND_KEY: &str = include_str!("sql/select_command_key.sql");
+pub(crate) const MOVE_CHECKPOINT: &str = include_str!("sql/move_checkpoint.sql");
+pub(crate) const TAKE_INBOX: &str = include_str!("sql/take_inbox.sql");
+pub(crate) const PARK_BEHIND: &str = include_str!("sql/park_behind.sql");
+pub(crate) const INSERT_LETTER: &str = include_str!("sql/insert_letter.sql");
+pub(crate) const BLOCK_KEY: &str = include_str!("sql/block_key.sql");
+pub(crate) const SELECT_DUE_KEYS: &str = include_str!("sql/select_due_keys.sql");
+pub(crate) const SELECT_NEXT_PARKED: &str = include_str!("sql/select_next_parked.sql");
+pub(crate) const ADD_HISTORY: &str = include_str!("sql/add_history.sql");
+pub(crate) const SELECT_LETTERS: &str = include_str!("sql/select_letters.sql");
+pub(crate) const SELECT_LETTER_SUMMARY: &str = include_str!("sql/select_letter_summary.sql");
+pub(crate) const COUNT_LETTERS: &str = include_str!("sql/count_letters.sql");
+pub(crate) const SELECT_PARTITIONS: &str = include_str!("sql/select_partitions.sql");
+pub(crate) const SELECT_RECORDS: &str = include_str!("sql/select_records.sql");
+pub(crate) const INSERT_RECORD: &str = include_str!("sql/insert_record.sql");
+pub(crate) const COMMIT_OFFSET: &str = include_str!("sql/commit_offset.sql");
+pub(crate) const SELECT_GROUP_LAG: &str = include_str!("sql/select_group_lag.sql");
+pub(crate) const SELECT_TRIMMABLE: &str = include_str!("sql/select_trimmable.sql");
+pub(crate) const CLAIM_LEASE: &str = include_str!("sql/claim_lease.sql");
+
+/// A row of `events` as an event.
+pub(crate) fn recorded_event(row: &Row) -> Result<RecordedEvent, RowError> {
+    Ok(RecordedEvent {
+        position: row.get("position")?,
+        aggregate_type: row.get("aggregate_type")?,
+        aggregate_id: row.get("aggregate_id")?,
+        version: row.get("version")?,
+        event_id: row.get("event_id")?,
+        event_type: row.get("event_type")?,
+        schema_version: row.get("schema_version")?,
+        data: row.get("event_data")?,
+        metadata: row.get("metadata")?,
+        timestamp: row.get("timestamp")?,
+    })
+}

@@ -1,0 +1,220 @@
+//! Aggregate states kept in memory, so that a command on a known aggregate reads nothing.
+//!
+//! Invariants: bounded (G13); an entry is a state and the stream's version that it was folded to. An entry may be older
+//! than the store (another process wrote), never newer. So it is safe to decide on: an append checks the version (G2),
+//! and a refusal is only believed after the stream was looked at.
+
+use crate::error::Error;
+use crate::statements as sql;
+use factstream_core::aggregate::Aggregate;
+use factstream_core::decode::{Decoder, Upcasters, WiringError};
+use factstream_core::envelope::{RecordedEvent, StreamId, Version};
+use factstream_core::event::EventSet;
+use factstream_core::store::Store;
+use lru::LruCache;
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::Semaphore;
+
+/// Events read at once while a stream is folded.
+const PAGE_EVENTS: usize = 1_000;
+
+/// The state of an aggregate, and what it stands on.
+#[derive(Debug, Clone)]
+pub(crate) struct State<A> {
+    pub(crate) state: A,
+    pub(crate) version: Version,
+    /// The version of the newest snapshot known of, 0 without one.
+    pub(crate) snapshot: Version,
+}
+
+impl<A: Aggregate> State<A> {
+    fn new() -> Self {
+        Self { state: A::default(), version: 0, snapshot: 0 }
+    }
+
+    /// Folds recorded events; they follow on `version` without a gap.
+    pub(crate) fn fold(&mut self, events: &[RecordedEvent], decoder: &Decoder) -> Result<(), Error> {
+        for event in events {
+            let decoded = decoder.decode::<A::Event>(&event.event_type, event.schema_version, &event.data);
+            let decoded = decoded.map_err(|source| Error::Undecodable { position: event.position, source })?;
+            self.state.apply(&decoded);
+            self.version = event.version;
+        }
+        Ok(())
+    }
+
+    /// Applies events that were just decided.
+    pub(crate) fn apply(&mut self, events: &[A::Event]) {
+        for event in events {
+            self.state.apply(event);
+        }
+        self.version += events.len() as Version;
+    }
+}
+
+type Cached = Box<dyn Any + Send + Sync>;
+
+/// The cache, and the way from a stream to a state.
+pub(crate) struct States {
+    cache: Mutex<LruCache<StreamId, Cached>>,
+    decoders: Mutex<HashMap<TypeId, Decoder>>,
+    upcasters: Upcasters,
+    snapshot_writers: Arc<Semaphore>,
+}
+
+impl States {
+    pub(crate) fn new(states_max: NonZeroUsize, upcasters: Upcasters) -> Self {
+        Self {
+            cache: Mutex::new(LruCache::new(states_max)),
+            decoders: Mutex::default(),
+            upcasters,
+            snapshot_writers: Arc::new(Semaphore::new(1)),
+        }
+    }
+
+    /// The decoder of an event set, made and checked at its first use.
+    pub(crate) fn decoder<S: EventSet>(&self) -> Result<Decoder, WiringError> {
+        let mut decoders = self.decoders.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(decoder) = decoders.get(&TypeId::of::<S>()) {
+            return Ok(decoder.clone());
+        }
+        let decoder = self.upcasters.decoder_of(S::event_types())?;
+        decoders.insert(TypeId::of::<S>(), decoder.clone());
+        Ok(decoder)
+    }
+
+    /// Takes the state out of the cache; whoever took it puts it back.
+    pub(crate) fn take<A: Aggregate>(&self, stream: &StreamId) -> Option<State<A>> {
+        let cached = self.cache.lock().unwrap_or_else(PoisonError::into_inner).pop(stream)?;
+        cached.downcast().ok().map(|state| *state)
+    }
+
+    /// Another writer was faster: what is cached is old.
+    pub(crate) fn forget(&self, stream: &StreamId) {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner).pop(stream);
+    }
+
+    /// A copy of the cached state.
+    pub(crate) fn peek<A: Aggregate>(&self, stream: &StreamId) -> Option<State<A>> {
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        cache.get(stream)?.downcast_ref::<State<A>>().cloned()
+    }
+
+    pub(crate) fn put<A: Aggregate>(&self, stream: &StreamId, state: State<A>) {
+        self.put_boxed(stream.clone(), Box::new(state));
+    }
+
+    pub(crate) fn put_boxed(&self, stream: StreamId, state: Cached) {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner).put(stream, state);
+    }
+
+    /// The state as the store has it now: from `known` (or a snapshot, or nothing) and the events after it.
+    pub(crate) async fn load<A: Aggregate>(
+        &self,
+        store: &dyn Store,
+        stream: &StreamId,
+        known: Option<State<A>>,
+    ) -> Result<State<A>, Error> {
+        let decoder = self.decoder::<A::Event>()?;
+        let mut state = match known {
+            Some(state) => state,
+            None => self.from_snapshot(store, stream).await?.unwrap_or_else(State::new),
+        };
+        loop {
+            let events = store.read_stream(stream, state.version, PAGE_EVENTS).await?;
+            let whole = events.len() < PAGE_EVENTS;
+            state.fold(&events, &decoder)?;
+            if whole {
+                return Ok(state);
+            }
+        }
+    }
+
+    /// The state as it was at `version`; `None` when the stream is shorter.
+    pub(crate) async fn load_at<A: Aggregate>(
+        &self,
+        store: &dyn Store,
+        stream: &StreamId,
+        version: Version,
+    ) -> Result<Option<A>, Error> {
+        let decoder = self.decoder::<A::Event>()?;
+        let mut state = State::<A>::new();
+        while state.version < version {
+            let missing = usize::try_from(version - state.version).unwrap_or(PAGE_EVENTS);
+            let events = store.read_stream(stream, state.version, missing.min(PAGE_EVENTS)).await?;
+            if events.is_empty() {
+                return Ok(None);
+            }
+            state.fold(&events, &decoder)?;
+        }
+        Ok(Some(state.state))
+    }
+
+    async fn from_snapshot<A: Aggregate>(
+        &self,
+        store: &dyn Store,
+        stream: &StreamId,
+    ) -> Result<Option<State<A>>, Error> {
+        let Some(policy) = A::snapshots() else { return Ok(None) };
+        let params = factstream_core::params![stream.category(), stream.id()];
+        let rows = store.query(sql::SELECT_SNAPSHOT, params).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        if row.get::<u32>("schema_version")? != policy.schema_version {
+            return Ok(None); // another shape: fold the events; the next snapshot replaces it
+        }
+        let version = row.get::<Version>("version")?;
+        match (policy.decode)(&row.get::<String>("state")?) {
+            Ok(state) => Ok(Some(State { state, version, snapshot: version })),
+            Err(error) => {
+                tracing::warn!(%stream, %error, "a snapshot does not fit its type; folding the events instead");
+                Ok(None)
+            }
+        }
+    }
+
+    /// Writes a snapshot in the background when one is due. At most one at a time; a due one that finds the writer busy
+    /// is taken at a later command.
+    pub(crate) fn snapshot_if_due<A: Aggregate>(
+        &self,
+        store: &Arc<dyn Store>,
+        stream: &StreamId,
+        state: &mut State<A>,
+    ) {
+        let Some(policy) = A::snapshots() else { return };
+        if state.version - state.snapshot < policy.every_events {
+            return;
+        }
+        let Ok(permit) = Arc::clone(&self.snapshot_writers).try_acquire_owned() else { return };
+        let json = match (policy.encode)(&state.state) {
+            Ok(json) => json,
+            Err(error) => {
+                tracing::warn!(%stream, %error, "the state cannot be written as a snapshot");
+                return;
+            }
+        };
+        state.snapshot = state.version;
+        let params = factstream_core::params![
+            stream.category(),
+            stream.id(),
+            state.version,
+            policy.schema_version,
+            json,
+            factstream_core::sql::now()
+        ];
+        let (store, stream) = (Arc::clone(store), stream.clone());
+        tokio::spawn(async move {
+            let written = async {
+                let mut tx = store.begin().await?;
+                tx.execute(sql::UPSERT_SNAPSHOT, params).await?;
+                tx.commit(Vec::new()).await
+            };
+            if let Err(error) = written.await {
+                tracing::warn!(%stream, %error, "a snapshot was not written; it is taken again later");
+            }
+            drop(permit);
+        });
+    }
+}

@@ -1,0 +1,203 @@
+//! The transaction that a handler is given: SQL, events and commands that take effect together, or not at all (G6).
+//!
+//! Invariants: events appended here are buffered and inserted as the last statements before the commit (the position
+//! lock is taken last); a later [`Tx::load`] or [`Tx::command`] in the same transaction sees them.
+
+use crate::app::App;
+use crate::error::{Error, ExecuteError};
+use crate::execute::Done;
+use crate::origin::Origin;
+use crate::statements as sql;
+use crate::states::State;
+use factstream_core::aggregate::{Aggregate, Command};
+use factstream_core::envelope::{RecordedEvent, StreamId, Version};
+use factstream_core::params;
+use factstream_core::sql::{Params, Row};
+use factstream_core::store::{Append, Appended, Commit, Expected, StoreError, Transaction};
+use std::any::Any;
+use std::collections::HashMap;
+
+const PAGE_EVENTS: usize = 1_000;
+
+/// A transaction on the store.
+pub struct Tx {
+    inner: Box<dyn Transaction>,
+    app: App,
+    origin: Origin,
+    appends: Vec<Append>,
+    /// `State<A>` of each stream that was looked at, with what is buffered here.
+    states: HashMap<StreamId, Box<dyn Any + Send + Sync>>,
+    tables: TableNames,
+}
+
+/// Where a projection's tables are: live, or beside the live ones while it is rebuilt.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum TableNames {
+    #[default]
+    Live,
+    Beside,
+}
+
+impl TableNames {
+    pub(crate) fn of(&self, table: &str) -> String {
+        match self {
+            Self::Live => table.to_owned(),
+            Self::Beside => format!("{table}__rebuild"),
+        }
+    }
+}
+
+impl Tx {
+    pub(crate) fn new(app: App, inner: Box<dyn Transaction>, origin: Origin, tables: TableNames) -> Self {
+        Self { inner, app, origin, appends: Vec::new(), states: HashMap::new(), tables }
+    }
+
+    /// What follows is caused by this.
+    pub(crate) fn caused_by(&mut self, origin: Origin) {
+        self.origin = origin;
+    }
+
+    /// Runs one writing statement; the number of rows it touched. Placeholders are `$1`, `$2`, ..
+    ///
+    /// # Errors
+    /// [`StoreError::Statement`] when the database refuses it.
+    pub async fn execute(&mut self, sql: &str, params: Params) -> Result<u64, StoreError> {
+        self.inner.execute(sql, params).await
+    }
+
+    /// Runs one writing statement for each set of parameters, in one trip; the rows that each touched.
+    ///
+    /// # Errors
+    /// As [`Tx::execute`]; the first failure ends it.
+    pub async fn execute_many(&mut self, sql: &str, params: Vec<Params>) -> Result<Vec<u64>, StoreError> {
+        self.inner.execute_many(sql, params).await
+    }
+
+    /// Runs one statement that answers with rows. It sees what this transaction wrote, but not its buffered events.
+    ///
+    /// # Errors
+    /// As [`Tx::execute`].
+    pub async fn query(&mut self, sql: &str, params: Params) -> Result<Vec<Row>, StoreError> {
+        self.inner.query(sql, params).await
+    }
+
+    /// The name under which to reach a projection's own table: its name, or while the projection is being rebuilt, the
+    /// name of the new table beside it. A projection that writes SQL asks for it, so that a rebuild never touches the
+    /// live rows.
+    pub fn table(&self, name: &str) -> String {
+        self.tables.of(name)
+    }
+
+    /// The state of an aggregate, with what this transaction has appended.
+    ///
+    /// # Errors
+    /// When its events cannot be read or decoded.
+    pub async fn load<A: Aggregate>(&mut self, id: &str) -> Result<(A, Version), Error> {
+        let stream = StreamId::new(A::CATEGORY, id)?;
+        let state = self.state::<A>(&stream).await?;
+        Ok((state.state, state.version))
+    }
+
+    /// Appends events to an aggregate's stream, whatever its version: for facts that no decision stands on.
+    ///
+    /// # Errors
+    /// When the id is not valid or the events cannot be written as JSON.
+    pub async fn append<A: Aggregate>(&mut self, id: &str, events: &[A::Event]) -> Result<Version, Error> {
+        let stream = StreamId::new(A::CATEGORY, id)?;
+        let state = self.state::<A>(&stream).await?;
+        self.buffer(&stream, state, events)
+    }
+
+    /// Puts a command to an aggregate. Its events commit with everything else of this transaction.
+    ///
+    /// The position is not known before the commit, so [`Done::position`] is 0.
+    ///
+    /// # Errors
+    /// [`ExecuteError::Rejected`] with the aggregate's own words; nothing was appended for this command.
+    pub async fn command<A, C>(&mut self, id: &str, command: C) -> Result<Done, ExecuteError<C::Error>>
+    where
+        A: Aggregate,
+        C: Command<A>,
+    {
+        let stream = StreamId::new(A::CATEGORY, id).map_err(Error::from)?;
+        let state = self.state::<A>(&stream).await?;
+        let events = command.decide(&state.state).map_err(ExecuteError::Rejected)?;
+        let version = self.buffer(&stream, state, &events)?;
+        Ok(Done { aggregate_id: id.to_owned(), version, position: 0, repeated: false })
+    }
+
+    /// The engine's own transaction, where this is `T` (for example `factstream::sqlite::SqliteTransaction`).
+    pub fn native<T: 'static>(&mut self) -> Option<&mut T> {
+        self.inner.as_any().downcast_mut()
+    }
+
+    /// The state within this transaction, taken out of `states`.
+    async fn state<A: Aggregate>(&mut self, stream: &StreamId) -> Result<State<A>, Error> {
+        if let Some(touched) = self.states.get(stream) {
+            let state = touched.downcast_ref::<State<A>>();
+            return state.cloned().ok_or_else(|| {
+                Error::Wiring(format!("two aggregate types use the category {}; give each its own", stream.category()))
+            });
+        }
+        let states = self.app.states();
+        let decoder = states.decoder::<A::Event>()?;
+        let mut state = match states.peek::<A>(stream) {
+            Some(state) => state,
+            None => states.load(self.app.store().as_ref(), stream, None).await?,
+        };
+        loop {
+            let events = self.read_stream(stream, state.version, PAGE_EVENTS).await?;
+            state.fold(&events, &decoder)?;
+            if events.len() < PAGE_EVENTS {
+                break;
+            }
+        }
+        self.states.insert(stream.clone(), Box::new(state.clone()));
+        Ok(state)
+    }
+
+    async fn read_stream(&mut self, stream: &StreamId, after: Version, limit: usize) -> Result<Vec<RecordedEvent>, Error> {
+        let params = params![stream.category(), stream.id(), after, limit];
+        let rows = self.inner.query(sql::SELECT_STREAM, params).await?;
+        Ok(rows.iter().map(sql::recorded_event).collect::<Result<_, _>>()?)
+    }
+
+    fn buffer<A: Aggregate>(
+        &mut self,
+        stream: &StreamId,
+        mut state: State<A>,
+        events: &[A::Event],
+    ) -> Result<Version, Error> {
+        if events.is_empty() {
+            return Ok(state.version);
+        }
+        let expected = Expected::Exact(state.version);
+        let events_stamped = self.origin.stamp_all(events)?;
+        state.apply(events);
+        let version = state.version;
+        self.appends.push(Append { stream: stream.clone(), expected, events: events_stamped });
+        self.states.insert(stream.clone(), Box::new(state));
+        Ok(version)
+    }
+
+    /// Commits a transaction that began with [`App::begin`]. A handler's transaction is committed by the framework.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when another writer was faster on one of its streams: everything is rolled back, and the whole
+    /// work is to be done again.
+    pub async fn commit(self) -> Result<Vec<Appended>, Error> {
+        let states = self.app.states();
+        match self.inner.commit(self.appends).await? {
+            Commit::Committed(appended) => {
+                for (stream, state) in self.states {
+                    states.put_boxed(stream, state);
+                }
+                Ok(appended)
+            }
+            Commit::Conflict(conflict) => {
+                states.forget(&conflict.stream);
+                Err(Error::Conflict(conflict))
+            }
+        }
+    }
+}

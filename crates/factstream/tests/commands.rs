@@ -1,0 +1,225 @@
+//! Commands on a real SQLite file: G2 and G4 as a caller meets them, and who caused what.
+
+mod common;
+
+use common::{Do, Order, OrderEvent, Refused, Shop};
+use factstream::{Aggregate, App, Command, Error, Event, ExecuteError, Snapshots, params};
+use serde::{Deserialize, Serialize};
+
+fn refused(result: Result<factstream::Done, ExecuteError<Refused>>) -> &'static str {
+    match result {
+        Err(ExecuteError::Rejected(Refused(words))) => words,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_command_is_decided_on_the_events_before_it() {
+    let shop = Shop::new();
+    let app = shop.open().await;
+    let done = app.execute("o-1", Do::Create(5)).await.unwrap();
+    assert_eq!((done.aggregate_id.as_str(), done.version, done.position), ("o-1", 1, 1));
+    assert_eq!(refused(app.execute("o-1", Do::Create(5)).await), "Order already created");
+    let (order, version) = app.load::<Order>("o-1").await.unwrap();
+    assert!(order.created && version == 1);
+}
+
+#[tokio::test]
+async fn concurrent_commands_on_one_aggregate_all_take_effect_in_some_order() {
+    let shop = Shop::new();
+    let app = shop.open().await;
+    let tasks = (0..32).map(|n| {
+        let app = app.clone();
+        tokio::spawn(async move { app.execute("o-1", Do::Note(format!("{n}"))).await })
+    });
+    let mut given_up = 0;
+    for task in tasks.collect::<Vec<_>>() {
+        match task.await.unwrap() {
+            Ok(_) => {}
+            Err(ExecuteError::Failed(Error::Conflict(_))) => given_up += 1,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    let (order, version) = app.load::<Order>("o-1").await.unwrap();
+    assert_eq!(order.notes.len() + given_up, 32);
+    assert_eq!(version as usize, order.notes.len());
+    assert!(given_up < 32, "somebody always wins");
+}
+
+#[tokio::test]
+async fn a_refusal_is_believed_only_after_the_stream_was_looked_at() {
+    let shop = Shop::new();
+    let (one, other) = (shop.open().await, shop.open().await);
+    one.execute("o-1", Do::Create(1)).await.unwrap();
+    other.execute("o-1", Do::Note("a".into())).await.unwrap();
+    // `one` still has version 1 in memory and knows nothing of the note and the closing.
+    other.execute("o-1", Do::Close).await.unwrap();
+    assert_eq!(refused(one.execute("o-1", Do::Note("b".into())).await), "Order is closed");
+    assert_eq!(one.execute("o-1", Do::Nothing).await.unwrap().version, 3);
+}
+
+#[tokio::test]
+async fn a_key_takes_effect_once_and_a_repeat_gives_the_first_outcome() {
+    let shop = Shop::new();
+    let app = shop.open().await;
+    let first = app.execute("o-1", Do::Create(1)).key("k-1").await.unwrap();
+    // The aggregate would refuse it now; the key says that it happened.
+    let again = app.execute("o-1", Do::Create(1)).key("k-1").await.unwrap();
+    assert_eq!((again.version, again.position, again.repeated), (first.version, first.position, true));
+    // A repeat that made up another id is told the first one.
+    let other_id = app.execute("o-2", Do::Create(1)).key("k-1").await.unwrap();
+    assert_eq!((other_id.aggregate_id.as_str(), other_id.repeated), ("o-1", true));
+    assert_eq!(app.position().await.unwrap(), 1);
+    // Also after a restart, and for a command that changed nothing.
+    drop(app);
+    let app = shop.open().await;
+    app.execute("o-1", Do::Nothing).key("k-2").await.unwrap();
+    assert!(app.execute("o-1", Do::Nothing).key("k-2").await.unwrap().repeated);
+}
+
+#[tokio::test]
+async fn a_key_that_stands_for_something_else_is_refused() {
+    let shop = Shop::new();
+    let app = shop.open().await;
+    app.execute("o-1", Do::Create(1)).key("k-1").fingerprint("body a").await.unwrap();
+    for id in ["o-1", "o-2"] {
+        let error = app.execute(id, Do::Create(1)).key("k-1").fingerprint("body b").await.unwrap_err();
+        assert!(matches!(error, ExecuteError::Failed(Error::KeyReused { .. })), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn bad_ids_and_keys_are_refused_and_nothing_is_stored() {
+    let shop = Shop::new();
+    let app = shop.open().await;
+    for id in ["", "a\0b", "line\nbreak", &"x".repeat(256)] {
+        let error = app.execute(id, Do::Create(1)).await.unwrap_err();
+        assert!(matches!(error, ExecuteError::Failed(Error::InvalidId(_))), "{error}");
+        let error = app.execute("o-1", Do::Create(1)).key(id).await.unwrap_err();
+        assert!(matches!(error, ExecuteError::Failed(Error::InvalidId(_))), "{error}");
+    }
+    assert_eq!(app.position().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn every_event_says_who_recorded_it_and_what_caused_it() {
+    let shop = Shop::new();
+    let app = shop.open().await;
+    app.execute("o-1", Do::Create(1)).await.unwrap();
+    app.execute("o-1", Do::Close).await.unwrap();
+    let events = app.events::<Order>("o-1", 0, 10).await.unwrap();
+    let envelopes: Vec<_> = events.iter().map(|event| event.envelope().unwrap()).collect();
+    for envelope in &envelopes {
+        assert_eq!(envelope.source, "shop");
+        assert!(envelope.causation_id.is_some(), "the command's id");
+        assert_eq!(envelope.correlation_id, envelope.causation_id, "a command begins a conversation");
+    }
+    assert_ne!(envelopes[0].correlation_id, envelopes[1].correlation_id);
+    assert_eq!(events[0].data, r#"{"customer_id":"c-1","amount":1}"#);
+}
+
+#[tokio::test]
+async fn an_aggregate_can_be_seen_as_it_was() {
+    let shop = Shop::new();
+    let app = shop.open().await;
+    app.execute("o-1", Do::Create(1)).await.unwrap();
+    app.execute("o-1", Do::Note("a".into())).await.unwrap();
+    app.execute("o-1", Do::Close).await.unwrap();
+    let at = |version| app.load_at::<Order>("o-1", version);
+    assert_eq!(at(2).await.unwrap().unwrap(), Order { created: true, closed: false, notes: vec!["a".into()] });
+    assert_eq!(at(0).await.unwrap().unwrap(), Order::default());
+    assert_eq!(at(4).await.unwrap(), None);
+}
+
+#[derive(Event, Serialize, Deserialize)]
+enum Tick {
+    Ticked { by: u64 },
+}
+
+#[derive(Default, Clone, Serialize, Deserialize)]
+struct Counter<const SHAPE: u32> {
+    sum: u64,
+    applied_here: u64,
+}
+
+impl<const SHAPE: u32> Aggregate for Counter<SHAPE> {
+    const CATEGORY: &'static str = "counter";
+    type Event = Tick;
+
+    fn apply(&mut self, Tick::Ticked { by }: &Tick) {
+        self.sum += by;
+        self.applied_here += 1;
+    }
+
+    fn snapshots() -> Option<Snapshots<Self>> {
+        Some(Snapshots::json(10, SHAPE))
+    }
+}
+
+struct Add(u64);
+
+impl<const SHAPE: u32> Command<Counter<SHAPE>> for Add {
+    type Error = Refused;
+
+    fn decide(&self, _: &Counter<SHAPE>) -> Result<Vec<Tick>, Refused> {
+        Ok(vec![Tick::Ticked { by: self.0 }])
+    }
+}
+
+async fn snapshot_version(app: &App) -> Option<u64> {
+    let rows = app.store().query("SELECT version FROM fs_snapshots", params![]).await.unwrap();
+    rows.first().map(|row| row.get("version").unwrap())
+}
+
+#[tokio::test]
+async fn a_long_stream_is_loaded_from_its_snapshot_and_another_shape_drops_it() {
+    let shop = Shop::new();
+    let app = shop.open().await;
+    for _ in 0..25 {
+        app.execute::<Counter<1>, _>("c", Add(2)).await.unwrap();
+    }
+    common::eventually("a snapshot is taken", || async { snapshot_version(&app).await >= Some(20) }).await;
+    drop(app);
+
+    // Damage what lies before the snapshot: loading must not need it.
+    let app = shop.open().await;
+    let version = snapshot_version(&app).await.unwrap();
+    let mut tx = app.begin().await.unwrap();
+    tx.execute("UPDATE events SET event_data = '{}' WHERE version <= $1", params![version]).await.unwrap();
+    tx.commit().await.unwrap();
+    let (counter, at) = app.load::<Counter<1>>("c").await.unwrap();
+    assert_eq!((counter.sum, at), (50, 25));
+    drop(app);
+
+    // With another shape the snapshot is not used: the damaged events are met.
+    let app = shop.open().await;
+    let error = app.load::<Counter<2>>("c").await.map(|(counter, _)| counter.sum).unwrap_err();
+    assert!(matches!(error, Error::Undecodable { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_transaction_of_ones_own_takes_effect_whole_or_not_at_all() {
+    let shop = Shop::new();
+    let app = shop.open().await;
+    let mut tx = app.begin().await.unwrap();
+    tx.execute("CREATE TABLE mine (id TEXT PRIMARY KEY)", params![]).await.unwrap();
+    tx.execute("INSERT INTO mine (id) VALUES ($1)", params!["a"]).await.unwrap();
+    tx.command("o-1", Do::Create(1)).await.unwrap();
+    tx.command("o-1", Do::Close).await.unwrap();
+    tx.append::<Order>("o-2", &[OrderEvent::Noted { text: "fact".into() }]).await.unwrap();
+    assert_eq!(tx.load::<Order>("o-1").await.unwrap().1, 2, "a later read sees what was appended");
+    let refusal = tx.command("o-1", Do::Close).await.unwrap_err();
+    assert!(matches!(refusal, ExecuteError::Rejected(Refused("Order is closed"))));
+    assert_eq!(app.position().await.unwrap(), 0, "nothing is visible before the commit");
+    let appended = tx.commit().await.unwrap();
+    assert_eq!(appended.last().unwrap().position, 3);
+
+    let mut tx = app.begin().await.unwrap();
+    tx.execute("INSERT INTO mine (id) VALUES ($1)", params!["b"]).await.unwrap();
+    tx.command("o-3", Do::Create(1)).await.unwrap();
+    drop(tx);
+    assert_eq!(app.store().query("SELECT id FROM mine", params![]).await.unwrap().len(), 1);
+    assert_eq!(app.position().await.unwrap(), 3);
+    let (order, _) = app.load::<Order>("o-3").await.unwrap();
+    assert!(!order.created);
+}

@@ -1,0 +1,155 @@
+//! A small shop to test with: orders on a real SQLite file.
+#![allow(dead_code, missing_docs, unreachable_pub)]
+
+use factstream::{Aggregate, App, Builder, Command, Envelope, Event, Fold, ReadModel, Retry, Running};
+use serde::{Deserialize, Serialize};
+use std::future::Future;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+#[derive(Event, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[event(topic = "orders.events")]
+pub enum OrderEvent {
+    #[event(name = "OrderCreated")]
+    Created { customer_id: String, amount: i64 },
+    #[event(name = "OrderNoted")]
+    Noted { text: String },
+    #[event(name = "OrderClosed")]
+    Closed,
+}
+
+#[derive(Default, Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Order {
+    pub created: bool,
+    pub closed: bool,
+    pub notes: Vec<String>,
+}
+
+impl Aggregate for Order {
+    const CATEGORY: &'static str = "order";
+    type Event = OrderEvent;
+
+    fn apply(&mut self, event: &OrderEvent) {
+        match event {
+            OrderEvent::Created { .. } => self.created = true,
+            OrderEvent::Noted { text } => self.notes.push(text.clone()),
+            OrderEvent::Closed => self.closed = true,
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub enum Do {
+    Create(i64),
+    Note(String),
+    Close,
+    Nothing,
+}
+
+#[derive(Debug, PartialEq, thiserror::Error)]
+#[error("{0}")]
+pub struct Refused(pub &'static str);
+
+impl Command<Order> for Do {
+    type Error = Refused;
+
+    fn decide(&self, order: &Order) -> Result<Vec<OrderEvent>, Refused> {
+        match self {
+            Do::Create(_) if order.created => Err(Refused("Order already created")),
+            Do::Create(amount) => Ok(vec![OrderEvent::Created { customer_id: "c-1".into(), amount: *amount }]),
+            Do::Note(_) | Do::Close if order.closed => Err(Refused("Order is closed")),
+            Do::Note(text) => Ok(vec![OrderEvent::Noted { text: text.clone() }]),
+            Do::Close => Ok(vec![OrderEvent::Closed]),
+            Do::Nothing => Ok(vec![]),
+        }
+    }
+}
+
+#[derive(ReadModel, Clone, Debug, PartialEq)]
+#[read_model(table = "order_rows")]
+pub struct OrderRow {
+    #[column(key)]
+    pub order_id: String,
+    pub amount: i64,
+    #[column(index)]
+    pub status: String,
+    #[column(json)]
+    pub notes: Vec<String>,
+}
+
+impl Fold for OrderRow {
+    type Events = OrderEvent;
+
+    fn fold(row: Option<Self>, event: &Envelope<OrderEvent>) -> Option<Self> {
+        match &event.event {
+            OrderEvent::Created { amount, .. } => Some(Self {
+                order_id: event.aggregate_id.clone(),
+                amount: *amount,
+                status: "OPEN".into(),
+                notes: vec![],
+            }),
+            OrderEvent::Noted { text } if text == "fold panics" => panic!("told to"),
+            OrderEvent::Noted { text } => row.map(|mut row| {
+                row.notes.push(text.clone());
+                row
+            }),
+            OrderEvent::Closed => row.map(|row| Self { status: "CLOSED".into(), ..row }),
+        }
+    }
+}
+
+/// A store file that goes with the test.
+pub struct Shop {
+    pub dir: TempDir,
+}
+
+impl Shop {
+    pub fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap() }
+    }
+
+    pub fn url(&self) -> String {
+        format!("sqlite://{}", self.dir.path().join("shop.db").display())
+    }
+
+    pub fn builder(&self) -> Builder {
+        App::builder(self.url()).service("shop").aggregate::<Order>()
+    }
+
+    pub async fn open(&self) -> App {
+        self.builder().open().await.unwrap()
+    }
+}
+
+/// Retries that do not make a test slow.
+pub fn quick(max_attempts: u32) -> Retry {
+    let millis = Duration::from_millis;
+    Retry { max_attempts, initial: millis(5), factor: 2.0, max_delay: millis(50), jitter: 0.1 }
+}
+
+/// Waits until the condition holds, at most 20 s.
+pub async fn eventually<F, R>(what: &str, mut condition: F)
+where
+    F: FnMut() -> R,
+    R: Future<Output = bool>,
+{
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !condition().await {
+        assert!(Instant::now() < deadline, "this did not come about: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Waits until every handler has come to the end, nothing waits for a retry, and the relay has published everything.
+pub async fn settled(app: &App) {
+    eventually("everything settles", || async {
+        let status = app.status().await.unwrap();
+        status.relay.lag_events == 0
+            && status.handlers.iter().all(|handler| handler.lag_events == 0 && handler.retrying == 0)
+    })
+    .await;
+}
+
+pub async fn stop(running: Running) {
+    assert!(running.stop(Duration::from_secs(10)).await, "all tasks end within the deadline");
+}

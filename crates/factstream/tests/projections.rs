@@ -1,0 +1,301 @@
+//! Read models and SQL projections on a real SQLite file: G10 and G11.
+
+mod common;
+
+use common::{Do, Order, OrderEvent, OrderRow, Shop, eventually, settled, stop};
+use factstream::{App, Envelope, Error, Failure, Fold, Handler, Order as Direction, Projection, ReadModel, Tx, params};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+async fn fill(app: &App, orders: usize) -> u64 {
+    let mut position = 0;
+    for n in 0..orders {
+        let id = format!("o-{n:03}");
+        app.execute(&id, Do::Create(n as i64)).await.unwrap();
+        app.execute(&id, Do::Note("hello".into())).await.unwrap();
+        position = match n % 2 {
+            0 => app.execute(&id, Do::Close).await.unwrap().position,
+            _ => app.position().await.unwrap(),
+        };
+    }
+    position
+}
+
+/// The rows that a fold over the log gives.
+async fn folded(app: &App) -> BTreeMap<String, OrderRow> {
+    let mut rows = BTreeMap::new();
+    for event in app.log(0, 100_000).await.unwrap() {
+        let decoded: OrderEvent =
+            factstream::event::EventSet::decode(&event.event_type, &event.data).unwrap().unwrap();
+        let envelope = event.envelope().unwrap().with(decoded);
+        let before = rows.remove(&event.aggregate_id);
+        if let Some(row) = OrderRow::fold(before, &envelope) {
+            rows.insert(event.aggregate_id.clone(), row);
+        }
+    }
+    rows
+}
+
+async fn stored(app: &App) -> BTreeMap<String, OrderRow> {
+    let page = app.read::<OrderRow>().limit(1_000).list().await.unwrap();
+    page.rows.into_iter().map(|row| (row.order_id.clone(), row)).collect()
+}
+
+#[tokio::test]
+async fn rows_equal_a_fold_over_the_log_and_a_write_can_be_read_at_once() {
+    let shop = Shop::new();
+    let app = shop.builder().read_model::<OrderRow>().open().await.unwrap();
+    let running = app.start().await.unwrap();
+    let position = fill(&app, 20).await;
+    let row = app.read::<OrderRow>().wait_for(position).get("o-018").await.unwrap().unwrap();
+    assert_eq!((row.status.as_str(), row.amount, row.notes.len()), ("CLOSED", 18, 1));
+    assert_eq!(app.read::<OrderRow>().get("o-999").await.unwrap(), None);
+    settled(&app).await;
+    assert_eq!(stored(&app).await, folded(&app).await);
+    stop(running).await;
+}
+
+#[tokio::test]
+async fn waiting_for_what_does_not_come_ends_at_the_deadline_and_says_where_it_is() {
+    let shop = Shop::new();
+    let app = shop.builder().read_model::<OrderRow>().open().await.unwrap();
+    fill(&app, 1).await;
+    let read = app.read::<OrderRow>().wait_for(2).deadline(Duration::from_millis(50));
+    let error = read.get("o-000").await.unwrap_err();
+    assert!(matches!(error, Error::Behind { position: 2, reached: 0, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn pages_follow_each_other_without_a_gap_or_a_repeat() {
+    let shop = Shop::new();
+    let app = shop.builder().read_model::<OrderRow>().open().await.unwrap();
+    let running = app.start().await.unwrap();
+    fill(&app, 25).await;
+    settled(&app).await;
+    for (column, direction) in [("order_id", Direction::Ascending), ("status", Direction::Descending)] {
+        let (mut seen, mut cursor) = (Vec::new(), None::<String>);
+        loop {
+            let mut read = app.read::<OrderRow>().order_by(column, direction).limit(7);
+            if let Some(cursor) = cursor {
+                read = read.after(cursor);
+            }
+            let page = read.list().await.unwrap();
+            assert!(page.rows.len() <= 7);
+            seen.extend(page.rows.into_iter().map(|row| row.order_id));
+            cursor = page.next;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        seen.sort();
+        assert_eq!(seen, (0..25).map(|n| format!("o-{n:03}")).collect::<Vec<_>>());
+    }
+    let open = app.read::<OrderRow>().filter("status = $1 AND amount < $2", params!["OPEN", 10]);
+    assert_eq!(open.list().await.unwrap().rows.len(), 5);
+    assert_eq!(app.read::<OrderRow>().filter("status = $1", params!["OPEN"]).count().await.unwrap(), 12);
+    let error = app.read::<OrderRow>().after("not a cursor").list().await.unwrap_err();
+    assert!(matches!(error, Error::Cursor));
+    stop(running).await;
+}
+
+#[tokio::test]
+async fn a_checkpoint_and_its_rows_are_together_whatever_is_killed() {
+    let shop = Shop::new();
+    {
+        let app = shop.builder().read_model::<OrderRow>().open().await.unwrap();
+        fill(&app, 40).await;
+    }
+    // Started and dropped in the middle again and again; dropping aborts whatever is under way.
+    for _ in 0..10 {
+        let app = shop.builder().read_model::<OrderRow>().open().await.unwrap();
+        let running = app.start().await.unwrap();
+        let before = app.read::<OrderRow>().count().await.unwrap();
+        eventually("some rows come", || async {
+            let now = app.read::<OrderRow>().count().await.unwrap();
+            now > before || now == 40
+        })
+        .await;
+        drop(running);
+    }
+    let app = shop.builder().read_model::<OrderRow>().open().await.unwrap();
+    let running = app.start().await.unwrap();
+    settled(&app).await;
+    assert_eq!(stored(&app).await, folded(&app).await);
+    stop(running).await;
+}
+
+#[tokio::test]
+async fn a_fold_that_fails_stops_its_key_only_and_waiting_for_it_says_which_letter() {
+    let shop = Shop::new();
+    let app = shop.builder().read_model::<OrderRow>().open().await.unwrap();
+    let running = app.start().await.unwrap();
+    app.execute("bad", Do::Create(1)).await.unwrap();
+    let failing = app.execute("bad", Do::Note("fold panics".into())).await.unwrap();
+    let parked = app.execute("bad", Do::Close).await.unwrap();
+    app.execute("good", Do::Create(2)).await.unwrap();
+    let closed = app.execute("good", Do::Close).await.unwrap();
+    let good = app.read::<OrderRow>().wait_for(closed.position).get("good").await.unwrap().unwrap();
+    assert_eq!(good.status, "CLOSED");
+    let read = || app.read::<OrderRow>().deadline(Duration::from_millis(100));
+    for position in [failing.position, parked.position] {
+        let error = read().wait_for(position).get("bad").await.unwrap_err();
+        assert!(error.to_string().contains("dead letter 1"), "{error}");
+    }
+    assert_eq!(app.read::<OrderRow>().get("bad").await.unwrap().unwrap().status, "OPEN");
+
+    // A rebuild that can fold it (here: one that never meets it) frees the key.
+    app.dead_letters().edit(1, r#"{"text":"fine now"}"#).await.unwrap();
+    let bad = app.read::<OrderRow>().wait_for(parked.position).get("bad").await.unwrap().unwrap();
+    assert_eq!((bad.status.as_str(), bad.notes), ("CLOSED", vec!["fine now".to_owned()]));
+    stop(running).await;
+}
+
+#[tokio::test]
+async fn a_rebuild_beside_a_running_projection_ends_in_the_rows_of_a_fold() {
+    let shop = Shop::new();
+    let app = shop.builder().read_model::<OrderRow>().open().await.unwrap();
+    let running = app.start().await.unwrap();
+    fill(&app, 100).await;
+    settled(&app).await;
+    // Rows that no fold gives: a rebuild must not keep them.
+    let mut tx = app.begin().await.unwrap();
+    tx.execute("UPDATE order_rows SET status = 'WRONG'", params![]).await.unwrap();
+    tx.execute("DELETE FROM order_rows WHERE order_id = 'o-007'", params![]).await.unwrap();
+    tx.commit().await.unwrap();
+    let writer = tokio::spawn({
+        let app = app.clone();
+        async move {
+            for n in 0..200 {
+                app.execute(format!("new-{n}"), Do::Create(n)).await.unwrap();
+            }
+        }
+    });
+    let mut told = Vec::new();
+    let done = app.rebuild("order_rows", |progress| told.push(progress)).await.unwrap();
+    assert!(done.position >= 250 && !told.is_empty());
+    writer.await.unwrap();
+    settled(&app).await;
+    assert_eq!(stored(&app).await, folded(&app).await);
+    app.rebuild("order_rows", |_| {}).await.unwrap();
+    assert_eq!(stored(&app).await, folded(&app).await);
+    let error = app.rebuild("nope", |_| {}).await.unwrap_err();
+    assert!(error.to_string().contains("order_rows"), "{error}");
+    stop(running).await;
+}
+
+/// The same table, with one more column.
+#[derive(ReadModel, Clone, Debug, PartialEq)]
+#[read_model(table = "order_rows")]
+struct WiderRow {
+    #[column(key)]
+    order_id: String,
+    amount: i64,
+    #[column(index)]
+    status: String,
+    events: u64,
+}
+
+impl Fold for WiderRow {
+    type Events = OrderEvent;
+
+    fn fold(row: Option<Self>, event: &Envelope<OrderEvent>) -> Option<Self> {
+        match &event.event {
+            OrderEvent::Created { amount, .. } => {
+                let order_id = event.aggregate_id.clone();
+                Some(Self { order_id, amount: *amount, status: "OPEN".into(), events: 1 })
+            }
+            _ => row.map(|row| Self { events: row.events + 1, ..row }),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_read_model_whose_shape_has_changed_is_rebuilt_when_the_application_opens() {
+    let shop = Shop::new();
+    {
+        let app = shop.builder().read_model::<OrderRow>().open().await.unwrap();
+        let running = app.start().await.unwrap();
+        fill(&app, 10).await;
+        settled(&app).await;
+        stop(running).await;
+    }
+    let app = shop.builder().read_model::<WiderRow>().open().await.unwrap();
+    assert_eq!(app.read::<WiderRow>().get("o-004").await.unwrap().unwrap().events, 3);
+    assert_eq!(app.read::<WiderRow>().count().await.unwrap(), 10);
+}
+
+struct Totals;
+
+impl Handler for Totals {
+    type Events = OrderEvent;
+
+    async fn handle(&self, event: &Envelope<OrderEvent>, tx: &mut Tx) -> Result<(), Failure> {
+        if let OrderEvent::Created { customer_id, amount } = &event.event {
+            let table = tx.table("totals");
+            let sql = format!(
+                "INSERT INTO {table} (customer_id, cents) VALUES ($1, $2) \
+                 ON CONFLICT (customer_id) DO UPDATE SET cents = {table}.cents + excluded.cents"
+            );
+            tx.execute(&sql, params![customer_id, *amount]).await?;
+        }
+        Ok(())
+    }
+}
+
+fn totals() -> Projection {
+    let create = "CREATE TABLE {table} (customer_id TEXT PRIMARY KEY, cents BIGINT NOT NULL)";
+    Projection::new("totals", Totals).table("totals", create, &["CREATE INDEX {table}_cents ON {table} (cents)"])
+}
+
+#[tokio::test]
+async fn a_projection_in_sql_counts_each_event_once_and_can_be_rebuilt() {
+    let shop = Shop::new();
+    let app = shop.builder().projection(totals()).open().await.unwrap();
+    let running = app.start().await.unwrap();
+    fill(&app, 30).await;
+    settled(&app).await;
+    let cents = || async {
+        let rows = app.store().query("SELECT cents FROM totals", params![]).await.unwrap();
+        rows[0].get::<i64>("cents").unwrap()
+    };
+    let wanted: i64 = (0..30).sum();
+    assert_eq!(cents().await, wanted);
+    app.rebuild("totals", |_| {}).await.unwrap();
+    assert_eq!(cents().await, wanted);
+    app.execute("one-more", Do::Create(1_000)).await.unwrap();
+    settled(&app).await;
+    assert_eq!(cents().await, wanted + 1_000);
+    stop(running).await;
+}
+
+#[tokio::test]
+async fn a_checkpoint_beyond_the_log_stops_the_projection_loudly() {
+    let shop = Shop::new();
+    let app = shop.builder().read_model::<OrderRow>().open().await.unwrap();
+    let running = app.start().await.unwrap();
+    fill(&app, 3).await;
+    settled(&app).await;
+    stop(running).await;
+    // An older backup: the newest events are gone.
+    let mut tx = app.begin().await.unwrap();
+    tx.execute("DELETE FROM events WHERE position > 2", params![]).await.unwrap();
+    tx.execute("UPDATE fs_log SET head = 2", params![]).await.unwrap();
+    tx.commit().await.unwrap();
+    drop(app);
+    let app = shop.builder().read_model::<OrderRow>().open().await.unwrap();
+    let running = app.start().await.unwrap();
+    eventually("the status says so", || async {
+        let status = serde_json::to_string(&app.status().await.unwrap().handlers[0]).unwrap();
+        status.contains("restarting") && status.contains("older backup")
+    })
+    .await;
+    stop(running).await;
+}
+
+#[tokio::test]
+async fn two_handlers_of_one_name_and_a_private_event_for_a_consumer_are_refused() {
+    let shop = Shop::new();
+    let error = shop.builder().projection(totals()).projection(totals()).open().await.err().unwrap();
+    assert!(error.to_string().contains("two handlers are called \"totals\""), "{error}");
+    let _ = Order::default();
+}
