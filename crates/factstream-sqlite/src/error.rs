@@ -25,10 +25,16 @@ pub(crate) fn of_statement(sql: &str, error: &Error) -> StoreError {
 
 /// The error of a step that is the engine's own, not a user's statement.
 pub(crate) fn of_engine(error: &Error) -> StoreError {
-    match of_statement("", error) {
+    match of_statement("append", error) {
+        // What breaks a rule of the tables breaks it again: a duplicate event id, for example.
+        refused @ StoreError::Statement { .. } if is_constraint(error) => refused,
         StoreError::Statement { message, .. } => StoreError::Engine(message),
         other => other,
     }
+}
+
+fn is_constraint(error: &Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
 }
 
 /// The error of opening a file.

@@ -8,9 +8,13 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 /// All rows of an answer.
-pub(crate) fn collect(columns: &Arc<[String]>, mut rows: Rows<'_>) -> Result<Vec<Row>> {
+///
+/// The columns are asked for with the first row: stepping prepares a cached statement anew when the schema has changed.
+pub(crate) fn collect(mut rows: Rows<'_>) -> Result<Vec<Row>> {
     let mut collected = Vec::new();
+    let mut known: Option<Arc<[String]>> = None;
     while let Some(row) = rows.next()? {
+        let columns = known.get_or_insert_with(|| names(row));
         let mut values = Vec::with_capacity(columns.len());
         for at in 0..columns.len() {
             values.push(value(row.get_ref(at)?, at)?);
@@ -18,6 +22,10 @@ pub(crate) fn collect(columns: &Arc<[String]>, mut rows: Rows<'_>) -> Result<Vec
         collected.push(Row::new(Arc::clone(columns), values));
     }
     Ok(collected)
+}
+
+fn names(row: &rusqlite::Row<'_>) -> Arc<[String]> {
+    row.as_ref().column_names().into_iter().map(str::to_owned).collect()
 }
 
 fn value(value: ValueRef<'_>, at: usize) -> Result<Value> {

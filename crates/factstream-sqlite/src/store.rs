@@ -20,6 +20,9 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+/// Waits are shorter than this, so that a deadline can always be told.
+const WAIT_MAX: Duration = Duration::from_secs(365 * 24 * 3_600);
+
 /// An event store on one SQLite file. Cheap to clone; the file is closed when the last clone is gone.
 ///
 /// ```
@@ -150,7 +153,7 @@ impl Store for SqliteStore {
     }
 
     async fn wait_beyond(&self, after: Position, timeout: Duration) -> Result<Position, StoreError> {
-        let deadline = Instant::now() + timeout;
+        let deadline = Instant::now() + timeout.min(WAIT_MAX);
         let mut news = self.inner.news.follow();
         let mut head = *news.borrow_and_update();
         if timeout.is_zero() || head <= after {

@@ -217,7 +217,10 @@ fn execute(connection: &Connection, sql: &str, params: &[Params]) -> Result<Vec<
     for params in params {
         let numbers = numbers(&statement, sql, params.len())?;
         bind(&mut statement, &numbers, params).map_err(failed)?;
-        touched.push(statement.raw_execute().map_err(failed)? as u64);
+        let before = connection.total_changes();
+        let changes = statement.raw_execute().map_err(failed)? as u64;
+        // A statement that is no INSERT, UPDATE or DELETE leaves the count of the one before it.
+        touched.push(if connection.total_changes() == before { 0 } else { changes });
     }
     Ok(touched)
 }
@@ -229,8 +232,7 @@ pub(crate) fn query(connection: &Connection, sql: &str, params: &Params) -> Resu
     let mut statement = connection.prepare_cached(sql).map_err(failed)?;
     let numbers = numbers(&statement, sql, params.len())?;
     bind(&mut statement, &numbers, params).map_err(failed)?;
-    let columns: Arc<[String]> = statement.column_names().into_iter().map(str::to_owned).collect();
-    rows::collect(&columns, statement.raw_query()).map_err(failed)
+    rows::collect(statement.raw_query()).map_err(failed)
 }
 
 /// What begins and ends a transaction, or changes the connection for those who come after, is not a user's to say.

@@ -17,6 +17,9 @@ use tokio::time::Instant;
 /// How often the tables are looked at while nothing is published in this process: news of other processes.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
+/// Waits are shorter than this, so that a deadline can always be told.
+const WAIT_MAX: Duration = Duration::from_secs(365 * 24 * 3_600);
+
 pub(crate) struct EmbeddedSubscription {
     store: Arc<dyn Store>,
     published: watch::Receiver<u64>,
@@ -91,7 +94,8 @@ impl EmbeddedSubscription {
         if let Some(committed) = committed.filter(|committed| *committed < oldest) {
             return Err(BrokerError::OffsetGone { partition, committed, oldest });
         }
-        let from = self.next.get(&partition).copied().or(committed).unwrap_or(oldest);
+        // What another member has committed meanwhile is done with.
+        let from = self.next.get(&partition).copied().max(committed).unwrap_or(oldest);
         Ok((from < end).then_some(Behind { partition, from }))
     }
 }
@@ -99,7 +103,7 @@ impl EmbeddedSubscription {
 #[async_trait]
 impl Subscription for EmbeddedSubscription {
     async fn poll(&mut self, records_max: usize, wait: Duration) -> Result<Vec<Record>, BrokerError> {
-        let deadline = Instant::now() + wait;
+        let deadline = Instant::now() + wait.min(WAIT_MAX);
         loop {
             self.published.borrow_and_update();
             let records = self.read(records_max.max(1)).await?;

@@ -78,9 +78,9 @@ impl<R: Fold> Read<'_, R> {
         self
     }
 
-    /// How long to wait, [`WAIT`] unless said; then [`Error::Behind`].
+    /// How long to wait, [`WAIT`] unless said, at most a day; then [`Error::Behind`].
     pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.deadline = deadline;
+        self.deadline = deadline.min(Duration::from_secs(24 * 3_600));
         self
     }
 
