@@ -36,4 +36,12 @@ pub mod testkit;
 pub mod derive_support {
     pub use crate::variant::{decode_variant, encode_variant};
     pub use serde_json;
+
+    use crate::read_model::ColumnValue;
+    use crate::sql::{Row, RowError};
+
+    /// One column of a read model's row.
+    pub fn read_column<T: ColumnValue>(row: &Row, column: &str) -> Result<T, RowError> {
+        row.get(column)
+    }
 }

@@ -137,7 +137,8 @@ impl Column<'_> {
     fn read(&self) -> TokenStream {
         let (field, ty, name) = (self.field, self.ty, &self.name);
         if self.is_plain() {
-            return quote!(#field: row.get::<#ty>(#name)?);
+            let read = quote_spanned!(ty.span()=> factstream::derive_support::read_column::<#ty>);
+            return quote!(#field: #read(row, #name)?);
         }
         let parse = if self.attribute.json.is_some() {
             quote!(factstream::derive_support::serde_json::from_str::<#ty>(&text).ok())

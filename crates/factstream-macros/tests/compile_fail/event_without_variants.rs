@@ -1,0 +1,8 @@
+#[allow(unused_imports)]
+use factstream_core as factstream;
+use serde::{Deserialize, Serialize};
+
+#[derive(factstream_macros::Event, Serialize, Deserialize)]
+enum OrderEvent {}
+
+fn main() {}

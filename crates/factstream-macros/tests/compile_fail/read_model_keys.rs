@@ -1,0 +1,30 @@
+#[allow(unused_imports)]
+use factstream_core as factstream;
+use serde::{Deserialize, Serialize};
+
+#[derive(factstream_macros::ReadModel, Clone)]
+#[read_model(table = "no_key")]
+struct NoKey {
+    id: String,
+}
+
+#[derive(factstream_macros::ReadModel, Clone)]
+#[read_model(table = "two_keys")]
+struct TwoKeys {
+    #[column(key)]
+    id: String,
+    #[column(key)]
+    other: String,
+}
+
+#[derive(factstream_macros::ReadModel, Clone)]
+#[read_model(table = "null_key")]
+struct NullKey {
+    #[column(key)]
+    id: Option<String>,
+}
+
+#[derive(Serialize, Deserialize, Clone)]
+struct Unused;
+
+fn main() {}
