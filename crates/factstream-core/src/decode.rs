@@ -69,11 +69,18 @@ impl Upcasters {
     /// # Errors
     /// [`WiringError`], which names the type and the versions: a missing step, a cycle, a jump, a duplicate, a step
     /// for a type or version that this build does not know, or one name declared in two ways.
-    pub fn decoder<'a>(&self, known: impl IntoIterator<Item = &'a EventType>) -> Result<Decoder, WiringError> {
+    pub fn decoder<'a>(
+        &self,
+        known: impl IntoIterator<Item = &'a EventType>,
+    ) -> Result<Decoder, WiringError> {
         let types = known_types(known)?;
         let stray = self.steps.iter().find(|step| !types.contains_key(&step.event_type));
         if let Some(Step { event_type, from, to, .. }) = stray {
-            return Err(WiringError::StepForUnknownType { event_type: event_type.clone(), from: *from, to: *to });
+            return Err(WiringError::StepForUnknownType {
+                event_type: event_type.clone(),
+                from: *from,
+                to: *to,
+            });
         }
         self.chain(types)
     }
@@ -82,7 +89,10 @@ impl Upcasters {
     ///
     /// # Errors
     /// As [`Upcasters::decoder`].
-    pub fn decoder_of<'a>(&self, known: impl IntoIterator<Item = &'a EventType>) -> Result<Decoder, WiringError> {
+    pub fn decoder_of<'a>(
+        &self,
+        known: impl IntoIterator<Item = &'a EventType>,
+    ) -> Result<Decoder, WiringError> {
         self.chain(known_types(known)?)
     }
 
@@ -193,7 +203,9 @@ pub enum WiringError {
         to: u32,
     },
     /// An upcaster skips a version.
-    #[error("the upcaster of {event_type} jumps from version {from} to {to}; write one step for each version")]
+    #[error(
+        "the upcaster of {event_type} jumps from version {from} to {to}; write one step for each version"
+    )]
     Jump {
         /// The type.
         event_type: String,
@@ -274,7 +286,12 @@ impl Decoder {
     ///
     /// # Errors
     /// [`DecodeError`]; the caller keeps the bytes, nothing is lost (G12).
-    pub fn decode<S: EventSet>(&self, event_type: &str, schema_version: u32, json: &str) -> Result<S, DecodeError> {
+    pub fn decode<S: EventSet>(
+        &self,
+        event_type: &str,
+        schema_version: u32,
+        json: &str,
+    ) -> Result<S, DecodeError> {
         let lifted = self.lift(event_type, schema_version, json)?;
         match S::decode(event_type, &lifted) {
             Some(decoded) => decoded.map_err(|source| DecodeError::Content {
@@ -290,7 +307,12 @@ impl Decoder {
     ///
     /// # Errors
     /// As [`Decoder::decode`].
-    pub fn lift<'j>(&self, event_type: &str, schema_version: u32, json: &'j str) -> Result<Cow<'j, str>, DecodeError> {
+    pub fn lift<'j>(
+        &self,
+        event_type: &str,
+        schema_version: u32,
+        json: &'j str,
+    ) -> Result<Cow<'j, str>, DecodeError> {
         let Some(known) = self.types.get(event_type) else {
             return Err(DecodeError::UnknownType { event_type: event_type.to_owned() });
         };
@@ -305,7 +327,8 @@ impl Decoder {
                 version: known.version,
             });
         }
-        let content = |source| DecodeError::Content { event_type: event_type.to_owned(), schema_version, source };
+        let content =
+            |source| DecodeError::Content { event_type: event_type.to_owned(), schema_version, source };
         let mut value: Value = serde_json::from_str(json).map_err(content)?;
         let first = (schema_version - known.since) as usize;
         for (from, lift) in (schema_version..).zip(&known.steps[first..]) {
@@ -389,6 +412,7 @@ mod tests {
         Ok(event)
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "an upcaster may fail")]
     fn add_country(mut event: Value) -> Result<Value, UpcastFailure> {
         event["country"] = json!("AT");
         Ok(event)
@@ -407,7 +431,8 @@ mod tests {
         let decoder = both().decoder(Customer::event_types()).unwrap();
         let wanted = Customer::Added { first: "Ada".into(), last: "Byron".into(), country: "AT".into() };
         let from_1: Customer = decoder.decode("CustomerAdded", 1, r#"{"name":"Ada Byron"}"#).unwrap();
-        let from_2: Customer = decoder.decode("CustomerAdded", 2, r#"{"first":"Ada","last":"Byron"}"#).unwrap();
+        let from_2: Customer =
+            decoder.decode("CustomerAdded", 2, r#"{"first":"Ada","last":"Byron"}"#).unwrap();
         let from_3: Customer =
             decoder.decode("CustomerAdded", 3, r#"{"first":"Ada","last":"Byron","country":"AT"}"#).unwrap();
         assert_eq!((&from_1, &from_2, &from_3), (&wanted, &wanted, &wanted));

@@ -258,10 +258,7 @@ mod tests {
             StreamId::new("order", long),
             Err(InvalidId::TooLong { what: "aggregate id", bytes: ID_BYTES_MAX + 1 })
         );
-        assert_eq!(
-            StreamId::new("order", "a\0b"),
-            Err(InvalidId::ControlCharacter { what: "aggregate id" })
-        );
+        assert_eq!(StreamId::new("order", "a\0b"), Err(InvalidId::ControlCharacter { what: "aggregate id" }));
         assert!(StreamId::new("order", "Bestellung-ä-1").is_ok());
     }
 }

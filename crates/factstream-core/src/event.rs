@@ -72,4 +72,3 @@ pub trait Event: EventSet {
     /// When a field cannot be written as JSON (a map whose keys are not strings, for example).
     fn encode(&self) -> Result<String, serde_json::Error>;
 }
-

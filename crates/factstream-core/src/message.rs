@@ -92,7 +92,10 @@ fn headers_with(event: &RecordedEvent, metadata: Metadata) -> Vec<(String, Vec<u
 /// `{"aggregate_id":"..",` and then the event's own fields, to the letter.
 fn flat_value(aggregate_id: &str, data: &str) -> Result<String, serde_json::Error> {
     use serde::ser::Error as _;
-    let own = data.trim_start().strip_prefix('{').ok_or_else(|| serde_json::Error::custom("an event's data is one JSON object"))?;
+    let own = data
+        .trim_start()
+        .strip_prefix('{')
+        .ok_or_else(|| serde_json::Error::custom("an event's data is one JSON object"))?;
     let comma = if own.trim_start().starts_with('}') { "" } else { "," };
     Ok(format!("{{\"aggregate_id\":{}{comma}{own}", serde_json::to_string(aggregate_id)?))
 }
@@ -233,7 +236,8 @@ mod tests {
     use uuid::Uuid;
 
     fn recorded(data: &str) -> RecordedEvent {
-        let metadata = r#"{"source":"order","correlation_id":"k","causation_id":"c","topic":"orders.events"}"#;
+        let metadata =
+            r#"{"source":"order","correlation_id":"k","causation_id":"c","topic":"orders.events"}"#;
         RecordedEvent {
             position: 7,
             aggregate_type: "order".into(),
@@ -280,7 +284,9 @@ mod tests {
     #[test]
     fn five_headers_of_a_foreign_producer_are_enough_and_a_zoneless_time_is_utc() {
         let mut record = published();
-        record.headers.retain(|(name, _)| ["event_id", "event_type", "source", "correlation_id"].contains(&name.as_str()));
+        record.headers.retain(|(name, _)| {
+            ["event_id", "event_type", "source", "correlation_id"].contains(&name.as_str())
+        });
         record.headers.push(("timestamp".into(), b"2026-01-02T03:04:05.678".to_vec()));
         let envelope = record.envelope().unwrap();
         assert_eq!(envelope.timestamp, "2026-01-02T03:04:05.678Z".parse::<Timestamp>().unwrap());
@@ -313,7 +319,10 @@ mod tests {
             record.envelope().expect_err("unreadable")
         };
         assert!(matches!(with("timestamp", b"yesterday"), Unreadable::BadHeader { header: "timestamp", .. }));
-        assert!(matches!(with("schema_version", b"-1"), Unreadable::BadHeader { header: "schema_version", .. }));
+        assert!(matches!(
+            with("schema_version", b"-1"),
+            Unreadable::BadHeader { header: "schema_version", .. }
+        ));
         assert!(matches!(with("source", &[0xff]), Unreadable::HeaderNotUtf8 { .. }));
         assert!(matches!(with("event_id", b""), Unreadable::BadHeader { header: "event_id", .. }));
         let mut record = published();

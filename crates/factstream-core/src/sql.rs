@@ -122,7 +122,8 @@ impl Row {
     /// # Errors
     /// As [`Row::get`].
     pub fn at<T: FromValue>(&self, index: usize) -> Result<T, RowError> {
-        let value = self.values.get(index).ok_or_else(|| RowError::NoColumn { column: format!("#{index}") })?;
+        let value =
+            self.values.get(index).ok_or_else(|| RowError::NoColumn { column: format!("#{index}") })?;
         T::from_value(value).ok_or_else(|| RowError::WrongType {
             column: self.columns.get(index).cloned().unwrap_or_default(),
             wanted: std::any::type_name::<T>(),

@@ -29,7 +29,12 @@ pub trait Store: Send + Sync + 'static {
     async fn append(&self, append: Append, key: Option<CommandKey>) -> Result<Outcome, StoreError>;
 
     /// The events of a stream after `after`, in order, at most `limit`.
-    async fn read_stream(&self, stream: &StreamId, after: Version, limit: usize) -> Result<Vec<RecordedEvent>, StoreError>;
+    async fn read_stream(
+        &self,
+        stream: &StreamId,
+        after: Version,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, StoreError>;
 
     /// The events of the log after `after`, in order, at most `limit`. Never skips one that commits later (G3).
     async fn read_log(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, StoreError>;
@@ -215,7 +220,9 @@ pub enum StoreError {
         sql: String,
     },
     /// The transaction was rolled back because it took longer than allowed.
-    #[error("the transaction took longer than {limit:?} and was rolled back; do less in it, or wait outside it")]
+    #[error(
+        "the transaction took longer than {limit:?} and was rolled back; do less in it, or wait outside it"
+    )]
     TimedOut {
         /// The limit.
         limit: Duration,
@@ -239,7 +246,12 @@ impl StoreError {
     pub fn is_transient(&self) -> bool {
         matches!(
             self,
-            Self::Busy(_) | Self::Disk(_) | Self::TimedOut { .. } | Self::Unknown(_) | Self::Closed | Self::Engine(_)
+            Self::Busy(_)
+                | Self::Disk(_)
+                | Self::TimedOut { .. }
+                | Self::Unknown(_)
+                | Self::Closed
+                | Self::Engine(_)
         )
     }
 }

@@ -18,7 +18,9 @@ pub fn encode_variant<T: Serialize>(event: &T) -> Result<String, Error> {
     }
     // A variant's tag is a Rust identifier or a serde rename: find its end as JSON does, past escapes.
     let Some(content) = content_start(&json) else {
-        return Err(invalid("an event must be serialized as serde's externally tagged enum; remove serde(tag), serde(content) and serde(untagged)"));
+        return Err(invalid(
+            "an event must be serialized as serde's externally tagged enum; remove serde(tag), serde(content) and serde(untagged)",
+        ));
     };
     json.truncate(json.len() - 1);
     json.drain(..content);
@@ -103,7 +105,11 @@ impl<'de> VariantAccess<'de> for Tagged<'_, 'de> {
         Err(invalid("an event's variant must have named fields"))
     }
 
-    fn struct_variant<V: Visitor<'de>>(self, fields: &'static [&'static str], visitor: V) -> Result<V::Value, Error> {
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
         self.content.deserialize_struct("event", fields, visitor)
     }
 }

@@ -86,7 +86,8 @@ fn check_topic(topic: &LitStr) -> Result<()> {
     let name = topic.value();
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if name.is_empty() || name.len() > 249 || !name.chars().all(allowed) || name == "." || name == ".." {
-        let text = "a topic's name has 1 to 249 letters, digits, '.', '_' or '-', for example \"orders.events\"";
+        let text =
+            "a topic's name has 1 to 249 letters, digits, '.', '_' or '-', for example \"orders.events\"";
         return Err(Error::new(topic.span(), text));
     }
     Ok(())
@@ -196,5 +197,8 @@ pub(crate) fn refuse_generics(input: &DeriveInput, what: &str) -> Result<()> {
     if input.generics.params.is_empty() {
         return Ok(());
     }
-    Err(Error::new(input.generics.span(), format!("{what} has no generic parameters; write it out for one type")))
+    Err(Error::new(
+        input.generics.span(),
+        format!("{what} has no generic parameters; write it out for one type"),
+    ))
 }

@@ -69,9 +69,10 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
 
 fn variants(input: &DeriveInput) -> Result<&DataEnum> {
     match &input.data {
-        Data::Enum(data) if data.variants.is_empty() => {
-            Err(Error::new(input.ident.span(), "an enum of events has at least one variant: one for each thing that can happen"))
-        }
+        Data::Enum(data) if data.variants.is_empty() => Err(Error::new(
+            input.ident.span(),
+            "an enum of events has at least one variant: one for each thing that can happen",
+        )),
         Data::Enum(data) => Ok(data),
         _ => {
             let text = "events are an enum, one variant for each thing that can happen: `enum OrderEvent { Created { .. }, Shipped { .. } }`";
@@ -83,8 +84,12 @@ fn variants(input: &DeriveInput) -> Result<&DataEnum> {
 fn check_serde_of_enum(input: &DeriveInput) -> Result<()> {
     for (word, span) in serde_words(&input.attrs) {
         let advice = match word.as_str() {
-            "tag" | "content" | "untagged" => "remove it: the event's name stands in the envelope, and its JSON is just its fields",
-            "deny_unknown_fields" => "remove it: events must accept added fields, so that an additive change needs no new version",
+            "tag" | "content" | "untagged" => {
+                "remove it: the event's name stands in the envelope, and its JSON is just its fields"
+            }
+            "deny_unknown_fields" => {
+                "remove it: events must accept added fields, so that an additive change needs no new version"
+            }
             _ => continue,
         };
         return Err(Error::new(span, format!("serde({word}) does not fit events; {advice}")));
@@ -94,8 +99,11 @@ fn check_serde_of_enum(input: &DeriveInput) -> Result<()> {
 
 fn check_variant(variant: &Variant) -> Result<()> {
     for (word, span) in serde_words(&variant.attrs) {
-        if matches!(word.as_str(), "skip" | "skip_serializing" | "skip_deserializing" | "other" | "untagged") {
-            let text = format!("serde({word}) does not fit events: every event must be written and read back; remove it");
+        if matches!(word.as_str(), "skip" | "skip_serializing" | "skip_deserializing" | "other" | "untagged")
+        {
+            let text = format!(
+                "serde({word}) does not fit events: every event must be written and read back; remove it"
+            );
             return Err(Error::new(span, text));
         }
     }
@@ -119,7 +127,10 @@ fn name_of(variant: &Variant, attribute: &EventAttribute) -> Result<LitStr> {
     let name = name.unwrap_or_else(|| LitStr::new(&variant.ident.to_string(), variant.ident.span()));
     let value = name.value();
     if value.is_empty() || value.len() > 255 || value.chars().any(char::is_control) {
-        return Err(Error::new(name.span(), "an event's name has 1 to 255 bytes and no control characters, for example \"OrderCreated\""));
+        return Err(Error::new(
+            name.span(),
+            "an event's name has 1 to 255 bytes and no control characters, for example \"OrderCreated\"",
+        ));
     }
     Ok(name)
 }
@@ -129,7 +140,8 @@ fn versions_of(attribute: &EventAttribute) -> Result<(u32, u32)> {
     let since = positive(attribute.since.as_ref(), "since")?;
     match &attribute.since {
         Some(literal) if since > version => {
-            let text = "since is the oldest version that may still lie in a store; it is not greater than version";
+            let text =
+                "since is the oldest version that may still lie in a store; it is not greater than version";
             Err(Error::new(literal.span(), text))
         }
         _ => Ok((version, since)),

@@ -91,7 +91,10 @@ pub fn derive_read_model(input: TokenStream) -> TokenStream {
     expand(input, read_model::expand)
 }
 
-fn expand(input: TokenStream, with: fn(&syn::DeriveInput) -> syn::Result<proc_macro2::TokenStream>) -> TokenStream {
+fn expand(
+    input: TokenStream,
+    with: fn(&syn::DeriveInput) -> syn::Result<proc_macro2::TokenStream>,
+) -> TokenStream {
     let parsed = syn::parse(input).and_then(|input| with(&input));
     parsed.unwrap_or_else(syn::Error::into_compile_error).into()
 }

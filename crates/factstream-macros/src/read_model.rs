@@ -60,10 +60,16 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
 
 fn columns(input: &DeriveInput) -> Result<Vec<Column<'_>>> {
     let Data::Struct(data) = &input.data else {
-        return Err(Error::new(input.ident.span(), "a read model is a struct: one field for each column of its row"));
+        return Err(Error::new(
+            input.ident.span(),
+            "a read model is a struct: one field for each column of its row",
+        ));
     };
     let Fields::Named(fields) = &data.fields else {
-        return Err(Error::new(input.ident.span(), "a read model has named fields: one for each column of its row"));
+        return Err(Error::new(
+            input.ident.span(),
+            "a read model has named fields: one for each column of its row",
+        ));
     };
     let mut names = HashSet::new();
     let columns = fields.named.iter().map(|field| column(field, &mut names));
@@ -92,7 +98,9 @@ fn key(input: &DeriveInput, columns: &[Column<'_>]) -> Result<usize> {
     let advice = "a read model has one key: put #[column(key)] on the field that names the row";
     let (key, _) = keys.next().ok_or_else(|| Error::new(input.ident.span(), advice))?;
     match keys.next() {
-        Some((_, span)) => Err(Error::new(span, "a read model has one key; remove this one, or join the two into one field")),
+        Some((_, span)) => {
+            Err(Error::new(span, "a read model has one key; remove this one, or join the two into one field"))
+        }
         None => Ok(key),
     }
 }

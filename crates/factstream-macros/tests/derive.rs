@@ -44,7 +44,8 @@ enum Facts {
 
 #[test]
 fn attributes_of_a_variant_win_over_those_of_the_enum() {
-    let told: Vec<_> = OrderEvent::event_types().iter().map(|t| (t.name, t.version, t.since, t.topic)).collect();
+    let told: Vec<_> =
+        OrderEvent::event_types().iter().map(|t| (t.name, t.version, t.since, t.topic)).collect();
     assert_eq!(
         told,
         [

@@ -110,7 +110,8 @@ fn insert_event(
 
 fn version_of(connection: &Connection, stream: &StreamId) -> Result<Version> {
     let mut select = connection.prepare_cached(include_str!("../sql/select_version.sql"))?;
-    let version = select.query_row([stream.category(), stream.id()], |row| row.get::<_, i64>(0)).optional()?;
+    let version =
+        select.query_row([stream.category(), stream.id()], |row| row.get::<_, i64>(0)).optional()?;
     Ok(version.unwrap_or(0).cast_unsigned())
 }
 
@@ -128,7 +129,8 @@ fn first_outcome(connection: &Connection, key: &CommandKey) -> Result<Option<Out
     if first_used_for != key.fingerprint() {
         return Ok(Some(Outcome::KeyReused { key: key.key().to_owned(), first_used_for }));
     }
-    let stream = StreamId::new(category, id)
-        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(1, rusqlite::types::Type::Text, Box::new(error)))?;
+    let stream = StreamId::new(category, id).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(1, rusqlite::types::Type::Text, Box::new(error))
+    })?;
     Ok(Some(Outcome::Repeated(Appended { stream, version, position })))
 }

@@ -43,7 +43,11 @@ pub(crate) fn numbers(statement: &Statement<'_>, sql: &str, given: usize) -> Res
 }
 
 /// Binds the parameters.
-pub(crate) fn bind(statement: &mut Statement<'_>, numbers: &[usize], params: &Params) -> rusqlite::Result<()> {
+pub(crate) fn bind(
+    statement: &mut Statement<'_>,
+    numbers: &[usize],
+    params: &Params,
+) -> rusqlite::Result<()> {
     for (at, number) in (1..).zip(numbers) {
         statement.raw_bind_parameter(at, Bound(&params[number - 1]))?;
     }

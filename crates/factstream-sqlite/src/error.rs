@@ -10,10 +10,14 @@ pub(crate) fn of_statement(sql: &str, error: &Error) -> StoreError {
     let text = error.to_string();
     match code {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Busy(text),
-        Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) => StoreError::Disk(text),
+        Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) => {
+            StoreError::Disk(text)
+        }
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Unusable {
             what: "the SQLite file".into(),
-            reason: format!("it is damaged ({text}); restore it from a backup, or recover it with sqlite3's .recover"),
+            reason: format!(
+                "it is damaged ({text}); restore it from a backup, or recover it with sqlite3's .recover"
+            ),
         },
         Some(ErrorCode::ReadOnly) => StoreError::Statement {
             message: format!("{text}; reading statements only, or the file cannot be written"),
@@ -45,10 +49,12 @@ pub(crate) fn of_open(path: &Path, error: &Error) -> StoreError {
         Some(ErrorCode::NotADatabase) => {
             unusable("it is not a SQLite database; name another file. Nothing was changed".into())
         }
-        Some(ErrorCode::DatabaseCorrupt) => unusable(format!("the file is damaged ({error}); restore it from a backup")),
-        Some(ErrorCode::CannotOpen) => {
-            unusable(format!("the file cannot be opened ({error}); check that its folder exists and can be written"))
+        Some(ErrorCode::DatabaseCorrupt) => {
+            unusable(format!("the file is damaged ({error}); restore it from a backup"))
         }
+        Some(ErrorCode::CannotOpen) => unusable(format!(
+            "the file cannot be opened ({error}); check that its folder exists and can be written"
+        )),
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => read_only(path),
         _ => of_engine(error),
     }

@@ -16,18 +16,18 @@
 //! began with `BEGIN IMMEDIATE`, so what it reads is the newest, also with other processes on the file. Positions come
 //! from a counter row in the same transaction.
 
-mod url;
-mod options;
-mod open;
-mod writer;
 mod append;
-mod transaction;
+mod bind;
+mod error;
+mod news;
+mod open;
+mod options;
 mod readers;
 mod rows;
-mod bind;
-mod news;
-mod error;
 mod store;
+mod transaction;
+mod url;
+mod writer;
 
 pub use options::Options;
 pub use rusqlite;

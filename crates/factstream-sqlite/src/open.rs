@@ -22,7 +22,8 @@ const WAL_BYTES: i64 = 64 * 1024 * 1024;
 /// Opens the writing connection, and makes the file a store if it is new.
 pub(crate) fn writer(path: &Path, options: &Options) -> Result<Connection, StoreError> {
     check_place(path)?;
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let open = |error: rusqlite::Error| error::of_open(path, &error);
     let mut connection = Connection::open_with_flags(path, flags).map_err(open)?;
     connection.busy_timeout(options.busy_timeout).map_err(open)?;
@@ -34,9 +35,13 @@ pub(crate) fn writer(path: &Path, options: &Options) -> Result<Connection, Store
         check_empty(&connection, path)?;
     }
     wal(&connection, options).map_err(open)?;
-    for (pragma, value) in
-        [("synchronous", 2), ("foreign_keys", 1), ("mmap_size", 0), ("temp_store", 2), ("journal_size_limit", WAL_BYTES)]
-    {
+    for (pragma, value) in [
+        ("synchronous", 2),
+        ("foreign_keys", 1),
+        ("mmap_size", 0),
+        ("temp_store", 2),
+        ("journal_size_limit", WAL_BYTES),
+    ] {
         connection.pragma_update(None, pragma, value).map_err(open)?;
     }
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
@@ -78,7 +83,8 @@ fn is_ours(connection: &Connection, path: &Path) -> Result<bool, StoreError> {
 
 fn check_empty(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     let sql = "SELECT count(*) FROM sqlite_schema";
-    let count: i64 = connection.query_row(sql, [], |row| row.get(0)).map_err(|error| error::of_open(path, &error))?;
+    let count: i64 =
+        connection.query_row(sql, [], |row| row.get(0)).map_err(|error| error::of_open(path, &error))?;
     // Another process may just have made it ours.
     if count == 0 || is_ours(connection, path)? {
         return Ok(());
@@ -93,7 +99,8 @@ fn check_empty(connection: &Connection, path: &Path) -> Result<(), StoreError> {
 fn wal(connection: &Connection, options: &Options) -> rusqlite::Result<()> {
     let deadline = Instant::now() + options.busy_timeout;
     loop {
-        let mode = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0));
+        let mode =
+            connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0));
         match mode {
             Ok(mode) if mode == "wal" => return Ok(()),
             Err(error) if !is_busy(&error) || Instant::now() >= deadline => return Err(error),

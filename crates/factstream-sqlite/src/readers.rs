@@ -30,7 +30,8 @@ impl Drop for Lent {
 impl Readers {
     pub(crate) fn open(path: &Path, options: &Options) -> Result<Self, StoreError> {
         let count = options.readers.max(1);
-        let idle: Vec<Connection> = (0..count).map(|_| open::reader(path, options)).collect::<Result<_, _>>()?;
+        let idle: Vec<Connection> =
+            (0..count).map(|_| open::reader(path, options)).collect::<Result<_, _>>()?;
         Ok(Self { idle: Arc::new(Mutex::new(idle)), permits: Arc::new(Semaphore::new(count)) })
     }
 

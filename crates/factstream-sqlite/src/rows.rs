@@ -39,7 +39,8 @@ fn value(value: ValueRef<'_>, at: usize) -> Result<Value> {
 }
 
 fn utf8(bytes: &[u8], at: usize) -> Result<&str> {
-    std::str::from_utf8(bytes).map_err(|error| Error::FromSqlConversionFailure(at, Type::Text, Box::new(error)))
+    std::str::from_utf8(bytes)
+        .map_err(|error| Error::FromSqlConversionFailure(at, Type::Text, Box::new(error)))
 }
 
 /// A row of `events`, its columns in the order of the `select_*.sql` files.

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use factstream_core::envelope::{Position, RecordedEvent, StreamId, Version};
 use factstream_core::sql::{Params, Row};
 use factstream_core::store::{Append, CommandKey, Outcome, Store, StoreError, Transaction};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -76,10 +76,12 @@ impl SqliteStore {
     pub async fn open_with(path: impl AsRef<Path>, options: Options) -> Result<Self, StoreError> {
         let path = path.as_ref().to_owned();
         let opened = tokio::task::spawn_blocking(move || Self::open_blocking(&path, options)).await;
-        opened.unwrap_or_else(|error| Err(StoreError::Engine(format!("the store could not be opened: {error}"))))
+        opened.unwrap_or_else(|error| {
+            Err(StoreError::Engine(format!("the store could not be opened: {error}")))
+        })
     }
 
-    fn open_blocking(path: &PathBuf, options: Options) -> Result<Self, StoreError> {
+    fn open_blocking(path: &Path, options: Options) -> Result<Self, StoreError> {
         let connection = open::writer(path, &options)?;
         let readers = Readers::open(path, &options)?;
         let head = Head::read(&connection).map_err(|error| error::of_open(path, &error))?;
@@ -105,7 +107,10 @@ impl SqliteStore {
 
     /// The head as the file has it now.
     async fn look(&self) -> Result<Position, StoreError> {
-        let head = self.inner.readers.read(|connection| Head::read(connection).map_err(|error| error::of_engine(&error)));
+        let head = self
+            .inner
+            .readers
+            .read(|connection| Head::read(connection).map_err(|error| error::of_engine(&error)));
         let head = head.await?.now;
         self.inner.news.tell(head);
         Ok(head)
@@ -130,7 +135,10 @@ impl Store for SqliteStore {
             let mut select = connection.prepare_cached(include_str!("../sql/select_stream.sql"))?;
             select.query_map(rusqlite::params![category, id, after, limit], rows::event)?.collect()
         };
-        self.inner.readers.read(move |connection| read(connection).map_err(|error| error::of_engine(&error))).await
+        self.inner
+            .readers
+            .read(move |connection| read(connection).map_err(|error| error::of_engine(&error)))
+            .await
     }
 
     async fn read_log(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, StoreError> {
@@ -139,7 +147,10 @@ impl Store for SqliteStore {
             let mut select = connection.prepare_cached(include_str!("../sql/select_log.sql"))?;
             select.query_map([after, limit], rows::event)?.collect()
         };
-        self.inner.readers.read(move |connection| read(connection).map_err(|error| error::of_engine(&error))).await
+        self.inner
+            .readers
+            .read(move |connection| read(connection).map_err(|error| error::of_engine(&error)))
+            .await
     }
 
     async fn query(&self, sql: &str, params: Params) -> Result<Vec<Row>, StoreError> {

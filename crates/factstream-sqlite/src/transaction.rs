@@ -194,7 +194,10 @@ fn take(writer: &mut Writer, step: Step) -> bool {
 }
 
 /// A step is taken only within the transaction, and must leave it open.
-fn guarded<T>(connection: &Connection, step: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+fn guarded<T>(
+    connection: &Connection,
+    step: impl FnOnce() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
     check_open(connection)?;
     let result = step()?;
     check_open(connection)?;
@@ -239,8 +242,18 @@ pub(crate) fn query(connection: &Connection, sql: &str, params: &Params) -> Resu
 fn refuse_control(sql: &str) -> Result<(), StoreError> {
     let code = sql.lines().map(str::trim_start).find(|line| !line.is_empty() && !line.starts_with("--"));
     let word: String = code.unwrap_or_default().chars().take_while(char::is_ascii_alphabetic).collect();
-    let control =
-        ["BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE", "ATTACH", "DETACH", "PRAGMA", "VACUUM"];
+    let control = [
+        "BEGIN",
+        "COMMIT",
+        "END",
+        "ROLLBACK",
+        "SAVEPOINT",
+        "RELEASE",
+        "ATTACH",
+        "DETACH",
+        "PRAGMA",
+        "VACUUM",
+    ];
     if control.iter().any(|control| word.eq_ignore_ascii_case(control)) {
         let message = format!("{word} is not allowed here: the transaction is the store's to begin and end");
         return Err(StoreError::Statement { message, sql: first_line(sql) });

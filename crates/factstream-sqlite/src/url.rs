@@ -16,7 +16,9 @@ pub(crate) fn path_of(url: &str) -> Result<PathBuf, StoreError> {
             refuse("a store in memory keeps nothing; name a file, for example sqlite://orders.db")
         }
         _ if path.contains('\0') => refuse("a file's name has no NUL"),
-        _ if path.contains(['?', '#']) => refuse("a SQLite store has no settings in its URL; write just sqlite://FILE"),
+        _ if path.contains(['?', '#']) => {
+            refuse("a SQLite store has no settings in its URL; write just sqlite://FILE")
+        }
         _ => Ok(PathBuf::from(path)),
     }
 }
@@ -30,7 +32,15 @@ mod tests {
         assert_eq!(path_of("sqlite://orders.db").unwrap(), PathBuf::from("orders.db"));
         assert_eq!(path_of("sqlite:orders.db").unwrap(), PathBuf::from("orders.db"));
         assert_eq!(path_of("sqlite:///tmp/orders.db").unwrap(), PathBuf::from("/tmp/orders.db"));
-        for bad in ["", "orders.db", "sqlite:", "sqlite://", "sqlite::memory:", "sqlite://a.db?mode=ro", "postgres://x"] {
+        for bad in [
+            "",
+            "orders.db",
+            "sqlite:",
+            "sqlite://",
+            "sqlite::memory:",
+            "sqlite://a.db?mode=ro",
+            "postgres://x",
+        ] {
             let error = path_of(bad).unwrap_err().to_string();
             assert!(error.contains("sqlite://"), "{bad}: {error}");
         }

@@ -23,7 +23,7 @@ use factstream_core::decode::Upcasters;
 use factstream_core::envelope::{Position, RecordedEvent, StreamId, check_id};
 use factstream_core::event::{EventSet, EventType};
 use factstream_core::store::{Store, StoreError};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -81,7 +81,12 @@ impl App {
     ///
     /// # Errors
     /// When the id is not valid or the store cannot be read.
-    pub async fn events<A: Aggregate>(&self, id: &str, after: u64, limit: usize) -> Result<Vec<RecordedEvent>, Error> {
+    pub async fn events<A: Aggregate>(
+        &self,
+        id: &str,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, Error> {
         let stream = StreamId::new(A::CATEGORY, id)?;
         Ok(self.inner.store.read_stream(&stream, after, limit).await?)
     }
@@ -364,8 +369,8 @@ fn topics_of(consumer: &str, event_types: &[&'static EventType]) -> Result<Vec<S
 }
 
 fn topics(event_types: &[&'static EventType], partitions: u32) -> Vec<Topic> {
-    let names: BTreeMap<&str, ()> = event_types.iter().filter_map(|t| t.topic).map(|topic| (topic, ())).collect();
-    names.into_keys().map(|name| Topic { name: name.to_owned(), partitions }).collect()
+    let names: BTreeSet<&str> = event_types.iter().filter_map(|event_type| event_type.topic).collect();
+    names.into_iter().map(|name| Topic { name: name.to_owned(), partitions }).collect()
 }
 
 async fn connect_store(url: &str) -> Result<Arc<dyn Store>, Error> {

@@ -125,7 +125,12 @@ impl DeadLetters<'_> {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn list(&self, handler: Option<&str>, retrying: bool, after: u64) -> Result<Vec<Summary>, Error> {
+    pub async fn list(
+        &self,
+        handler: Option<&str>,
+        retrying: bool,
+        after: u64,
+    ) -> Result<Vec<Summary>, Error> {
         let other = if retrying { "retrying" } else { "dead" };
         let params = params!["dead", other, handler.map(str::to_owned), after, LIST_MAX];
         let rows = self.app.store().query(sql::SELECT_LETTERS, params).await?;
@@ -154,7 +159,12 @@ impl DeadLetters<'_> {
             summary: summary(row)?,
             record_key: letter.record.key.as_deref().map(Bytes::of),
             value: letter.record.value.as_deref().map(Bytes::of),
-            headers: letter.record.headers.iter().map(|(name, value)| (name.clone(), Bytes::of(value))).collect(),
+            headers: letter
+                .record
+                .headers
+                .iter()
+                .map(|(name, value)| (name.clone(), Bytes::of(value)))
+                .collect(),
             history: history.iter().map(entry).collect::<Result<_, _>>()?,
             parked: parked.iter().map(parked_event).collect::<Result<_, _>>()?,
         })
@@ -200,7 +210,10 @@ impl DeadLetters<'_> {
     /// [`Error::DeadLetter`] when there is none of this id, it is not dead, or `data` is not one JSON object.
     pub async fn edit(&self, id: u64, data: &str) -> Result<(), Error> {
         if let Err(error) = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(data) {
-            return Err(Error::DeadLetter { id, reason: format!("the new data must be one JSON object ({error})") });
+            return Err(Error::DeadLetter {
+                id,
+                reason: format!("the new data must be one JSON object ({error})"),
+            });
         }
         let mut tx = self.app.begin().await?;
         let letter = waiting_letter(&mut tx, id).await?;
@@ -238,7 +251,9 @@ async fn waiting_letter(tx: &mut Tx, id: u64) -> Result<Letter, Error> {
     let letter = Letter::of_row(rows.first().ok_or_else(|| unknown(id))?)?;
     if locked == 0 {
         let reason = match letter.state.as_str() {
-            "parked" => "it only waits behind another event of its key; redrive or discard that one".to_owned(),
+            "parked" => {
+                "it only waits behind another event of its key; redrive or discard that one".to_owned()
+            }
             state => format!("it is {state} already"),
         };
         return Err(Error::DeadLetter { id, reason });

@@ -44,7 +44,9 @@ pub enum Error {
     #[error("the application is not wired up right: {0}")]
     Wiring(String),
     /// The read model did not get there in time.
-    #[error("{read_model} has not reached position {position} within {waited:?} (it is at {reached}); {hint}")]
+    #[error(
+        "{read_model} has not reached position {position} within {waited:?} (it is at {reached}); {hint}"
+    )]
     Behind {
         /// The read model.
         read_model: String,

@@ -93,7 +93,8 @@ impl<'a, A: Aggregate, C: Command<A>> Execute<'a, A, C> {
             }
             known = None;
         }
-        let conflict = last_conflict.expect("at least one attempt was made, and each ends the loop or conflicts");
+        let conflict =
+            last_conflict.expect("at least one attempt was made, and each ends the loop or conflicts");
         Err(Error::Conflict(conflict).into())
     }
 }
@@ -133,13 +134,13 @@ impl<A: Aggregate, C: Command<A>> Attempt<'_, A, C> {
             Some(state) => state,
             None => self.load(None).await?,
         };
-        let mut decided = self.command.decide(&state.state);
+        let mut decided = self.command.decide(&state.of);
         let changes_nothing = decided.as_ref().map_or(true, Vec::is_empty);
         if cached && changes_nothing {
             let version = state.version;
             state = self.load(Some(state)).await?;
             if state.version != version {
-                decided = self.command.decide(&state.state);
+                decided = self.command.decide(&state.of);
             }
         }
         match decided {
@@ -188,7 +189,9 @@ impl<A: Aggregate, C: Command<A>> Attempt<'_, A, C> {
             }
             Outcome::Repeated(first) => Ok(Ok(Done::new(first, true))),
             Outcome::Conflict(conflict) => Ok(Err(conflict)),
-            Outcome::KeyReused { key, first_used_for } => Err(Error::KeyReused { key, first_used_for }.into()),
+            Outcome::KeyReused { key, first_used_for } => {
+                Err(Error::KeyReused { key, first_used_for }.into())
+            }
         }
     }
 
@@ -218,7 +221,11 @@ impl App {
     /// # Errors
     /// [`ExecuteError::Rejected`] with the aggregate's own words, [`Error::Conflict`] when other writers were faster
     /// [`ATTEMPTS_MAX`] times, [`Error::KeyReused`], or what the store reports.
-    pub fn execute<A: Aggregate, C: Command<A>>(&self, id: impl Into<String>, command: C) -> Execute<'_, A, C> {
+    pub fn execute<A: Aggregate, C: Command<A>>(
+        &self,
+        id: impl Into<String>,
+        command: C,
+    ) -> Execute<'_, A, C> {
         Execute::new(self, id.into(), command)
     }
 
@@ -231,7 +238,7 @@ impl App {
         let known = self.states().peek::<A>(&stream);
         let state = self.states().load(self.store().as_ref(), &stream, known).await?;
         self.states().put(&stream, state.clone());
-        Ok((state.state, state.version))
+        Ok((state.of, state.version))
     }
 
     /// The state of an aggregate as it was at `version`; `None` when its stream is shorter.

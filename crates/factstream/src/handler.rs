@@ -77,7 +77,10 @@ pub trait Caller: Send + Sync + 'static {
     ///
     /// # Errors
     /// As [`Handler::handle`].
-    fn call(&self, event: &Envelope<Self::Events>) -> impl Future<Output = Result<Self::Outcome, Failure>> + Send;
+    fn call(
+        &self,
+        event: &Envelope<Self::Events>,
+    ) -> impl Future<Output = Result<Self::Outcome, Failure>> + Send;
 
     /// Records the outcome.
     ///

@@ -61,7 +61,8 @@ impl Leases {
         let sql = "INSERT INTO fs_owners (owner, beat) VALUES ($1, 0) ON CONFLICT (owner) DO UPDATE SET beat = fs_owners.beat + 1";
         tx.execute(sql, params![&self.owner]).await?;
         tx.commit(Vec::new()).await?;
-        let rows = self.store.query("SELECT name FROM fs_leases WHERE owner = $1", params![&self.owner]).await?;
+        let rows =
+            self.store.query("SELECT name FROM fs_leases WHERE owner = $1", params![&self.owner]).await?;
         let owned: Vec<String> = rows.iter().filter_map(|row| row.get("name").ok()).collect();
         crate::processor::lock(&self.held).retain(|name, lost| {
             let kept = owned.contains(name);
@@ -104,7 +105,8 @@ impl Leases {
             let sql = "INSERT INTO fs_leases (name, owner, token) VALUES ($1, $2, 1) ON CONFLICT DO NOTHING";
             return self.write(sql, params![name, &self.owner]).await;
         };
-        let (owner, token, beat) = (row.get::<String>("owner")?, row.get::<i64>("token")?, row.get::<i64>("beat")?);
+        let (owner, token, beat) =
+            (row.get::<String>("owner")?, row.get::<i64>("token")?, row.get::<i64>("beat")?);
         if owner == self.owner {
             return Ok(true);
         }

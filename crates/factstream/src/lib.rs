@@ -15,24 +15,24 @@
 //! | see and mend what failed | [`App::status`], [`App::dead_letters`], [`App::rebuild`] |
 
 mod app;
-mod origin;
-mod states;
-mod execute;
-mod tx;
-mod migrations;
-mod relay;
 pub mod broker;
-mod handler;
-mod processor;
-pub mod read_model;
 pub mod dead_letters;
-mod progress;
-mod leases;
-mod housekeeping;
-mod supervisor;
-pub mod status;
 mod error;
+mod execute;
+mod handler;
+mod housekeeping;
+mod leases;
+mod migrations;
+mod origin;
+mod processor;
+mod progress;
+pub mod read_model;
+mod relay;
 mod statements;
+mod states;
+pub mod status;
+mod supervisor;
+mod tx;
 
 pub use app::{App, Builder, Consumer, Projection};
 pub use error::{Error, ExecuteError};

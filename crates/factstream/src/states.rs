@@ -24,7 +24,7 @@ const PAGE_EVENTS: usize = 1_000;
 /// The state of an aggregate, and what it stands on.
 #[derive(Debug, Clone)]
 pub(crate) struct State<A> {
-    pub(crate) state: A,
+    pub(crate) of: A,
     pub(crate) version: Version,
     /// The version of the newest snapshot known of, 0 without one.
     pub(crate) snapshot: Version,
@@ -32,15 +32,16 @@ pub(crate) struct State<A> {
 
 impl<A: Aggregate> State<A> {
     fn new() -> Self {
-        Self { state: A::default(), version: 0, snapshot: 0 }
+        Self { of: A::default(), version: 0, snapshot: 0 }
     }
 
     /// Folds recorded events; they follow on `version` without a gap.
     pub(crate) fn fold(&mut self, events: &[RecordedEvent], decoder: &Decoder) -> Result<(), Error> {
         for event in events {
             let decoded = decoder.decode::<A::Event>(&event.event_type, event.schema_version, &event.data);
-            let decoded = decoded.map_err(|source| Error::Undecodable { position: event.position, source })?;
-            self.state.apply(&decoded);
+            let decoded =
+                decoded.map_err(|source| Error::Undecodable { position: event.position, source })?;
+            self.of.apply(&decoded);
             self.version = event.version;
         }
         Ok(())
@@ -49,7 +50,7 @@ impl<A: Aggregate> State<A> {
     /// Applies events that were just decided.
     pub(crate) fn apply(&mut self, events: &[A::Event]) {
         for event in events {
-            self.state.apply(event);
+            self.of.apply(event);
         }
         self.version += events.len() as Version;
     }
@@ -121,7 +122,7 @@ impl States {
         let decoder = self.decoder::<A::Event>()?;
         let mut state = match known {
             Some(state) => state,
-            None => self.from_snapshot(store, stream).await?.unwrap_or_else(State::new),
+            None => self.load_snapshot(store, stream).await?.unwrap_or_else(State::new),
         };
         loop {
             let events = store.read_stream(stream, state.version, PAGE_EVENTS).await?;
@@ -150,10 +151,10 @@ impl States {
             }
             state.fold(&events, &decoder)?;
         }
-        Ok(Some(state.state))
+        Ok(Some(state.of))
     }
 
-    async fn from_snapshot<A: Aggregate>(
+    async fn load_snapshot<A: Aggregate>(
         &self,
         store: &dyn Store,
         stream: &StreamId,
@@ -167,7 +168,7 @@ impl States {
         }
         let version = row.get::<Version>("version")?;
         match (policy.decode)(&row.get::<String>("state")?) {
-            Ok(state) => Ok(Some(State { state, version, snapshot: version })),
+            Ok(of) => Ok(Some(State { of, version, snapshot: version })),
             Err(error) => {
                 tracing::warn!(%stream, %error, "a snapshot does not fit its type; folding the events instead");
                 Ok(None)
@@ -188,7 +189,7 @@ impl States {
             return;
         }
         let Ok(permit) = Arc::clone(&self.snapshot_writers).try_acquire_owned() else { return };
-        let json = match (policy.encode)(&state.state) {
+        let json = match (policy.encode)(&state.of) {
             Ok(json) => json,
             Err(error) => {
                 tracing::warn!(%stream, %error, "the state cannot be written as a snapshot");

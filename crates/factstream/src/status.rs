@@ -230,7 +230,11 @@ impl App {
     }
 
     /// A reader of the log: its checkpoint, how many events it is behind, and when the oldest of them was recorded.
-    async fn log_lag(&self, handler: &str, head: Position) -> Result<(Position, u64, Option<Timestamp>), Error> {
+    async fn log_lag(
+        &self,
+        handler: &str,
+        head: Position,
+    ) -> Result<(Position, u64, Option<Timestamp>), Error> {
         let stored = checkpoint::read(self.store().as_ref(), handler).await?.unwrap_or(0);
         // What this process knows may be ahead of the row: a checkpoint over other handlers' events is written lazily.
         let checkpoint = stored.max(*self.progress().follow(handler).borrow());
@@ -246,7 +250,11 @@ impl App {
         let rows = self.store().query(sql::COUNT_LETTERS, params![]).await?;
         let mut waiting = HashMap::new();
         for row in rows {
-            let counts = Waiting { retrying: row.get("retrying")?, dead: row.get("dead")?, parked: row.get("parked")? };
+            let counts = Waiting {
+                retrying: row.get("retrying")?,
+                dead: row.get("dead")?,
+                parked: row.get("parked")?,
+            };
             waiting.insert(row.get::<String>("handler")?, counts);
         }
         Ok(waiting)

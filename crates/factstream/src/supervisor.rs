@@ -64,8 +64,11 @@ impl App {
         for spec in self.specs() {
             let health = self.healths().of(&spec.name);
             tasks.spawn(supervise(spec.name.clone(), health.clone(), stop.clone(), {
-                let (app, spec, leases, stop) = (self.clone(), spec.clone(), Arc::clone(&leases), stop.clone());
-                move || run_handler(app.clone(), spec.clone(), Arc::clone(&leases), health.clone(), stop.clone())
+                let (app, spec, leases, stop) =
+                    (self.clone(), spec.clone(), Arc::clone(&leases), stop.clone());
+                move || {
+                    run_handler(app.clone(), spec.clone(), Arc::clone(&leases), health.clone(), stop.clone())
+                }
             }));
         }
         let health = Arc::new(Health::new());

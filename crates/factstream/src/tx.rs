@@ -95,7 +95,7 @@ impl Tx {
     pub async fn load<A: Aggregate>(&mut self, id: &str) -> Result<(A, Version), Error> {
         let stream = StreamId::new(A::CATEGORY, id)?;
         let state = self.state::<A>(&stream).await?;
-        Ok((state.state, state.version))
+        Ok((state.of, state.version))
     }
 
     /// Appends events to an aggregate's stream, whatever its version: for facts that no decision stands on.
@@ -121,7 +121,7 @@ impl Tx {
     {
         let stream = StreamId::new(A::CATEGORY, id).map_err(Error::from)?;
         let state = self.state::<A>(&stream).await?;
-        let events = command.decide(&state.state).map_err(ExecuteError::Rejected)?;
+        let events = command.decide(&state.of).map_err(ExecuteError::Rejected)?;
         let version = self.buffer(&stream, state, &events)?;
         Ok(Done { aggregate_id: id.to_owned(), version, position: 0, repeated: false })
     }
@@ -136,7 +136,10 @@ impl Tx {
         if let Some(touched) = self.states.get(stream) {
             let state = touched.downcast_ref::<State<A>>();
             return state.cloned().ok_or_else(|| {
-                Error::Wiring(format!("two aggregate types use the category {}; give each its own", stream.category()))
+                Error::Wiring(format!(
+                    "two aggregate types use the category {}; give each its own",
+                    stream.category()
+                ))
             });
         }
         let states = self.app.states();
@@ -156,7 +159,12 @@ impl Tx {
         Ok(state)
     }
 
-    async fn read_stream(&mut self, stream: &StreamId, after: Version, limit: usize) -> Result<Vec<RecordedEvent>, Error> {
+    async fn read_stream(
+        &mut self,
+        stream: &StreamId,
+        after: Version,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, Error> {
         let params = params![stream.category(), stream.id(), after, limit];
         let rows = self.inner.query(sql::SELECT_STREAM, params).await?;
         Ok(rows.iter().map(sql::recorded_event).collect::<Result<_, _>>()?)

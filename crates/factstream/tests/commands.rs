@@ -1,4 +1,5 @@
 //! Commands on a real SQLite file: G2 and G4 as a caller meets them, and who caused what.
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
 
@@ -126,7 +127,10 @@ async fn an_aggregate_can_be_seen_as_it_was() {
     app.execute("o-1", Do::Note("a".into())).await.unwrap();
     app.execute("o-1", Do::Close).await.unwrap();
     let at = |version| app.load_at::<Order>("o-1", version);
-    assert_eq!(at(2).await.unwrap().unwrap(), Order { created: true, closed: false, notes: vec!["a".into()] });
+    assert_eq!(
+        at(2).await.unwrap().unwrap(),
+        Order { created: true, closed: false, notes: vec!["a".into()] }
+    );
     assert_eq!(at(0).await.unwrap().unwrap(), Order::default());
     assert_eq!(at(4).await.unwrap(), None);
 }

@@ -1,10 +1,12 @@
 //! Consumers on the embedded broker and a real SQLite file: G6 to G9 and G12.
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
 
 use common::{Do, OrderEvent, Refused, Shop, eventually, quick, settled, stop};
 use factstream::{
-    Aggregate, App, Caller, Command, Consumer, Envelope, Event, Failure, Handler, Tx, UnknownTypes, message, params,
+    Aggregate, App, Caller, Command, Consumer, Envelope, Event, Failure, Handler, Tx, UnknownTypes, message,
+    params,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -103,7 +105,8 @@ async fn a_transient_failure_is_retried_until_it_works_and_leaves_nothing_behind
     note(&app, "bad", "after").await;
     note(&app, "good", "free").await;
     eventually("the other key goes on", || async { ledger(&app, "good").await == ["free"] }).await;
-    eventually("it was tried some times", || async { app.status().await.unwrap().handlers[0].attempts >= 3 }).await;
+    eventually("it was tried some times", || async { app.status().await.unwrap().handlers[0].attempts >= 3 })
+        .await;
     assert_eq!(ledger(&app, "bad").await, ["before"], "what is behind waits");
     let status = app.status().await.unwrap();
     assert_eq!((status.handlers[0].retrying, status.handlers[0].parked), (1, 1));
@@ -149,7 +152,8 @@ async fn a_permanent_failure_is_a_dead_letter_at_once_and_a_redrive_goes_through
 
     handler.broken.store(false, Ordering::SeqCst);
     assert_eq!(app.dead_letters().redrive_all(Some("ledger")).await.unwrap(), 1);
-    eventually("the key flows", || async { ledger(&app, "bad").await == ["1", "permanent", "3", "4", "5"] }).await;
+    eventually("the key flows", || async { ledger(&app, "bad").await == ["1", "permanent", "3", "4", "5"] })
+        .await;
     note(&app, "bad", "6").await;
     eventually("and goes on", || async { ledger(&app, "bad").await.len() == 6 }).await;
     let letter = app.dead_letters().show(letter.summary.id).await.unwrap();
@@ -221,7 +225,8 @@ async fn one_failing_event_in_a_large_batch_hurts_no_other_and_order_holds_with_
     for concurrency in [1, 4] {
         let shop = Shop::new();
         let handler = broken();
-        let consumer = Consumer::new("ledger").handler(handler.clone()).retry(quick(2)).concurrency(concurrency);
+        let consumer =
+            Consumer::new("ledger").handler(handler.clone()).retry(quick(2)).concurrency(concurrency);
         let app = with_ledger(&shop, consumer).await;
         for n in 0..300 {
             let text = if n == 123 { "permanent".to_owned() } else { n.to_string() };
@@ -237,7 +242,10 @@ async fn one_failing_event_in_a_large_batch_hurts_no_other_and_order_holds_with_
         handler.broken.store(false, Ordering::SeqCst);
         app.dead_letters().redrive_all(None).await.unwrap();
         eventually("the key goes on", || async { ledger(&app, "o-3").await.len() == 30 }).await;
-        assert_eq!(ledger(&app, "o-3").await[13..], (133..300).step_by(10).map(|n| n.to_string()).collect::<Vec<_>>());
+        assert_eq!(
+            ledger(&app, "o-3").await[13..],
+            (133..300).step_by(10).map(|n| n.to_string()).collect::<Vec<_>>()
+        );
         stop(running).await;
     }
 }
@@ -259,7 +267,8 @@ async fn retries_and_dead_letters_survive_a_restart() {
         .await;
         drop(running); // no clean stop
     }
-    let app = shop.builder().consumer(Consumer::new("ledger").handler(Ledger::default())).open().await.unwrap();
+    let app =
+        shop.builder().consumer(Consumer::new("ledger").handler(Ledger::default())).open().await.unwrap();
     let running = app.start().await.unwrap();
     eventually("the retry goes on", || async { ledger(&app, "t").await == ["transient", "behind"] }).await;
     app.dead_letters().redrive_all(None).await.unwrap();
@@ -289,7 +298,9 @@ async fn what_cannot_be_read_is_a_dead_letter_with_its_bytes_and_the_partition_g
     send("k3", &[0xff, 0xfe], noted()).await.unwrap();
     send("k4", b"{\"text\":\"x\"}", [noted(), vec![header("schema_version", b"7")]].concat()).await.unwrap();
     send("k5", b"{\"text\":\"x\"}", [noted(), vec![header("timestamp", b"soon")]].concat()).await.unwrap();
-    send("k6", b"{\"text\":\"x\"}", vec![header("event_type", b"OrderNoted"), header("source", &[0xff])]).await.unwrap();
+    send("k6", b"{\"text\":\"x\"}", vec![header("event_type", b"OrderNoted"), header("source", &[0xff])])
+        .await
+        .unwrap();
     send("k7", b"{\"text\":\"x\"}", vec![header("event_type", b"NobodyKnows")]).await.unwrap();
     send("k8", b"{\"text\":\"fine\"}", noted()).await.unwrap();
     settled(&app).await;
@@ -319,7 +330,8 @@ async fn a_consumer_may_demand_that_every_type_is_known() {
         timestamp: "2026-01-01T00:00:00Z".parse().unwrap(),
     };
     app.broker().publish(vec![message]).await.unwrap();
-    eventually("a letter", || async { app.dead_letters().list(None, false, 0).await.unwrap().len() == 1 }).await;
+    eventually("a letter", || async { app.dead_letters().list(None, false, 0).await.unwrap().len() == 1 })
+        .await;
     stop(running).await;
 }
 
@@ -407,7 +419,8 @@ async fn a_caller_asks_outside_in_parallel_and_records_each_outcome_once_with_it
     }
     settled(&app).await;
     let events = app.log(0, 10_000).await.unwrap();
-    let created = |id: &str| events.iter().find(|e| e.aggregate_id == id && e.event_type == "OrderCreated").unwrap();
+    let created =
+        |id: &str| events.iter().find(|e| e.aggregate_id == id && e.event_type == "OrderCreated").unwrap();
     let bills: Vec<_> = events.iter().filter(|event| event.event_type == "BillPaid").collect();
     assert_eq!(bills.len(), 60);
     for bill in bills {
@@ -456,7 +469,8 @@ async fn of_two_applications_on_one_file_one_handles_and_the_other_takes_over() 
     let shop = Shop::new();
     let (one, other) = (Ledger::default(), Ledger::default());
     let app_one = with_ledger(&shop, Consumer::new("ledger").handler(one.clone())).await;
-    let app_other = shop.builder().consumer(Consumer::new("ledger").handler(other.clone())).open().await.unwrap();
+    let app_other =
+        shop.builder().consumer(Consumer::new("ledger").handler(other.clone())).open().await.unwrap();
     let running_one = app_one.start().await.unwrap();
     note(&app_one, "o", "1").await;
     settled(&app_one).await;
@@ -470,6 +484,7 @@ async fn of_two_applications_on_one_file_one_handles_and_the_other_takes_over() 
     .await;
     stop(running_one).await;
     note(&app_other, "o", "3").await;
-    eventually("the other one takes over", || async { ledger(&app_other, "o").await == ["1", "2", "3"] }).await;
+    eventually("the other one takes over", || async { ledger(&app_other, "o").await == ["1", "2", "3"] })
+        .await;
     stop(running_other).await;
 }

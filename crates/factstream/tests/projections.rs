@@ -1,9 +1,12 @@
 //! Read models and SQL projections on a real SQLite file: G10 and G11.
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
 
 use common::{Do, Order, OrderEvent, OrderRow, Shop, eventually, settled, stop};
-use factstream::{App, Envelope, Error, Failure, Fold, Handler, Order as Direction, Projection, ReadModel, Tx, params};
+use factstream::{
+    App, Envelope, Error, Failure, Fold, Handler, Order as Direction, Projection, ReadModel, Tx, params,
+};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -244,7 +247,11 @@ impl Handler for Totals {
 
 fn totals() -> Projection {
     let create = "CREATE TABLE {table} (customer_id TEXT PRIMARY KEY, cents BIGINT NOT NULL)";
-    Projection::new("totals", Totals).table("totals", create, &["CREATE INDEX {table}_cents ON {table} (cents)"])
+    Projection::new("totals", Totals).table(
+        "totals",
+        create,
+        &["CREATE INDEX {table}_cents ON {table} (cents)"],
+    )
 }
 
 #[tokio::test]

@@ -77,7 +77,8 @@ async fn count_partitions(
         if partitions.contains_key(&message.topic) {
             continue;
         }
-        let rows = tx.query("SELECT partitions FROM fs_topics WHERE topic = $1", params![&message.topic]).await?;
+        let rows =
+            tx.query("SELECT partitions FROM fs_topics WHERE topic = $1", params![&message.topic]).await?;
         let Some(row) = rows.first() else {
             return Err(BrokerError::UnknownTopic { topic: message.topic.clone() });
         };
@@ -163,7 +164,8 @@ impl Embedded {
             let topic: String = row.get("topic").map_err(StoreError::from)?;
             let partition: u32 = row.get("partition").map_err(StoreError::from)?;
             let oldest: i64 = row.get("oldest_offset").map_err(StoreError::from)?;
-            let upto: i64 = row.get::<i64>("upto").map_err(StoreError::from)?.min(oldest + i64::from(records_max));
+            let upto: i64 =
+                row.get::<i64>("upto").map_err(StoreError::from)?.min(oldest + i64::from(records_max));
             let mut tx = self.store.begin().await?;
             let sql = "DELETE FROM fs_records WHERE topic = $1 AND partition = $2 AND record_offset < $3";
             deleted += tx.execute(sql, params![&topic, partition, upto]).await?;

@@ -44,12 +44,19 @@ impl EmbeddedSubscription {
         group: &str,
         topics: &[String],
     ) -> Self {
-        Self { store, published, group: group.to_owned(), topics: topics.to_vec(), next: BTreeMap::new(), turn: 0 }
+        Self {
+            store,
+            published,
+            group: group.to_owned(),
+            topics: topics.to_vec(),
+            next: BTreeMap::new(),
+            turn: 0,
+        }
     }
 
     async fn read(&mut self, records_max: usize) -> Result<Vec<Record>, BrokerError> {
         let behind = self.behind().await?;
-        let mut records = Vec::new();
+        let (mut records, mut read_to) = (Vec::new(), Vec::new());
         for (at, Behind { partition, from }) in behind.iter().enumerate() {
             // A fair share for each partition that is left, so that one long partition does not hold up the others.
             let share = (records_max - records.len()).div_ceil(behind.len() - at);
@@ -63,9 +70,11 @@ impl EmbeddedSubscription {
             }
             if let Some(last) = rows.last() {
                 let offset: i64 = last.get("record_offset").map_err(StoreError::from)?;
-                self.next.insert(partition.clone(), offset + 1);
+                read_to.push((partition.clone(), offset + 1));
             }
         }
+        // Only now, with nothing left to wait for: a poll that is given up half-way has read nothing.
+        self.next.extend(read_to);
         self.turn = self.turn.wrapping_add(1);
         Ok(records)
     }
@@ -90,7 +99,8 @@ impl EmbeddedSubscription {
         let number = |column: &str| row.get::<i64>(column).map_err(StoreError::from);
         let (oldest, end) = (number("oldest_offset")?, number("next_offset")?);
         let committed: Option<i64> = row.get("committed").map_err(StoreError::from)?;
-        let partition = Partition { topic: topic.to_owned(), partition: row.get("partition").map_err(StoreError::from)? };
+        let partition =
+            Partition { topic: topic.to_owned(), partition: row.get("partition").map_err(StoreError::from)? };
         if let Some(committed) = committed.filter(|committed| *committed < oldest) {
             return Err(BrokerError::OffsetGone { partition, committed, oldest });
         }
@@ -121,7 +131,8 @@ impl Subscription for EmbeddedSubscription {
 
     async fn commit(&mut self, next: &[(Partition, i64)]) -> Result<(), BrokerError> {
         let mut tx = self.store.begin().await?;
-        let rows = next.iter().map(|(at, offset)| params![&self.group, &at.topic, at.partition, *offset]).collect();
+        let rows =
+            next.iter().map(|(at, offset)| params![&self.group, &at.topic, at.partition, *offset]).collect();
         tx.execute_many(sql::COMMIT_OFFSET, rows).await?;
         super::commit(tx).await
     }
@@ -129,8 +140,9 @@ impl Subscription for EmbeddedSubscription {
 
 fn record(partition: &Partition, row: &Row) -> Result<Record, BrokerError> {
     let headers: String = row.get("headers").map_err(StoreError::from)?;
-    let headers: Vec<Header> = serde_json::from_str(&headers)
-        .map_err(|error| BrokerError::Engine(format!("the headers of a record in {partition} cannot be read: {error}")))?;
+    let headers: Vec<Header> = serde_json::from_str(&headers).map_err(|error| {
+        BrokerError::Engine(format!("the headers of a record in {partition} cannot be read: {error}"))
+    })?;
     Ok(Record {
         partition: partition.clone(),
         offset: row.get("record_offset").map_err(StoreError::from)?,

@@ -32,7 +32,11 @@ pub(crate) struct Move {
 impl Processor {
     /// Handles a batch. With one lane the checkpoint moves along in the batch's own transaction; with several, every
     /// lane marks its events in the inbox.
-    pub(crate) async fn handle_batch(&self, batch: &[Delivery], checkpoint: Option<Move>) -> Result<(), Error> {
+    pub(crate) async fn handle_batch(
+        &self,
+        batch: &[Delivery],
+        checkpoint: Option<Move>,
+    ) -> Result<(), Error> {
         if self.options.concurrency > 1 {
             let lanes = partition_lanes(batch, self.options.concurrency);
             try_join_all(lanes.iter().map(|lane| self.isolate(lane, None))).await?;
@@ -89,7 +93,11 @@ impl Processor {
     }
 
     /// One transaction over the slice. The inner error is an event's failure; nothing of the slice has taken effect.
-    async fn attempt(&self, slice: &[&Delivery], checkpoint: Option<Move>) -> Result<Result<(), Stuck>, Error> {
+    async fn attempt(
+        &self,
+        slice: &[&Delivery],
+        checkpoint: Option<Move>,
+    ) -> Result<Result<(), Stuck>, Error> {
         if let Err(stuck) = self.call_all(slice).await? {
             return Ok(Err(stuck));
         }
@@ -102,7 +110,9 @@ impl Processor {
                 Ok(result) => return result,
                 Err(_) => {
                     let limit = self.options.time_limit;
-                    let failure = Failure::transient(format!("the handler took longer than {limit:?} and was rolled back"));
+                    let failure = Failure::transient(format!(
+                        "the handler took longer than {limit:?} and was rolled back"
+                    ));
                     return Ok(Err(Stuck { at: None, failure }));
                 }
             }
@@ -117,7 +127,9 @@ impl Processor {
             .iter()
             .enumerate()
             .filter(|(_, delivery)| match &delivery.content {
-                Content::Ready { event, .. } => self.reaction.calls(event) && delivery.outcome.get().is_none(),
+                Content::Ready { event, .. } => {
+                    self.reaction.calls(event) && delivery.outcome.get().is_none()
+                }
                 _ => false,
             })
             .map(|(at, delivery)| (at, *delivery))
@@ -145,7 +157,8 @@ impl Processor {
         }
         let limit = self.options.time_limit;
         let outcome = tokio::time::timeout(limit, self.reaction.call(event)).await;
-        let outcome = outcome.map_err(|_| Failure::transient(format!("the call took longer than {limit:?}")))??;
+        let outcome =
+            outcome.map_err(|_| Failure::transient(format!("the call took longer than {limit:?}")))??;
         let _ = delivery.outcome.set(outcome);
         Ok(())
     }
@@ -158,15 +171,21 @@ impl Processor {
             params.extend(wanting.iter().map(|(_, delivery)| value(delivery).into()));
             params
         };
-        let handled = format!("SELECT event_id AS found FROM fs_inbox WHERE handler = $1 AND event_id IN ({list})");
+        let handled =
+            format!("SELECT event_id AS found FROM fs_inbox WHERE handler = $1 AND event_id IN ({list})");
         let mut rows = self.store.query(&handled, with(|delivery| &delivery.event_id)).await?;
-        let blocked =
-            format!("SELECT event_key AS found FROM fs_blocked_keys WHERE handler = $1 AND event_key IN ({list})");
+        let blocked = format!(
+            "SELECT event_key AS found FROM fs_blocked_keys WHERE handler = $1 AND event_key IN ({list})"
+        );
         rows.extend(self.store.query(&blocked, with(|delivery| &delivery.key)).await?);
         Ok(rows.iter().map(|row| row.get("found")).collect::<Result<_, _>>()?)
     }
 
-    async fn transact(&self, slice: &[&Delivery], checkpoint: Option<Move>) -> Result<Result<(), Stuck>, Error> {
+    async fn transact(
+        &self,
+        slice: &[&Delivery],
+        checkpoint: Option<Move>,
+    ) -> Result<Result<(), Stuck>, Error> {
         let mut tx = self.begin().await?;
         self.mark_checkpoint(&mut tx, checkpoint).await?;
         if let Err(stuck) = self.react(&mut tx, slice).await? {
@@ -222,13 +241,15 @@ impl Processor {
     }
 
     async fn blocked_keys(&self, tx: &mut Tx, slice: &[&Delivery]) -> Result<HashSet<String>, Error> {
-        let any = tx.query("SELECT 1 FROM fs_blocked_keys WHERE handler = $1 LIMIT 1", params![&self.name]).await?;
+        let any =
+            tx.query("SELECT 1 FROM fs_blocked_keys WHERE handler = $1 LIMIT 1", params![&self.name]).await?;
         if any.is_empty() {
             return Ok(HashSet::new());
         }
         let keys: HashSet<&String> = slice.iter().map(|delivery| &delivery.key).collect();
         let list = placeholders(2, keys.len());
-        let sql = format!("SELECT event_key FROM fs_blocked_keys WHERE handler = $1 AND event_key IN ({list})");
+        let sql =
+            format!("SELECT event_key FROM fs_blocked_keys WHERE handler = $1 AND event_key IN ({list})");
         let mut params = params![&self.name];
         params.extend(keys.into_iter().map(Into::into));
         let rows = tx.query(&sql, params).await?;
@@ -236,7 +257,12 @@ impl Processor {
     }
 
     /// Holds the failing event back, so that the source can go on: a retry is planned, or it is a dead letter.
-    async fn hold(&self, delivery: &Delivery, failure: &Failure, checkpoint: Option<Move>) -> Result<(), Error> {
+    async fn hold(
+        &self,
+        delivery: &Delivery,
+        failure: &Failure,
+        checkpoint: Option<Move>,
+    ) -> Result<(), Error> {
         refuse_store_failures(failure)?;
         let mut tx = self.begin().await?;
         self.mark_checkpoint(&mut tx, checkpoint).await?;
@@ -246,19 +272,26 @@ impl Processor {
             _ => None,
         };
         tx.commit().await?;
-        match held {
-            Some(Held::Retrying { at }) => {
-                tracing::warn!(handler = %self.name, key = %delivery.key, event = %delivery.event_id, ?failure, retry_at = %at, "an event failed; it is tried again");
-                self.health.attempt_failed();
-                self.plan_retry(at);
-            }
-            Some(Held::Dead) => {
-                tracing::error!(handler = %self.name, key = %delivery.key, event = %delivery.event_id, ?failure, "an event is a dead letter; its key stands still");
-                self.health.attempt_failed();
-            }
-            Some(Held::Parked) | None => {}
+        if let Some(held) = held {
+            self.tell_held(&held, &delivery.key, failure);
         }
         Ok(())
+    }
+
+    /// Counts and logs a failed attempt, and remembers when the next one is due.
+    pub(crate) fn tell_held(&self, held: &Held, key: &str, failure: &Failure) {
+        let handler = &self.name;
+        match held {
+            Held::Retrying { at } => {
+                tracing::warn!(%handler, %key, ?failure, retry_at = %at, "an event failed; it is tried again");
+                self.plan_retry(*at);
+            }
+            Held::Dead => {
+                tracing::error!(%handler, %key, ?failure, "an event is a dead letter; its key stands still")
+            }
+            Held::Parked => return,
+        }
+        self.health.attempt_failed();
     }
 }
 

@@ -35,7 +35,12 @@ pub(crate) fn move_params(handler: &str, from: Position, to: Position) -> factst
 }
 
 /// Moves a checkpoint in a transaction of its own.
-pub(crate) async fn move_alone(store: &dyn Store, handler: &str, from: Position, to: Position) -> Result<(), Error> {
+pub(crate) async fn move_alone(
+    store: &dyn Store,
+    handler: &str,
+    from: Position,
+    to: Position,
+) -> Result<(), Error> {
     let mut tx = store.begin().await?;
     let moved = tx.execute(sql::MOVE_CHECKPOINT, move_params(handler, from, to)).await?;
     if moved == 0 {

@@ -49,7 +49,9 @@ pub(crate) enum Reason {
     Content(#[from] DecodeError),
     #[error("the event's metadata is not the JSON that factstream writes: {0}")]
     Metadata(#[from] serde_json::Error),
-    #[error("no handler of this consumer names the event type {0:?}, and its policy is to dead-letter such events")]
+    #[error(
+        "no handler of this consumer names the event type {0:?}, and its policy is to dead-letter such events"
+    )]
     NotMine(String),
 }
 
@@ -87,7 +89,16 @@ impl Delivery {
             Err(reason) => (record.origin(), None, record.timestamp, Content::Unreadable(reason.into())),
         };
         let outcome = OnceLock::new();
-        Self { event_id, key, event_type, position, timestamp, content, outcome, raw: Raw::Record(Box::new(record)) }
+        Self {
+            event_id,
+            key,
+            event_type,
+            position,
+            timestamp,
+            content,
+            outcome,
+            raw: Raw::Record(Box::new(record)),
+        }
     }
 
     /// The raw record, as it is kept with a dead letter.

@@ -33,7 +33,8 @@ pub(crate) async fn park(tx: &mut Tx, handler: &str, delivery: &Delivery) -> Res
         return Ok(false);
     }
     let id = next_id(tx).await?;
-    insert(tx, id, handler, delivery, &Entry { state: "parked", reason: None, attempts: 0, died: false }).await?;
+    insert(tx, id, handler, delivery, &Entry { state: "parked", reason: None, attempts: 0, died: false })
+        .await?;
     Ok(true)
 }
 
@@ -108,13 +109,19 @@ pub(crate) async fn advance(tx: &mut Tx, letter: &Letter, state: &str) -> Result
 }
 
 /// Records what was done to a letter.
-pub(crate) async fn add_history(tx: &mut Tx, id: u64, action: &str, detail: &serde_json::Value) -> Result<(), Error> {
+pub(crate) async fn add_history(
+    tx: &mut Tx,
+    id: u64,
+    action: &str,
+    detail: &serde_json::Value,
+) -> Result<(), Error> {
     tx.execute(sql::ADD_HISTORY, params![id, now(), action, detail.to_string()]).await?;
     Ok(())
 }
 
 async fn record_attempt(tx: &mut Tx, id: u64, attempt: u32, failure: &Failure) -> Result<(), Error> {
-    let detail = json!({ "attempt": attempt, "permanent": failure.is_permanent(), "errors": failure.chain() });
+    let detail =
+        json!({ "attempt": attempt, "permanent": failure.is_permanent(), "errors": failure.chain() });
     add_history(tx, id, "attempt", &detail).await
 }
 
@@ -128,7 +135,9 @@ fn next_attempt(failure: &Failure, attempts: u32, retry: &Retry) -> Option<Times
 async fn next_id(tx: &mut Tx) -> Result<u64, Error> {
     let sql = "UPDATE fs_counters SET value = value + 1 WHERE name = 'dead_letter' RETURNING value";
     let rows = tx.query(sql, params![]).await?;
-    let row = rows.first().ok_or_else(|| Error::Wiring("the table fs_counters has lost its row dead_letter".into()))?;
+    let row = rows
+        .first()
+        .ok_or_else(|| Error::Wiring("the table fs_counters has lost its row dead_letter".into()))?;
     Ok(row.get("value")?)
 }
 
@@ -139,7 +148,13 @@ struct Entry {
     died: bool,
 }
 
-async fn insert(tx: &mut Tx, id: u64, handler: &str, delivery: &Delivery, entry: &Entry) -> Result<(), Error> {
+async fn insert(
+    tx: &mut Tx,
+    id: u64,
+    handler: &str,
+    delivery: &Delivery,
+    entry: &Entry,
+) -> Result<(), Error> {
     let Record { partition, offset, key, value, headers, .. } = delivery.record();
     let headers: Vec<Header> = headers.iter().map(Header::of).collect();
     let headers = serde_json::to_string(&headers)

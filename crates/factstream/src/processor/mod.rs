@@ -6,14 +6,14 @@
 //! Invariant: nothing is in flight between two batches. That makes revoking a partition, pausing and stopping trivial:
 //! they happen between batches.
 
+pub(crate) mod batch;
+pub(crate) mod checkpoint;
+pub(crate) mod delivery;
+pub(crate) mod letters;
 pub(crate) mod options;
 pub(crate) mod reaction;
-pub(crate) mod delivery;
-pub(crate) mod source;
-pub(crate) mod checkpoint;
-pub(crate) mod batch;
-pub(crate) mod letters;
 pub(crate) mod retry;
+pub(crate) mod source;
 
 use crate::app::App;
 use crate::error::Error;
@@ -187,7 +187,12 @@ impl Processor {
     }
 
     /// Handles a batch and moves the checkpoint, where there is one.
-    async fn take(&self, batch: &[Delivery], end: &End, checkpoint: &mut Option<Position>) -> Result<(), Error> {
+    async fn take(
+        &self,
+        batch: &[Delivery],
+        end: &End,
+        checkpoint: &mut Option<Position>,
+    ) -> Result<(), Error> {
         if batch.is_empty() {
             return Ok(());
         }
@@ -233,7 +238,9 @@ impl Processor {
             if retrying < RETRYING_KEYS_MAX || self.stop.is_cancelled() {
                 return Ok(());
             }
-            self.health.paused(format!("{retrying} keys wait for a retry; no new events are taken in until that is less"));
+            self.health.paused(format!(
+                "{retrying} keys wait for a retry; no new events are taken in until that is less"
+            ));
             tokio::time::sleep(self.wait()).await;
             self.next_retry.store(i64::MAX, Ordering::Relaxed);
             self.drive_due().await?;

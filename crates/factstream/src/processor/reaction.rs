@@ -96,7 +96,9 @@ impl Handlers {
             handler.wire(decoders)?;
         }
         if self.by_type.is_empty() {
-            return Err(Error::Wiring(format!("{name} has no handler; add one with .handler(..) or .caller(..)")));
+            return Err(Error::Wiring(format!(
+                "{name} has no handler; add one with .handler(..) or .caller(..)"
+            )));
         }
         Ok(())
     }

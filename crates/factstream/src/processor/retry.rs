@@ -6,7 +6,7 @@ use crate::origin::Origin;
 use crate::processor::Processor;
 use crate::processor::batch::refuse_store_failures;
 use crate::processor::delivery::{Content, Delivery};
-use crate::processor::letters::{self, Held, Letter};
+use crate::processor::letters::{self, Letter};
 use crate::processor::reaction::Ready;
 use crate::statements as sql;
 use factstream_core::params;
@@ -29,7 +29,8 @@ impl Processor {
     /// Takes up every key that is due, several keys in parallel, one key in order.
     pub(crate) async fn drive_due(&self) -> Result<(), Error> {
         loop {
-            let rows = self.store.query(sql::SELECT_DUE_KEYS, params![&self.name, now(), DUE_KEYS_MAX]).await?;
+            let rows =
+                self.store.query(sql::SELECT_DUE_KEYS, params![&self.name, now(), DUE_KEYS_MAX]).await?;
             let due = rows.iter().map(|row| row.get::<u64>("head_id")).collect::<Result<Vec<u64>, _>>()?;
             let found = due.len();
             let lanes = stream::iter(due).map(|head| Ok::<_, Error>(self.drain(head)));
@@ -50,7 +51,8 @@ impl Processor {
             let rows = self.store.query(letters::SELECT_LETTER, params![id]).await?;
             let Some(row) = rows.first() else { return Ok(()) };
             let letter = Letter::of_row(row)?;
-            let mut delivery = Delivery::of_record(letter.record.clone(), self.reaction.as_ref(), &self.app.service());
+            let mut delivery =
+                Delivery::of_record(letter.record.clone(), self.reaction.as_ref(), &self.app.service());
             delivery.refuse_if_not_mine();
             next = match self.attempt_letter(&letter, &delivery).await? {
                 Attempted::Handled(next) => next,
@@ -83,8 +85,12 @@ impl Processor {
     async fn transact_letter(&self, letter: &Letter, delivery: &Delivery) -> Result<Attempted, Error> {
         let (event, origin): (_, &Origin) = match &delivery.content {
             Content::Ready { event, origin } => (event, origin),
-            Content::Unreadable(reason) => return Ok(Attempted::Failed(Failure::permanent(reason.to_string()))),
-            Content::NotMine => return Ok(Attempted::Failed(Failure::permanent("no handler names its event type"))),
+            Content::Unreadable(reason) => {
+                return Ok(Attempted::Failed(Failure::permanent(reason.to_string())));
+            }
+            Content::NotMine => {
+                return Ok(Attempted::Failed(Failure::permanent("no handler names its event type")));
+            }
         };
         let mut tx = self.begin().await?;
         if !claim(&mut tx, letter).await? {
@@ -108,15 +114,7 @@ impl Processor {
         }
         let held = letters::fail_again(&mut tx, letter, failure, &self.options.retry).await?;
         tx.commit().await?;
-        self.health.attempt_failed();
-        let (handler, letter, key) = (&self.name, letter.id, &letter.key);
-        match held {
-            Held::Retrying { at } => {
-                tracing::warn!(%handler, letter, %key, ?failure, retry_at = %at, "an event failed again; it is tried again");
-                self.plan_retry(at);
-            }
-            _ => tracing::error!(%handler, letter, %key, ?failure, "an event is a dead letter; its key stands still"),
-        }
+        self.tell_held(&held, &letter.key, failure);
         Ok(())
     }
 }
@@ -127,4 +125,3 @@ async fn claim(tx: &mut crate::tx::Tx, letter: &Letter) -> Result<bool, Error> {
                WHERE handler = $1 AND event_key = $2 AND head_id = $3 AND next_attempt_at IS NOT NULL";
     Ok(tx.execute(sql, params![&letter.handler, &letter.key, letter.id]).await? > 0)
 }
-

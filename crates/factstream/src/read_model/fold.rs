@@ -57,7 +57,9 @@ impl<R: Fold> Folding<R> {
 
     fn key_of(event: &Decoded) -> Result<Option<Key>, Failure> {
         let Some(value) = R::row_key(typed(event)) else { return Ok(None) };
-        let not_a_key = || Failure::permanent(format!("{value:?} cannot be the key of a row; use text or a whole number"));
+        let not_a_key = || {
+            Failure::permanent(format!("{value:?} cannot be the key of a row; use text or a whole number"))
+        };
         Key::of(&value).map(Some).ok_or_else(not_a_key)
     }
 
@@ -85,7 +87,10 @@ impl<R: Fold> Folding<R> {
 
     fn row(row: &Row) -> Result<R, Failure> {
         R::from_row(row).map_err(|error| {
-            Failure::permanent(format!("a row of {} does not fit its struct ({error}); rebuild the read model", R::TABLE))
+            Failure::permanent(format!(
+                "a row of {} does not fit its struct ({error}); rebuild the read model",
+                R::TABLE
+            ))
         })
     }
 
@@ -113,7 +118,8 @@ fn upsert_sql<R: Fold>(table: &str) -> String {
     let key = R::COLUMNS[R::KEY].name;
     let others = R::COLUMNS.iter().map(|column| column.name).filter(|name| *name != key);
     let sets: Vec<String> = others.map(|name| format!("{name} = excluded.{name}")).collect();
-    let action = if sets.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", sets.join(", ")) };
+    let action =
+        if sets.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", sets.join(", ")) };
     let (columns, values) = (column_list::<R>(), placeholders(1, R::COLUMNS.len()));
     format!("INSERT INTO {table} ({columns}) VALUES ({values}) ON CONFLICT ({key}) DO {action}")
 }

@@ -145,7 +145,8 @@ impl<R: Fold> Read<'_, R> {
             conditions.push(format!("({column}, {key}) {beyond} (${}, ${})", at + 1, at + 2));
             params.extend([value.into(), last.into()]);
         }
-        let filter = if conditions.is_empty() { String::new() } else { format!("WHERE {}", conditions.join(" AND ")) };
+        let filter =
+            if conditions.is_empty() { String::new() } else { format!("WHERE {}", conditions.join(" AND ")) };
         params.push(Value::from(self.limit + 1));
         let sql = format!(
             "SELECT {} FROM {} {filter} ORDER BY {column} {direction}, {key} {direction} LIMIT ${}",
@@ -176,10 +177,14 @@ impl<R: Fold> Read<'_, R> {
     }
 
     fn ordering(&self) -> Result<(String, Order), Error> {
-        let Some((column, order)) = &self.order else { return Ok((key_column::<R>().to_owned(), Order::Ascending)) };
+        let Some((column, order)) = &self.order else {
+            return Ok((key_column::<R>().to_owned(), Order::Ascending));
+        };
         match R::COLUMNS.iter().find(|known| known.name == column) {
             Some(known) if !known.nullable => Ok((column.clone(), *order)),
-            Some(_) => Err(Error::Wiring(format!("{} cannot be ordered by {column}, which may be NULL", R::TABLE))),
+            Some(_) => {
+                Err(Error::Wiring(format!("{} cannot be ordered by {column}, which may be NULL", R::TABLE)))
+            }
             None => Err(Error::Wiring(format!("{} has no column {column} to order by", R::TABLE))),
         }
     }
@@ -212,7 +217,9 @@ impl<R: Fold> Read<'_, R> {
 
     fn behind(&self, position: Position, reached: Position, held: Option<u64>) -> Error {
         let hint = match held {
-            Some(letter) => format!("dead letter {letter} holds it up: look at it, then redrive, edit or discard it"),
+            Some(letter) => {
+                format!("dead letter {letter} holds it up: look at it, then redrive, edit or discard it")
+            }
             None => "look at the status: is the projection running?".to_owned(),
         };
         Error::Behind { read_model: R::TABLE.to_owned(), position, reached, waited: self.deadline, hint }
@@ -274,7 +281,9 @@ impl Sorted {
             Value::Integer(number) => Ok(Self::Integer(number)),
             Value::Real(number) => Ok(Self::Real(number)),
             Value::Text(text) => Ok(Self::Text(text)),
-            Value::Null | Value::Blob(_) => Err(Error::Wiring("a list cannot be ordered by NULL or bytes".into())),
+            Value::Null | Value::Blob(_) => {
+                Err(Error::Wiring("a list cannot be ordered by NULL or bytes".into()))
+            }
         }
     }
 }
@@ -311,9 +320,12 @@ mod tests {
         let cursor = Cursor::write("orders", "created_at", "2026".into(), "o-1".into()).unwrap();
         let read = Cursor::read(&cursor, "orders", "created_at").unwrap();
         assert_eq!((read.value, read.key), (Sorted::Text("2026".into()), Sorted::Text("o-1".into())));
-        for (text, table, column) in
-            [(cursor.as_str(), "orders", "status"), (&cursor, "others", "created_at"), ("x", "orders", "created_at"), ("", "orders", "created_at")]
-        {
+        for (text, table, column) in [
+            (cursor.as_str(), "orders", "status"),
+            (&cursor, "others", "created_at"),
+            ("x", "orders", "created_at"),
+            ("", "orders", "created_at"),
+        ] {
             assert!(matches!(Cursor::read(text, table, column), Err(Error::Cursor)), "{text}");
         }
     }

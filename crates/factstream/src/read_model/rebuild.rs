@@ -97,13 +97,18 @@ impl<'a> Rebuild<'a> {
         Ok(Self { app, managed, spec, name, processor, started: Instant::now() })
     }
 
-    async fn run(&self, progress: &mut (impl FnMut(RebuildProgress) + Send)) -> Result<RebuildProgress, Error> {
+    async fn run(
+        &self,
+        progress: &mut (impl FnMut(RebuildProgress) + Send),
+    ) -> Result<RebuildProgress, Error> {
         let store = Arc::clone(self.app.store());
         let mut source = Source::Log(Log { store, read_to: 0 });
         let mut at = 0;
         for _ in 0..SWITCHES_MAX {
             let service = self.app.service();
-            while let Some(batch) = source.next(PAGE_EVENTS, Duration::ZERO, &self.spec.reaction, &service).await? {
+            while let Some(batch) =
+                source.next(PAGE_EVENTS, Duration::ZERO, &self.spec.reaction, &service).await?
+            {
                 let End::Log(to) = batch.end else { continue };
                 self.processor.take_page(&batch.deliveries, at, to).await?;
                 at = to;
@@ -179,7 +184,8 @@ impl<'a> Rebuild<'a> {
         let (live, name) = (&self.spec.name, &self.name);
         forget(tx, live).await?;
         for table in ["fs_inbox", "fs_blocked_keys", "fs_dead_letters"] {
-            tx.execute(&format!("UPDATE {table} SET handler = $1 WHERE handler = $2"), params![live, name]).await?;
+            tx.execute(&format!("UPDATE {table} SET handler = $1 WHERE handler = $2"), params![live, name])
+                .await?;
         }
         tx.execute("DELETE FROM fs_checkpoints WHERE handler = $1", params![name]).await?;
         let sql = "INSERT INTO fs_checkpoints (handler, position, updated_at) VALUES ($1, $2, $3)";

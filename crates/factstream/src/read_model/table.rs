@@ -25,7 +25,8 @@ pub(crate) struct Table {
 impl Table {
     /// What the table looks like, to notice a change.
     pub(crate) fn shape(&self) -> String {
-        let statements: Vec<&str> = std::iter::once(&self.create).chain(&self.indexes).map(String::as_str).collect();
+        let statements: Vec<&str> =
+            std::iter::once(&self.create).chain(&self.indexes).map(String::as_str).collect();
         statements.join(";\n")
     }
 
@@ -72,8 +73,8 @@ impl Managed {
             })
             .collect();
         let indexed = R::COLUMNS.iter().filter(|column| column.index);
-        let indexes =
-            indexed.map(|column| format!("CREATE INDEX {{table}}_{0} ON {{table}} ({0}, {key})", column.name));
+        let indexes = indexed
+            .map(|column| format!("CREATE INDEX {{table}}_{0} ON {{table}} ({0}, {key})", column.name));
         let table = Table {
             name: R::TABLE.to_owned(),
             create: format!("CREATE TABLE {{table}} ({})", columns.join(", ")),
@@ -104,7 +105,10 @@ impl Managed {
         for table in &self.tables {
             let sql = "SELECT 1 FROM fs_read_models WHERE table_name = $1";
             if tx.query(sql, params![&table.name]).await?.is_empty() {
-                table.create(&mut tx, &TableNames::Live).await.map_err(|error| in_the_way(&table.name, &error))?;
+                table
+                    .create(&mut tx, &TableNames::Live)
+                    .await
+                    .map_err(|error| in_the_way(&table.name, &error))?;
                 table.finish(&mut tx).await?;
             }
         }
@@ -114,7 +118,9 @@ impl Managed {
 }
 
 fn in_the_way(table: &str, error: &Error) -> Error {
-    Error::Wiring(format!("the table {table} cannot be made: {error}. If a table of that name is in the way, rename one"))
+    Error::Wiring(format!(
+        "the table {table} cannot be made: {error}. If a table of that name is in the way, rename one"
+    ))
 }
 
 /// The columns of a read model, as a SELECT or INSERT lists them.

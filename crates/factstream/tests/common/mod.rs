@@ -1,5 +1,5 @@
 //! A small shop to test with: orders on a real SQLite file.
-#![allow(dead_code, missing_docs, unreachable_pub)]
+#![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)]
 
 use factstream::{Aggregate, App, Builder, Command, Envelope, Event, Fold, ReadModel, Retry, Running};
 use serde::{Deserialize, Serialize};
@@ -56,7 +56,9 @@ impl Command<Order> for Do {
     fn decide(&self, order: &Order) -> Result<Vec<OrderEvent>, Refused> {
         match self {
             Do::Create(_) if order.created => Err(Refused("Order already created")),
-            Do::Create(amount) => Ok(vec![OrderEvent::Created { customer_id: "c-1".into(), amount: *amount }]),
+            Do::Create(amount) => {
+                Ok(vec![OrderEvent::Created { customer_id: "c-1".into(), amount: *amount }])
+            }
             Do::Note(_) | Do::Close if order.closed => Err(Refused("Order is closed")),
             Do::Note(text) => Ok(vec![OrderEvent::Noted { text: text.clone() }]),
             Do::Close => Ok(vec![OrderEvent::Closed]),
