@@ -105,11 +105,7 @@ impl States {
     }
 
     pub(crate) fn put<A: Aggregate>(&self, stream: &StreamId, state: State<A>) {
-        self.put_boxed(stream.clone(), Box::new(state));
-    }
-
-    pub(crate) fn put_boxed(&self, stream: StreamId, state: Cached) {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner).put(stream, state);
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner).put(stream.clone(), Box::new(state));
     }
 
     /// The state as the store has it now: from `known` (or a snapshot, or nothing) and the events after it.

@@ -25,9 +25,26 @@ pub struct Tx {
     app: App,
     origin: Origin,
     appends: Vec<Append>,
-    /// `State<A>` of each stream that was looked at, with what is buffered here.
-    states: HashMap<StreamId, Box<dyn Any + Send + Sync>>,
+    states: HashMap<StreamId, Touched>,
     tables: TableNames,
+}
+
+/// A stream that was looked at: its `State<A>` with what is buffered here, and how that is kept after the commit.
+struct Touched {
+    state: Box<dyn Any + Send + Sync>,
+    keep: fn(&App, &StreamId, Box<dyn Any + Send + Sync>),
+}
+
+impl Touched {
+    fn new<A: Aggregate>(state: State<A>) -> Self {
+        let keep = |app: &App, stream: &StreamId, state: Box<dyn Any + Send + Sync>| {
+            if let Ok(mut state) = state.downcast::<State<A>>() {
+                app.states().snapshot_if_due(app.store(), stream, &mut state);
+                app.states().put(stream, *state);
+            }
+        };
+        Self { state: Box::new(state), keep }
+    }
 }
 
 /// Where a projection's tables are: live, or beside the live ones while it is rebuilt.
@@ -134,7 +151,7 @@ impl Tx {
     /// The state within this transaction, taken out of `states`.
     async fn state<A: Aggregate>(&mut self, stream: &StreamId) -> Result<State<A>, Error> {
         if let Some(touched) = self.states.get(stream) {
-            let state = touched.downcast_ref::<State<A>>();
+            let state = touched.state.downcast_ref::<State<A>>();
             return state.cloned().ok_or_else(|| {
                 Error::Wiring(format!(
                     "two aggregate types use the category {}; give each its own",
@@ -155,7 +172,7 @@ impl Tx {
                 break;
             }
         }
-        self.states.insert(stream.clone(), Box::new(state.clone()));
+        self.states.insert(stream.clone(), Touched::new(state.clone()));
         Ok(state)
     }
 
@@ -184,7 +201,7 @@ impl Tx {
         state.apply(events);
         let version = state.version;
         self.appends.push(Append { stream: stream.clone(), expected, events: events_stamped });
-        self.states.insert(stream.clone(), Box::new(state));
+        self.states.insert(stream.clone(), Touched::new(state));
         Ok(version)
     }
 
@@ -194,16 +211,15 @@ impl Tx {
     /// [`Error::Conflict`] when another writer was faster on one of its streams: everything is rolled back, and the whole
     /// work is to be done again.
     pub async fn commit(self) -> Result<Vec<Appended>, Error> {
-        let states = self.app.states();
         match self.inner.commit(self.appends).await? {
             Commit::Committed(appended) => {
-                for (stream, state) in self.states {
-                    states.put_boxed(stream, state);
+                for (stream, Touched { state, keep }) in self.states {
+                    keep(&self.app, &stream, state);
                 }
                 Ok(appended)
             }
             Commit::Conflict(conflict) => {
-                states.forget(&conflict.stream);
+                self.app.states().forget(&conflict.stream);
                 Err(Error::Conflict(conflict))
             }
         }

@@ -179,8 +179,14 @@ async fn snapshot_version(app: &App) -> Option<u64> {
 async fn a_long_stream_is_loaded_from_its_snapshot_and_another_shape_drops_it() {
     let shop = Shop::new();
     let app = shop.open().await;
-    for _ in 0..25 {
-        app.execute::<Counter<1>, _>("c", Add(2)).await.unwrap();
+    for n in 0..25 {
+        if n % 2 == 0 {
+            app.execute::<Counter<1>, _>("c", Add(2)).await.unwrap();
+        } else {
+            let mut tx = app.begin().await.unwrap();
+            tx.command::<Counter<1>, _>("c", Add(2)).await.unwrap();
+            tx.commit().await.unwrap();
+        }
     }
     common::eventually("a snapshot is taken", || async { snapshot_version(&app).await >= Some(20) }).await;
     drop(app);

@@ -220,6 +220,44 @@ async fn panics_and_handlers_that_take_too_long_are_failures_like_any_other() {
     stop(running).await;
 }
 
+/// Writes a row whose foreign key is checked only at the commit.
+struct Dangling;
+
+impl Handler for Dangling {
+    type Events = OrderEvent;
+
+    async fn handle(&self, event: &Envelope<OrderEvent>, tx: &mut Tx) -> Result<(), Failure> {
+        let parent = if what(&event.event) == "orphan" { "nobody" } else { "p" };
+        tx.execute("INSERT INTO children (parent) VALUES ($1)", params![parent]).await?;
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn what_breaks_a_rule_at_the_commit_is_that_events_failure_and_stops_no_other() {
+    let shop = Shop::new();
+    let app =
+        shop.builder().consumer(Consumer::new("c").handler(Dangling).retry(quick(2))).open().await.unwrap();
+    let mut tx = app.begin().await.unwrap();
+    for sql in [
+        "CREATE TABLE parents (id TEXT PRIMARY KEY)",
+        "CREATE TABLE children (parent TEXT REFERENCES parents (id) DEFERRABLE INITIALLY DEFERRED)",
+        "INSERT INTO parents (id) VALUES ('p')",
+    ] {
+        tx.execute(sql, params![]).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    for n in 0..20 {
+        note(&app, &format!("o-{n}"), if n == 7 { "orphan" } else { "fine" }).await;
+    }
+    let running = app.start().await.unwrap();
+    settled(&app).await;
+    let letters = app.dead_letters().list(None, false, 0).await.unwrap();
+    assert_eq!(letters.iter().map(|letter| letter.key.as_str()).collect::<Vec<_>>(), ["o-7"]);
+    assert_eq!(app.store().query("SELECT * FROM children", params![]).await.unwrap().len(), 19);
+    stop(running).await;
+}
+
 #[tokio::test]
 async fn one_failing_event_in_a_large_batch_hurts_no_other_and_order_holds_with_many_lanes() {
     for concurrency in [1, 4] {

@@ -192,8 +192,14 @@ impl Processor {
             refuse_store_failures(&stuck.failure)?;
             return Ok(Err(stuck));
         }
-        tx.commit().await?;
-        Ok(Ok(()))
+        match tx.commit().await {
+            Ok(_) => Ok(Ok(())),
+            // Something of the slice breaks a rule that is checked at the commit.
+            Err(Error::Store(error)) if !error.is_transient() => {
+                Ok(Err(Stuck { at: None, failure: Failure::transient(error) }))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Handles a slice within a transaction of the caller's.

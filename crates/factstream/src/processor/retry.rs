@@ -102,7 +102,13 @@ impl Processor {
             return Ok(Attempted::Failed(stuck.failure));
         }
         let next = letters::advance(&mut tx, letter, "handled").await?;
-        tx.commit().await?;
+        match tx.commit().await {
+            Ok(_) => {}
+            Err(Error::Store(error)) if !error.is_transient() => {
+                return Ok(Attempted::Failed(Failure::transient(error)));
+            }
+            Err(error) => return Err(error),
+        }
         self.health.handled(1);
         Ok(Attempted::Handled(next))
     }
