@@ -15,7 +15,7 @@ use factstream_core::store::{Append, Commit, StoreError, Transaction};
 use rusqlite::{Connection, InterruptHandle};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
@@ -32,9 +32,28 @@ pub(crate) enum Step {
 /// What the writer gives to whoever began a transaction.
 pub(crate) struct Session {
     steps: mpsc::Sender<Step>,
-    interrupt: Arc<InterruptHandle>,
+    interrupt: Arc<Interrupt>,
     deadline: Instant,
     limit: Duration,
+}
+
+/// Stops a running statement, as long as the writer is serving this transaction and nobody else's work.
+struct Interrupt {
+    handle: InterruptHandle,
+    serving: Mutex<bool>,
+}
+
+impl Interrupt {
+    fn now(&self) {
+        let serving = self.serving.lock().unwrap_or_else(PoisonError::into_inner);
+        if *serving {
+            self.handle.interrupt();
+        }
+    }
+
+    fn end(&self) {
+        *self.serving.lock().unwrap_or_else(PoisonError::into_inner) = false;
+    }
 }
 
 /// A transaction on a SQLite store.
@@ -81,7 +100,10 @@ impl SqliteTransaction {
         let answer = match answer {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(self.ended()),
-            Err(_) => return Err(self.timed_out()), // still running: dropping the handle interrupts it
+            Err(_) => {
+                self.session.interrupt.now();
+                Err(self.timed_out())
+            }
         };
         self.running = false;
         answer
@@ -99,8 +121,7 @@ impl SqliteTransaction {
 impl Drop for SqliteTransaction {
     fn drop(&mut self) {
         if self.running {
-            // The writer cannot have gone on to anybody else's work: it waits for `steps`, which is dropped after this.
-            self.session.interrupt.interrupt();
+            self.session.interrupt.now();
         }
     }
 }
@@ -148,14 +169,17 @@ pub(crate) fn serve(writer: &mut Writer, begin: PendingBegin) {
     let (steps, received) = mpsc::channel();
     let limit = writer.options.transaction_time_limit;
     let deadline = Instant::now() + limit;
-    let interrupt = Arc::new(writer.connection.get_interrupt_handle());
-    if begin.send(Ok(Session { steps, interrupt, deadline, limit })).is_ok() {
+    let handle = writer.connection.get_interrupt_handle();
+    let interrupt = Arc::new(Interrupt { handle, serving: Mutex::new(true) });
+    let session = Session { steps, interrupt: Arc::clone(&interrupt), deadline, limit };
+    if begin.send(Ok(session)).is_ok() {
         while let Ok(step) = received.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            if take(writer, step) {
-                return;
+            if Instant::now() >= deadline || take(writer, step) {
+                break;
             }
         }
     }
+    interrupt.end();
     writer.roll_back();
 }
 
