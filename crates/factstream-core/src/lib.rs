@@ -18,18 +18,18 @@
 //! decoded at one place ([`decode::Decoder`]); an engine is one crate that implements [`store::Store`] or
 //! [`broker::Broker`] and passes the conformance suite.
 
-pub mod aggregate;
-pub mod broker;
-pub mod decode;
-pub mod envelope;
 pub mod event;
+pub mod aggregate;
+pub mod envelope;
+mod variant;
+pub mod decode;
 pub mod message;
 pub mod partition;
-pub mod read_model;
 pub mod sql;
+pub mod read_model;
 pub mod store;
+pub mod broker;
 pub mod testkit;
-mod variant;
 
 /// What the derive macros call; not for use by hand.
 #[doc(hidden)]

@@ -117,7 +117,7 @@ pub(crate) fn table_name(input: &DeriveInput) -> Result<LitStr> {
     let table = table.ok_or_else(|| Error::new(input.ident.span(), advice))?;
     let name = table.value();
     if !is_sql_name(&name) || name.starts_with("fs_") || name == "events" {
-        let text = "a table's name has 1 to 48 characters of a-z, 0-9 and '_', begins with a letter, and is neither `events` nor begins with `fs_`, which are factstream's own";
+        let text = "a table's name has 1 to 48 characters of a-z, 0-9 and '_', begins with a letter or '_', and is neither `events` nor begins with `fs_`, which are factstream's own";
         return Err(Error::new(table.span(), text));
     }
     Ok(table)
@@ -168,28 +168,6 @@ pub(crate) fn is_sql_name(name: &str) -> bool {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     let begins = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
     begins && name.len() <= 48 && name.chars().all(allowed)
-}
-
-/// The serde attributes of an item, as words: `tag`, `rename_all`, ..
-pub(crate) fn serde_words(attributes: &[Attribute]) -> Vec<(String, Span)> {
-    let mut words = Vec::new();
-    for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("serde")) {
-        let read = attribute.parse_nested_meta(|meta| {
-            if let Some(ident) = meta.path.get_ident() {
-                words.push((ident.to_string(), meta.path.span()));
-            }
-            if meta.input.peek(syn::Token![=]) {
-                meta.value()?.parse::<syn::Expr>()?;
-            } else if meta.input.peek(syn::token::Paren) {
-                let inner;
-                syn::parenthesized!(inner in meta.input);
-                inner.parse::<proc_macro2::TokenStream>()?;
-            }
-            Ok(())
-        });
-        drop(read); // what serde does not understand, serde reports
-    }
-    words
 }
 
 /// Generic types have no fixed JSON or table.

@@ -1,16 +1,21 @@
-//! `#[derive(Event)]`.
+//! `#[derive(Event)]`: a table of the enum's event types, and the way of each variant to and from flat JSON.
+//!
+//! Invariant: a variant is decoded by its place in the declaration, so nothing may make serde count otherwise
+//! ([`crate::serde_rules`]).
 
-use crate::attributes::{EventAttribute, positive, refuse_generics, serde_words};
+use crate::attributes::{EventAttribute, positive, refuse_generics};
+use crate::serde_rules;
 use proc_macro2::TokenStream;
 use quote::quote;
 use std::collections::HashSet;
+use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{Data, DataEnum, DeriveInput, Error, Fields, LitStr, Result, Variant};
+use syn::{Data, DataEnum, DeriveInput, Error, Fields, LitStr, Result, Type, Variant};
 
 pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let variants = variants(input)?;
     refuse_generics(input, "an enum of events")?;
-    check_serde_of_enum(input)?;
+    serde_rules::check_enum(&input.attrs)?;
     let of_enum = EventAttribute::read(&input.attrs, false)?;
     let mut names = HashSet::new();
     let (mut types, mut decodes, mut matches) = (Vec::new(), Vec::new(), Vec::new());
@@ -26,7 +31,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
         let topic = topic_of(&attribute, &of_enum);
         let (index, ident) = (u32::try_from(at).unwrap_or(u32::MAX), &variant.ident);
         types.push(quote!(factstream::event::EventType { name: #name, version: #version, since: #since, topic: #topic }));
-        decodes.push(quote!(#name => Some(factstream::derive_support::decode_variant::<Self>(#index, json))));
+        decodes.push(quote!(#name => ::core::option::Option::Some(factstream::derive_support::decode_variant::<Self>(#index, json))));
         matches.push(quote!(Self::#ident { .. } => &TYPES[#at]));
     }
     let (ident, count) = (&input.ident, types.len());
@@ -34,6 +39,8 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
         const _: () = {
             static TYPES: [factstream::event::EventType; #count] = [#(#types),*];
 
+            #[automatically_derived]
+            #[allow(deprecated)]
             impl factstream::event::EventSet for #ident {
                 fn event_types() -> ::std::vec::Vec<&'static factstream::event::EventType> {
                     TYPES.iter().collect()
@@ -47,11 +54,13 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
                 > {
                     match event_type {
                         #(#decodes,)*
-                        _ => None,
+                        _ => ::core::option::Option::None,
                     }
                 }
             }
 
+            #[automatically_derived]
+            #[allow(deprecated)]
             impl factstream::event::Event for #ident {
                 fn event_type(&self) -> &'static factstream::event::EventType {
                     match self { #(#matches),* }
@@ -81,50 +90,39 @@ fn variants(input: &DeriveInput) -> Result<&DataEnum> {
     }
 }
 
-fn check_serde_of_enum(input: &DeriveInput) -> Result<()> {
-    for (word, span) in serde_words(&input.attrs) {
-        let advice = match word.as_str() {
-            "tag" | "content" | "untagged" => {
-                "remove it: the event's name stands in the envelope, and its JSON is just its fields"
-            }
-            "deny_unknown_fields" => {
-                "remove it: events must accept added fields, so that an additive change needs no new version"
-            }
-            _ => continue,
-        };
-        return Err(Error::new(span, format!("serde({word}) does not fit events; {advice}")));
+fn check_variant(variant: &Variant) -> Result<()> {
+    serde_rules::check_variant(&variant.attrs)?;
+    if let Fields::Unnamed(fields) = &variant.fields {
+        let holds_a_struct = fields.unnamed.len() == 1 && !is_never_an_object(&fields.unnamed[0].ty);
+        if !holds_a_struct {
+            let text = "give the fields names: `Created { customer_id: String }`; an event's JSON is an object (a single unnamed field holds a struct)";
+            return Err(Error::new(variant.fields.span(), text));
+        }
     }
-    Ok(())
+    variant.fields.iter().try_for_each(serde_rules::check_field)
 }
 
-fn check_variant(variant: &Variant) -> Result<()> {
-    for (word, span) in serde_words(&variant.attrs) {
-        if matches!(word.as_str(), "skip" | "skip_serializing" | "skip_deserializing" | "other" | "untagged")
-        {
-            let text = format!(
-                "serde({word}) does not fit events: every event must be written and read back; remove it"
-            );
-            return Err(Error::new(span, text));
+/// Whether a type's JSON is plainly not an object. What the macro cannot see, the first encoding refuses.
+fn is_never_an_object(ty: &Type) -> bool {
+    const SCALARS: [&str; 17] = [
+        "String", "bool", "char", "f32", "f64", "i8", "i16", "i32", "i64", "i128", "isize", "u8", "u16",
+        "u32", "u64", "u128", "usize",
+    ];
+    match ty {
+        Type::Tuple(_) | Type::Array(_) | Type::Slice(_) | Type::Reference(_) => true,
+        Type::Path(path) if path.path.segments.len() == 1 => {
+            let segment = &path.path.segments[0];
+            let generic = !segment.arguments.is_empty();
+            let known: &[&str] = if generic { &["Vec", "Option"] } else { &SCALARS };
+            known.iter().any(|name| segment.ident == name)
         }
+        _ => false,
     }
-    if let Fields::Unnamed(fields) = &variant.fields
-        && fields.unnamed.len() != 1
-    {
-        let text = "give the fields names: `Created { customer_id: String }`; an event's JSON is an object (a single unnamed field holds a struct)";
-        return Err(Error::new(variant.fields.span(), text));
-    }
-    for field in &variant.fields {
-        if field.ident.as_ref().is_some_and(|ident| ident == "aggregate_id") {
-            let text = "`aggregate_id` is added to every published event by factstream; rename this field, or drop it";
-            return Err(Error::new(field.span(), text));
-        }
-    }
-    Ok(())
 }
 
 fn name_of(variant: &Variant, attribute: &EventAttribute) -> Result<LitStr> {
     let name = attribute.name.clone();
-    let name = name.unwrap_or_else(|| LitStr::new(&variant.ident.to_string(), variant.ident.span()));
+    let name = name.unwrap_or_else(|| LitStr::new(&variant.ident.unraw().to_string(), variant.ident.span()));
     let value = name.value();
     if value.is_empty() || value.len() > 255 || value.chars().any(char::is_control) {
         return Err(Error::new(
@@ -152,8 +150,8 @@ fn topic_of(variant: &EventAttribute, of_enum: &EventAttribute) -> TokenStream {
     let own = variant.topic.is_some() || variant.private.is_some();
     let attribute = if own { variant } else { of_enum };
     match (&attribute.topic, &attribute.private) {
-        (Some(topic), _) => quote!(Some(#topic)),
-        (None, Some(_)) => quote!(None),
-        (None, None) => quote!(Some(factstream::event::DEFAULT_TOPIC)),
+        (Some(topic), _) => quote!(::core::option::Option::Some(#topic)),
+        (None, Some(_)) => quote!(::core::option::Option::None),
+        (None, None) => quote!(::core::option::Option::Some(factstream::event::DEFAULT_TOPIC)),
     }
 }

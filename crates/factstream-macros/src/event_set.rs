@@ -1,8 +1,11 @@
-//! `#[derive(EventSet)]`.
+//! `#[derive(EventSet)]`: several event sets asked in turn.
+//!
+//! Invariant: no set is joined twice. Two sets that share an event's name cannot be seen here.
 
 use crate::attributes::refuse_generics;
 use proc_macro2::TokenStream;
 use quote::quote;
+use std::collections::HashSet;
 use syn::spanned::Spanned;
 use syn::{Data, DeriveInput, Error, Fields, Result, Type, Variant};
 
@@ -16,8 +19,11 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     refuse_generics(input, "an event set")?;
     let variants = data.variants.iter().map(|variant| Ok((&variant.ident, inner(variant)?)));
     let (names, inners): (Vec<_>, Vec<_>) = variants.collect::<Result<Vec<_>>>()?.into_iter().unzip();
+    refuse_twins(&inners)?;
     let ident = &input.ident;
     Ok(quote! {
+        #[automatically_derived]
+        #[allow(deprecated)]
         impl factstream::event::EventSet for #ident {
             fn event_types() -> ::std::vec::Vec<&'static factstream::event::EventType> {
                 let mut types = ::std::vec::Vec::new();
@@ -32,11 +38,11 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
                 ::core::result::Result<Self, factstream::derive_support::serde_json::Error>,
             > {
                 #(
-                    if let Some(decoded) = <#inners as factstream::event::EventSet>::decode(event_type, json) {
-                        return Some(decoded.map(Self::#names));
+                    if let ::core::option::Option::Some(decoded) = <#inners as factstream::event::EventSet>::decode(event_type, json) {
+                        return ::core::option::Option::Some(decoded.map(Self::#names));
                     }
                 )*
-                None
+                ::core::option::Option::None
             }
         }
     })
@@ -45,6 +51,20 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
 fn inner(variant: &Variant) -> Result<&Type> {
     match &variant.fields {
         Fields::Unnamed(fields) if fields.unnamed.len() == 1 => Ok(&fields.unnamed[0].ty),
-        _ => Err(Error::new(variant.span(), ADVICE)),
+        _ => Err(Error::new(variant.ident.span(), ADVICE)),
     }
+}
+
+/// A set that is joined again would never be reached: the first variant takes all of its events.
+fn refuse_twins(inners: &[&Type]) -> Result<()> {
+    let mut seen = HashSet::new();
+    for inner in inners {
+        let written = quote!(#inner).to_string();
+        if !seen.insert(written.clone()) {
+            let text =
+                format!("{written} is joined twice; remove this variant, the first one takes its events");
+            return Err(Error::new(inner.span(), text));
+        }
+    }
+    Ok(())
 }

@@ -3,6 +3,7 @@
 //! Invariant: what is wrong in a declaration is found by the compiler, at the words that are wrong, with advice.
 
 mod attributes;
+mod serde_rules;
 mod event;
 mod event_set;
 mod read_model;
@@ -14,6 +15,10 @@ use proc_macro::TokenStream;
 /// `#[event(topic = "..")]` or `#[event(private)]` on the enum holds for all variants; on a variant,
 /// `#[event(name = "..", version = 1, since = 1, topic = "..", private)]`. A name is the variant's identifier unless said;
 /// versions count from 1; the topic is `domain.events` unless said. Derive serde's `Serialize` and `Deserialize` too.
+///
+/// `version` is the schema that this build writes, `since` the oldest that may still lie in a store: upcasters lead from
+/// there to `version`. A variant has named fields, none, or one unnamed field that holds a struct. No field is called
+/// `aggregate_id`: factstream adds it to what it publishes.
 ///
 /// ```
 /// use factstream_core as factstream;
@@ -66,7 +71,8 @@ pub fn derive_event_set(input: TokenStream) -> TokenStream {
 /// Makes a struct a row of a table.
 ///
 /// `#[read_model(table = "..")]` names the table. `#[column(..)]` on a field: `key` (exactly one), `index`, `json` (anything
-/// with serde, as JSON text), `text` (anything with `Display` and `FromStr`), `name = ".."`.
+/// with serde, as JSON text), `text` (anything with `Display` and `FromStr`), `name = ".."`. Other fields are of a type that
+/// has a column type of its own; of these an `Option` may be NULL, but not the key. A key is not kept as JSON.
 ///
 /// ```
 /// use factstream_core as factstream;

@@ -1,4 +1,6 @@
-//! `#[derive(ReadModel)]`.
+//! `#[derive(ReadModel)]`: a struct's fields as the columns of a table, and the way of a row in and out.
+//!
+//! Invariants: exactly one column is the key and it is never NULL; writing the key cannot fail, so it is not JSON.
 
 use crate::attributes::{ColumnAttribute, is_sql_name, refuse_generics, table_name};
 use proc_macro2::TokenStream;
@@ -30,6 +32,8 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
         const _: () = {
             #not_null
 
+            #[automatically_derived]
+            #[allow(deprecated)]
             impl factstream::read_model::ReadModel for #ident {
                 const TABLE: &'static str = #table;
                 const COLUMNS: &'static [factstream::read_model::Column] = &[#(#descriptions),*];
@@ -45,13 +49,13 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
                     ::std::vec::Vec<factstream::sql::Value>,
                     factstream::derive_support::serde_json::Error,
                 > {
-                    Ok(::std::vec![#(#values),*])
+                    ::core::result::Result::Ok(::std::vec![#(#values),*])
                 }
 
                 fn from_row(
                     row: &factstream::sql::Row,
                 ) -> ::core::result::Result<Self, factstream::sql::RowError> {
-                    Ok(Self { #(#reads),* })
+                    ::core::result::Result::Ok(Self { #(#reads),* })
                 }
             }
         };
@@ -84,13 +88,22 @@ fn column<'a>(field: &'a Field, names: &mut HashSet<String>) -> Result<Column<'a
         None => (ident.unraw().to_string(), ident.span()),
     };
     if !is_sql_name(&name) {
-        let text = "a column's name has 1 to 48 characters of a-z, 0-9 and '_' and begins with a letter; say #[column(name = \"..\")]";
+        let text = "a column's name has 1 to 48 characters of a-z, 0-9 and '_' and begins with a letter or '_'; say #[column(name = \"..\")]";
         return Err(Error::new(span, text));
     }
     if !names.insert(name.clone()) {
         return Err(Error::new(span, format!("two columns are called {name}; give each a name of its own")));
     }
+    if attribute.text.is_some() && is_option(&field.ty) {
+        let text = "text needs Display and FromStr, which no Option has; keep it as #[column(json)]";
+        return Err(Error::new(field.ty.span(), text));
+    }
     Ok(Column { field: ident, ty: &field.ty, name, attribute })
+}
+
+fn is_option(ty: &Type) -> bool {
+    let Type::Path(path) = ty else { return false };
+    path.path.segments.last().is_some_and(|segment| segment.ident == "Option")
 }
 
 fn key(input: &DeriveInput, columns: &[Column<'_>]) -> Result<usize> {

@@ -36,6 +36,27 @@ enum PaymentEvent {
     PaymentProcessed { cents: i64 },
 }
 
+#[derive(Debug, PartialEq, Event, Serialize, Deserialize)]
+#[event(private)]
+enum NoteEvent {
+    r#Type {
+        r#type: String,
+        #[serde(flatten)]
+        by: Author,
+    },
+    #[event(topic = "notes")]
+    #[deprecated = "written until 2025"]
+    Struck {
+        #[serde(rename(serialize = "why", deserialize = "why"), alias = "cause")]
+        reason: String,
+    },
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Author {
+    name: String,
+}
+
 #[derive(Debug, PartialEq, EventSet)]
 enum Facts {
     Order(OrderEvent),
@@ -80,6 +101,115 @@ fn a_set_decodes_what_any_of_its_enums_knows_and_nothing_else() {
     assert_eq!(order, Facts::Order(OrderEvent::Checked));
     assert!(Facts::decode("Nobody", "{}").is_none());
     assert!(Facts::decode("PaymentProcessed", "{}").unwrap().is_err());
+}
+
+#[test]
+fn a_topic_on_a_variant_wins_over_a_private_enum_and_a_raw_name_is_plain() {
+    let told: Vec<_> = NoteEvent::event_types().iter().map(|t| (t.name, t.topic)).collect();
+    assert_eq!(told, [("Type", None), ("Struck", Some("notes"))]);
+}
+
+#[test]
+fn a_published_value_with_added_fields_is_the_same_event() {
+    let note = NoteEvent::Type { r#type: "n".into(), by: Author { name: "a".into() } };
+    assert_eq!(note.encode().unwrap(), r#"{"type":"n","name":"a"}"#);
+    let published = r#"{"aggregate_id":"o-1","type":"n","name":"a","added":[1]}"#;
+    assert_eq!(NoteEvent::decode("Type", published).unwrap().unwrap(), note);
+    assert_eq!(OrderEvent::decode("Checked", published).unwrap().unwrap(), OrderEvent::Checked);
+    assert!(NoteEvent::decode("Struck", r#"{"cause":"c"}"#).unwrap().is_ok());
+}
+
+#[test]
+fn sets_are_joined_to_wider_sets() {
+    #[derive(EventSet)]
+    enum All {
+        Facts(Facts),
+        Note(NoteEvent),
+    }
+
+    assert_eq!(All::event_types().len(), 6);
+    assert!(matches!(All::decode("Checked", "{}"), Some(Ok(All::Facts(Facts::Order(OrderEvent::Checked))))));
+    let note = All::decode("Struck", r#"{"why":"w"}"#).unwrap().unwrap();
+    assert!(matches!(note, All::Note(_)));
+}
+
+/// A module in which every short name that generated code could lean on means something else.
+mod shadowed {
+    use super::{Deserialize, Event, EventSet, ReadModel, Serialize, factstream};
+
+    #[derive(Debug)]
+    pub enum Answer {
+        Some,
+        None,
+        Ok,
+        Err,
+    }
+    pub use Answer::{Err, None, Ok, Some};
+
+    pub struct String;
+    pub struct Vec;
+
+    macro_rules! events {
+        ($content:ty) => {
+            #[derive(Event, Serialize, Deserialize)]
+            pub enum Through {
+                Macro($content),
+            }
+        };
+    }
+    events!(super::Closing);
+
+    #[derive(EventSet)]
+    pub enum Set {
+        Through(Through),
+    }
+
+    #[derive(Clone, ReadModel)]
+    #[read_model(table = "shadowed")]
+    pub struct Row {
+        #[column(key)]
+        pub id: i64,
+        #[column(json)]
+        pub maybe: core::option::Option<u8>,
+    }
+}
+
+#[test]
+fn generated_code_does_not_lean_on_names_that_a_user_may_take() {
+    let _ = (shadowed::String, shadowed::Vec, [shadowed::Some, shadowed::None, shadowed::Ok, shadowed::Err]);
+    assert_eq!(shadowed::Set::event_types()[0].name, "Macro");
+    let shadowed::Set::Through(shadowed::Through::Macro(closing)) =
+        shadowed::Set::decode("Macro", r#"{"reason":"r"}"#).unwrap().unwrap();
+    assert_eq!(closing, Closing { reason: "r".into() });
+}
+
+#[test]
+fn an_option_kept_as_json_is_text_and_never_null() {
+    let row = shadowed::Row { id: 7, maybe: None };
+    let column = &shadowed::Row::COLUMNS[1];
+    assert_eq!((column.sql_type, column.nullable), ("TEXT", false));
+    let values = row.to_row().unwrap();
+    assert_eq!(values, [Value::Integer(7), Value::Text("null".into())]);
+    let names = ["id".to_owned(), "maybe".to_owned()];
+    assert_eq!(shadowed::Row::from_row(&Row::new(names.clone().into(), values)).unwrap().maybe, None);
+    let null = Row::new(names.into(), vec![Value::Integer(7), Value::Null]);
+    assert!(shadowed::Row::from_row(&null).is_err());
+}
+
+#[test]
+fn a_key_may_be_text_and_stand_under_another_name() {
+    #[derive(Clone, ReadModel)]
+    #[read_model(table = "_by_status")]
+    struct ByStatus {
+        count: u64,
+        #[column(key, text, name = "status_text")]
+        status: Status,
+    }
+
+    let row = ByStatus { count: 1, status: Status::Open };
+    assert_eq!((ByStatus::KEY, row.key()), (1, Value::Text("OPEN".into())));
+    assert_eq!(ByStatus::COLUMNS[1].name, "status_text");
+    assert_eq!(row.to_row().unwrap(), [Value::Integer(1), Value::Text("OPEN".into())]);
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -149,6 +279,6 @@ fn a_value_that_does_not_fit_names_its_column() {
         let mut values = good();
         values[at] = bad.into();
         let error = OrderRow::from_row(&row(values)).unwrap_err().to_string();
-        assert!(error.contains(column), "{error}");
+        assert!(error.contains(column) && error.contains("text that does not fit"), "{error}");
     }
 }

@@ -8,7 +8,7 @@
 //! | which file, which limits | `url`, [`Options`] |
 //! | what makes a file a store | `open` |
 //! | how appends become commits | `writer`, `append` |
-//! | what a transaction can do | [`SqliteTransaction`] |
+//! | what a transaction can do, and for how long | [`SqliteTransaction`], `watchdog` |
 //! | how reading goes on beside it | `readers`, `rows` |
 //! | how news travels | `news` |
 //!
@@ -27,6 +27,7 @@ mod rows;
 mod store;
 mod transaction;
 mod url;
+mod watchdog;
 mod writer;
 
 pub use options::Options;

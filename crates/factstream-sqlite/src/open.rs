@@ -34,7 +34,7 @@ pub(crate) fn writer(path: &Path, options: &Options) -> Result<Connection, Store
     if !ours {
         check_empty(&connection, path)?;
     }
-    wal(&connection, options).map_err(open)?;
+    wal(&connection, path, options)?;
     for (pragma, value) in [
         ("synchronous", 2),
         ("foreign_keys", 1),
@@ -63,6 +63,11 @@ pub(crate) fn reader(path: &Path, options: &Options) -> Result<Connection, Store
 
 fn check_place(path: &Path) -> Result<(), StoreError> {
     let unusable = |reason: String| Err(StoreError::Unusable { what: path.display().to_string(), reason });
+    // SQLite takes these as databases in memory or as URIs: each connection might have another one.
+    let text = path.to_string_lossy();
+    if text.is_empty() || text == ":memory:" || text.starts_with("file:") {
+        return unusable("it names no file; a store needs one of its own, for example orders.db".into());
+    }
     if path.is_dir() {
         return unusable("it is a folder; name a file in it, for example orders.db".into());
     }
@@ -75,10 +80,14 @@ fn check_place(path: &Path) -> Result<(), StoreError> {
 }
 
 fn is_ours(connection: &Connection, path: &Path) -> Result<bool, StoreError> {
-    let id: i32 = connection
+    Ok(mark(connection, path)? == APPLICATION_ID)
+}
+
+/// The application whose database it is; 0 when it does not say.
+fn mark(connection: &Connection, path: &Path) -> Result<i32, StoreError> {
+    connection
         .pragma_query_value(None, "application_id", |row| row.get(0))
-        .map_err(|error| error::of_open(path, &error))?;
-    Ok(id == APPLICATION_ID)
+        .map_err(|error| error::of_open(path, &error))
 }
 
 fn check_empty(connection: &Connection, path: &Path) -> Result<(), StoreError> {
@@ -86,8 +95,10 @@ fn check_empty(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     let count: i64 =
         connection.query_row(sql, [], |row| row.get(0)).map_err(|error| error::of_open(path, &error))?;
     // Another process may just have made it ours.
-    if count == 0 || is_ours(connection, path)? {
-        return Ok(());
+    match mark(connection, path)? {
+        APPLICATION_ID => return Ok(()),
+        0 if count == 0 => return Ok(()),
+        _ => {}
     }
     Err(StoreError::Unusable {
         what: path.display().to_string(),
@@ -96,15 +107,23 @@ fn check_empty(connection: &Connection, path: &Path) -> Result<(), StoreError> {
 }
 
 /// Write-ahead logging. Several processes that open a new file at once get in each other's way here: tried again.
-fn wal(connection: &Connection, options: &Options) -> rusqlite::Result<()> {
+fn wal(connection: &Connection, path: &Path, options: &Options) -> Result<(), StoreError> {
     let deadline = Instant::now() + options.busy_timeout;
     loop {
         let mode =
             connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0));
         match mode {
             Ok(mode) if mode == "wal" => return Ok(()),
-            Err(error) if !is_busy(&error) || Instant::now() >= deadline => return Err(error),
-            Ok(_) if Instant::now() >= deadline => return Ok(()),
+            Err(error) if !is_busy(&error) || Instant::now() >= deadline => {
+                return Err(error::of_open(path, &error));
+            }
+            Ok(mode) if Instant::now() >= deadline => {
+                let reason = format!(
+                    "write-ahead logging cannot be switched on (it stays in mode {mode}); a store needs a local \
+                     filesystem with shared memory, not a network share"
+                );
+                return Err(StoreError::Unusable { what: path.display().to_string(), reason });
+            }
             _ => std::thread::sleep(std::time::Duration::from_millis(5)),
         }
     }

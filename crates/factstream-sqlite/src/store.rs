@@ -9,6 +9,7 @@ use crate::readers::Readers;
 use crate::rows;
 use crate::transaction::{SqliteTransaction, query};
 use crate::url;
+use crate::watchdog::Watchdog;
 use crate::writer::{PendingAppend, Request, Writer};
 use async_trait::async_trait;
 use factstream_core::envelope::{Position, RecordedEvent, StreamId, Version};
@@ -88,11 +89,14 @@ impl SqliteStore {
         let news = Arc::new(News::new(head.now));
         let (requests, queue) = mpsc::channel(options.queue_max.max(1));
         let poll_interval = options.poll_interval;
-        let writer = Writer { connection, news: Arc::clone(&news), options };
+        let thread =
+            |error: std::io::Error| StoreError::Engine(format!("a thread cannot be started: {error}"));
+        let watchdog = Watchdog::start(connection.get_interrupt_handle()).map_err(thread)?;
+        let writer = Writer { connection, watchdog, news: Arc::clone(&news), options };
         std::thread::Builder::new()
             .name("factstream-writer".into())
             .spawn(move || writer.run(queue))
-            .map_err(|error| StoreError::Engine(format!("the writer's thread cannot be started: {error}")))?;
+            .map_err(thread)?;
         Ok(Self { inner: Arc::new(Inner { requests, readers, news, poll_interval }) })
     }
 

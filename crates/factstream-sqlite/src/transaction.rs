@@ -1,21 +1,23 @@
 //! A transaction: its handle in the caller's task, and the loop on the writer thread that serves it.
 //!
 //! Invariants: from `BEGIN IMMEDIATE` to its end it is the only writer. Dropping the handle rolls back. It has a time
-//! limit, after which it is rolled back and says so. It never reports a commit that did not happen: a statement that
-//! ended the transaction by itself (a full disk, a user's own ROLLBACK) is noticed after each step.
+//! limit, after which it is rolled back and says so; once it has said so it is never committed. It never reports a commit
+//! that did not happen: a statement that ended the transaction by itself (a full disk, a user's own ROLLBACK) is noticed
+//! after each step.
 
 use crate::append::{Head, append_events};
 use crate::bind::{bind, numbers};
 use crate::error::{self, first_line};
 use crate::rows;
+use crate::watchdog::Stopper;
 use crate::writer::{PendingBegin, Writer};
 use async_trait::async_trait;
 use factstream_core::sql::{Params, Row};
 use factstream_core::store::{Append, Commit, StoreError, Transaction};
-use rusqlite::{Connection, InterruptHandle};
+use rusqlite::Connection;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
@@ -32,28 +34,9 @@ pub(crate) enum Step {
 /// What the writer gives to whoever began a transaction.
 pub(crate) struct Session {
     steps: mpsc::Sender<Step>,
-    interrupt: Arc<Interrupt>,
+    stopper: Stopper,
     deadline: Instant,
     limit: Duration,
-}
-
-/// Stops a running statement, as long as the writer is serving this transaction and nobody else's work.
-struct Interrupt {
-    handle: InterruptHandle,
-    serving: Mutex<bool>,
-}
-
-impl Interrupt {
-    fn now(&self) {
-        let serving = self.serving.lock().unwrap_or_else(PoisonError::into_inner);
-        if *serving {
-            self.handle.interrupt();
-        }
-    }
-
-    fn end(&self) {
-        *self.serving.lock().unwrap_or_else(PoisonError::into_inner) = false;
-    }
 }
 
 /// A transaction on a SQLite store.
@@ -63,14 +46,18 @@ pub struct SqliteTransaction {
     session: Session,
     /// Whether a statement may be running on the writer thread.
     running: bool,
+    /// Whether the caller was told that its time is over.
+    over: bool,
 }
 
 impl SqliteTransaction {
     pub(crate) fn new(session: Session) -> Self {
-        Self { session, running: false }
+        Self { session, running: false, over: false }
     }
 
     /// Runs `work` on the writer's own connection, within this transaction.
+    ///
+    /// The time limit stops its statements, but cannot stop what it computes between them: keep that short.
     ///
     /// # Errors
     /// What `work` reports, or that it panicked.
@@ -92,25 +79,33 @@ impl SqliteTransaction {
 
     async fn step<T>(&mut self, step: impl FnOnce(Reply<T>) -> Step) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        if self.session.steps.send(step(reply)).is_err() {
+        if self.over || self.session.steps.send(step(reply)).is_err() {
             return Err(self.ended());
         }
         self.running = true;
-        let answer = tokio::time::timeout_at(self.session.deadline.into(), answer).await;
-        let answer = match answer {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Err(self.ended()),
-            Err(_) => {
-                self.session.interrupt.now();
-                Err(self.timed_out())
-            }
+        let Ok(answer) = tokio::time::timeout_at(self.session.deadline.into(), answer).await else {
+            return Err(self.time_is_over()); // the watchdog stops what still runs
         };
         self.running = false;
-        answer
+        match answer {
+            // What the time limit interrupted says so, and not that it was interrupted.
+            Ok(Err(_)) if Instant::now() >= self.session.deadline => Err(self.time_is_over()),
+            Ok(answer) => answer,
+            Err(_) => Err(self.ended()),
+        }
+    }
+
+    fn time_is_over(&mut self) -> StoreError {
+        self.over = true;
+        self.timed_out()
     }
 
     fn ended(&self) -> StoreError {
-        if Instant::now() >= self.session.deadline { self.timed_out() } else { StoreError::Closed }
+        if self.over || Instant::now() >= self.session.deadline {
+            self.timed_out()
+        } else {
+            StoreError::Closed
+        }
     }
 
     fn timed_out(&self) -> StoreError {
@@ -121,7 +116,7 @@ impl SqliteTransaction {
 impl Drop for SqliteTransaction {
     fn drop(&mut self) {
         if self.running {
-            self.session.interrupt.now();
+            self.session.stopper.stop();
         }
     }
 }
@@ -145,7 +140,7 @@ impl Transaction for SqliteTransaction {
 
     async fn commit(mut self: Box<Self>, appends: Vec<Append>) -> Result<Commit, StoreError> {
         let (reply, answer) = oneshot::channel();
-        if self.session.steps.send(Step::Commit { appends, reply }).is_err() {
+        if self.over || self.session.steps.send(Step::Commit { appends, reply }).is_err() {
             return Err(self.ended());
         }
         // Not bounded by the deadline and never interrupted: what was asked to commit is told how it ended.
@@ -163,23 +158,23 @@ pub(crate) fn serve(writer: &mut Writer, begin: PendingBegin) {
         return;
     }
     if let Err(error) = writer.connection.execute_batch("BEGIN IMMEDIATE") {
+        writer.roll_back();
         let _ = begin.send(Err(error::of_engine(&error)));
         return;
     }
     let (steps, received) = mpsc::channel();
     let limit = writer.options.transaction_time_limit;
     let deadline = Instant::now() + limit;
-    let handle = writer.connection.get_interrupt_handle();
-    let interrupt = Arc::new(Interrupt { handle, serving: Mutex::new(true) });
-    let session = Session { steps, interrupt: Arc::clone(&interrupt), deadline, limit };
-    if begin.send(Ok(session)).is_ok() {
+    let stopper = writer.watchdog.begin(deadline);
+    if begin.send(Ok(Session { steps, stopper, deadline, limit })).is_ok() {
         while let Ok(step) = received.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            // A step that waited behind one that took all the time is not taken: its caller is told by the drop.
             if Instant::now() >= deadline || take(writer, step) {
                 break;
             }
         }
     }
-    interrupt.end();
+    writer.watchdog.end();
     writer.roll_back();
 }
 
@@ -204,6 +199,7 @@ fn take(writer: &mut Writer, step: Step) -> bool {
             false
         }
         Step::Commit { appends, reply } => {
+            writer.watchdog.end();
             let committed = commit(connection, &appends);
             if !matches!(committed, Ok((Commit::Committed(_), _))) {
                 writer.roll_back();
@@ -240,6 +236,11 @@ fn execute(connection: &Connection, sql: &str, params: &[Params]) -> Result<Vec<
     refuse_control(sql)?;
     let failed = |error: rusqlite::Error| error::of_statement(sql, &error);
     let mut statement = connection.prepare_cached(sql).map_err(failed)?;
+    if statement.column_count() > 0 {
+        // Refused before it runs: it would have written by the time that SQLite finds rows where none are wanted.
+        let message = "it answers with rows; use query for it".to_owned();
+        return Err(StoreError::Statement { message, sql: first_line(sql) });
+    }
     let mut touched = Vec::with_capacity(params.len());
     for params in params {
         let numbers = numbers(&statement, sql, params.len())?;
@@ -264,8 +265,7 @@ pub(crate) fn query(connection: &Connection, sql: &str, params: &Params) -> Resu
 
 /// What begins and ends a transaction, or changes the connection for those who come after, is not a user's to say.
 fn refuse_control(sql: &str) -> Result<(), StoreError> {
-    let code = sql.lines().map(str::trim_start).find(|line| !line.is_empty() && !line.starts_with("--"));
-    let word: String = code.unwrap_or_default().chars().take_while(char::is_ascii_alphabetic).collect();
+    let word: String = code(sql).chars().take_while(char::is_ascii_alphabetic).collect();
     let control = [
         "BEGIN",
         "COMMIT",
@@ -283,6 +283,20 @@ fn refuse_control(sql: &str) -> Result<(), StoreError> {
         return Err(StoreError::Statement { message, sql: first_line(sql) });
     }
     Ok(())
+}
+
+/// A statement from its first word on, without the space, comments and empty statements before it.
+fn code(mut sql: &str) -> &str {
+    loop {
+        sql =
+            sql.trim_start_matches(|first: char| first.is_whitespace() || matches!(first, ';' | '\u{feff}'));
+        let (comment, end) = match sql.get(..2) {
+            Some("--") => (sql, "\n"),
+            Some("/*") => (&sql[2..], "*/"),
+            _ => return sql,
+        };
+        sql = comment.split_once(end).map_or("", |(_, rest)| rest);
+    }
 }
 
 fn commit(connection: &Connection, appends: &[Append]) -> Result<(Commit, u64), StoreError> {

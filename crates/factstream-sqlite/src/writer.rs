@@ -9,6 +9,7 @@ use crate::error;
 use crate::news::News;
 use crate::options::Options;
 use crate::transaction::{Session, serve};
+use crate::watchdog::Watchdog;
 use factstream_core::store::{Append, CommandKey, Outcome, StoreError};
 use rusqlite::Connection;
 use std::collections::VecDeque;
@@ -33,6 +34,7 @@ pub(crate) type PendingBegin = oneshot::Sender<Result<Session, StoreError>>;
 
 pub(crate) struct Writer {
     pub(crate) connection: Connection,
+    pub(crate) watchdog: Watchdog,
     pub(crate) news: Arc<News>,
     pub(crate) options: Options,
 }
@@ -62,7 +64,11 @@ impl Writer {
                 serve(&mut self, begin);
             }
         }
-        let _ = self.connection.execute_batch("PRAGMA optimize");
+        // What is not folded in now is by whoever opens the file next: neither is needed for what was acknowledged.
+        let folded = self.connection.execute_batch("PRAGMA optimize; PRAGMA wal_checkpoint(PASSIVE)");
+        if let Err(error) = folded {
+            tracing::warn!(%error, "the write-ahead log was not folded into the file when the store was closed");
+        }
     }
 
     /// Commits appends together; when one of them breaks the statement, each alone.

@@ -10,7 +10,9 @@ async fn a_path_that_sqlite_would_keep_in_memory_is_refused() {
     // Each connection would have a database of its own: what was appended would be read by nobody, and lost.
     for path in ["", ":memory:", "file::memory:?cache=shared", "file:orders.db"] {
         match SqliteStore::open(path).await {
-            Err(StoreError::Unusable { reason, .. }) => assert!(reason.contains("orders.db"), "{path:?}: {reason}"),
+            Err(StoreError::Unusable { reason, .. }) => {
+                assert!(reason.contains("orders.db"), "{path:?}: {reason}");
+            }
             Err(other) => panic!("{path:?}: another error: {other}"),
             Ok(_) => panic!("{path:?} was opened"),
         }

@@ -31,7 +31,9 @@ async fn the_writer_is_durable_and_foreign_keys_hold() {
     let dir = tempdir().unwrap();
     let store = SqliteStore::open(dir.path().join("s.db")).await.unwrap();
     let mut tx = store.begin().await.unwrap();
-    for (pragma, wanted) in [("synchronous", "2"), ("journal_mode", "wal"), ("foreign_keys", "1"), ("mmap_size", "0")] {
+    for (pragma, wanted) in
+        [("synchronous", "2"), ("journal_mode", "wal"), ("foreign_keys", "1"), ("mmap_size", "0")]
+    {
         let found = native(&mut tx).with(move |connection| {
             connection.pragma_query_value(None, pragma, |row| row.get::<_, rusqlite::types::Value>(0))
         });
@@ -56,7 +58,7 @@ async fn appends_that_wait_together_are_committed_together() {
             tokio::spawn(async move { store.append(append(&format!("{n}")), None).await })
         })
         .collect();
-    while waiting.iter().any(|task| task.is_finished()) {
+    while waiting.iter().any(tokio::task::JoinHandle::is_finished) {
         tokio::task::yield_now().await;
     }
     let wal = || std::fs::metadata(dir.path().join("s.db-wal")).unwrap().len() / 4_096;
@@ -81,8 +83,17 @@ async fn hot_statements_use_an_index() {
         include_str!("../sql/select_log.sql"),
     ] {
         let sql = statement.replace('?', "$");
-        let given = (1..=4).filter(|n| sql.contains(&format!("> ${n}")) || sql.contains(&format!("= ${n}")) || sql.contains(&format!("LIMIT ${n}"))).count();
-        let sql = format!("EXPLAIN QUERY PLAN {}", sql.lines().filter(|line| !line.starts_with("--")).collect::<Vec<_>>().join(" "));
+        let given = (1..=4)
+            .filter(|n| {
+                sql.contains(&format!("> ${n}"))
+                    || sql.contains(&format!("= ${n}"))
+                    || sql.contains(&format!("LIMIT ${n}"))
+            })
+            .count();
+        let sql = format!(
+            "EXPLAIN QUERY PLAN {}",
+            sql.lines().filter(|line| !line.starts_with("--")).collect::<Vec<_>>().join(" ")
+        );
         let plan = store.query(&sql, vec![1.into(); given]).await.unwrap();
         for step in plan {
             let detail: String = step.get("detail").unwrap();

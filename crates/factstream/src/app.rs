@@ -359,7 +359,7 @@ fn topics_of(consumer: &str, event_types: &[&'static EventType]) -> Result<Vec<S
     for event_type in event_types {
         let Some(topic) = event_type.topic else {
             return Err(Error::Wiring(format!(
-                "the consumer {consumer} wants {}, which is private and reaches no topic; make it public, or use a projection",
+                "the consumer {consumer} wants {}, which is private and reaches no topic; declare an enum of just the events that it needs, make it public, or use a projection",
                 event_type.name
             )));
         };

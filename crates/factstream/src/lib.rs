@@ -15,24 +15,24 @@
 //! | see and mend what failed | [`App::status`], [`App::dead_letters`], [`App::rebuild`] |
 
 mod app;
-pub mod broker;
-pub mod dead_letters;
-mod error;
-mod execute;
-mod handler;
-mod housekeeping;
-mod leases;
-mod migrations;
 mod origin;
-mod processor;
-mod progress;
-pub mod read_model;
-mod relay;
-mod statements;
 mod states;
-pub mod status;
-mod supervisor;
+mod execute;
 mod tx;
+mod migrations;
+mod relay;
+pub mod broker;
+mod handler;
+mod processor;
+pub mod read_model;
+pub mod dead_letters;
+mod progress;
+mod leases;
+mod housekeeping;
+mod supervisor;
+pub mod status;
+mod error;
+mod statements;
 
 pub use app::{App, Builder, Consumer, Projection};
 pub use error::{Error, ExecuteError};
@@ -48,7 +48,7 @@ pub use tx::Tx;
 pub use factstream_core::aggregate::{self, Aggregate, Command, Snapshots};
 pub use factstream_core::decode::{self, Upcasters};
 pub use factstream_core::envelope::{self, Envelope, Position, RecordedEvent, Version};
-pub use factstream_core::event;
+pub use factstream_core::event::{self, Event, EventSet};
 pub use factstream_core::sql;
 pub use factstream_core::{derive_support, message, params, partition, store, testkit};
 

@@ -186,6 +186,16 @@ impl App {
     /// When the store cannot be read.
     pub async fn status(&self) -> Result<Status, Error> {
         let position = self.position().await?;
+        // The relay first: what it publishes from now on is counted as a consumer's lag, and never by neither.
+        let (checkpoint, lag_events, oldest) = self.log_lag(relay::NAME, position).await?;
+        let health = self.healths().of(relay::NAME);
+        let relay = RelayStatus {
+            state: lock(&health.state).clone(),
+            checkpoint,
+            lag_events,
+            lag_seconds: age_seconds(oldest),
+            restarts: health.restarts.load(Ordering::Relaxed),
+        };
         let waiting = self.waiting().await?;
         let mut handlers = Vec::with_capacity(self.specs().len());
         for spec in self.specs() {
@@ -217,15 +227,6 @@ impl App {
                 parked,
             });
         }
-        let (checkpoint, lag_events, oldest) = self.log_lag(relay::NAME, position).await?;
-        let health = self.healths().of(relay::NAME);
-        let relay = RelayStatus {
-            state: lock(&health.state).clone(),
-            checkpoint,
-            lag_events,
-            lag_seconds: age_seconds(oldest),
-            restarts: health.restarts.load(Ordering::Relaxed),
-        };
         Ok(Status { position, relay, handlers })
     }
 

@@ -7,4 +7,12 @@ enum OrderEvent {
     Created { aggregate_id: String },
 }
 
+#[derive(factstream_macros::Event, Serialize, Deserialize)]
+enum StockEvent {
+    Stocked {
+        #[serde(rename = "aggregate_id")]
+        sku: String,
+    },
+}
+
 fn main() {}

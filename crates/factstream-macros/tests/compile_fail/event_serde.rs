@@ -20,4 +20,38 @@ enum PaymentEvent {
     Processed { cents: i64 },
 }
 
+#[derive(factstream_macros::Event, Serialize, Deserialize)]
+#[serde(untagged)]
+enum NoteEvent {
+    Noted { text: String },
+}
+
+#[derive(factstream_macros::Event, Serialize, Deserialize)]
+enum ShipEvent {
+    Shipped { to: String },
+    #[serde(other)]
+    Else,
+}
+
+#[derive(factstream_macros::Event, Serialize, Deserialize, Clone)]
+#[serde(from = "Wire", into = "Wire")]
+enum DoorEvent {
+    Opened { by: String },
+}
+
+#[derive(Serialize, Deserialize, Clone)]
+struct Wire;
+
+impl From<Wire> for DoorEvent {
+    fn from(_: Wire) -> Self {
+        DoorEvent::Opened { by: String::new() }
+    }
+}
+
+impl From<DoorEvent> for Wire {
+    fn from(_: DoorEvent) -> Self {
+        Wire
+    }
+}
+
 fn main() {}

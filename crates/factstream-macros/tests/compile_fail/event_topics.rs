@@ -14,4 +14,10 @@ enum StockEvent {
     Stocked { sku: String },
 }
 
+#[derive(factstream_macros::Event, Serialize, Deserialize)]
+#[event(topic = "")]
+enum NoteEvent {
+    Noted { text: String },
+}
+
 fn main() {}

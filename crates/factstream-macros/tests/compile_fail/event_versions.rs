@@ -14,4 +14,16 @@ enum StockEvent {
     Stocked { sku: String },
 }
 
+#[derive(factstream_macros::Event, Serialize, Deserialize)]
+enum NoteEvent {
+    #[event(since = 0)]
+    Noted { text: String },
+}
+
+#[derive(factstream_macros::Event, Serialize, Deserialize)]
+enum DoorEvent {
+    #[event(since = 2)]
+    Opened { by: String },
+}
+
 fn main() {}

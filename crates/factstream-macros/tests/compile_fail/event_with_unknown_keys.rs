@@ -14,4 +14,10 @@ enum StockEvent {
     Stocked { sku: String },
 }
 
+#[derive(factstream_macros::Event, Serialize, Deserialize)]
+enum NoteEvent {
+    #[event(name = "Noted", name = "Written")]
+    Noted { text: String },
+}
+
 fn main() {}

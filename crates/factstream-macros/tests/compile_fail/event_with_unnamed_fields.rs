@@ -7,4 +7,14 @@ enum OrderEvent {
     Created(String, u32),
 }
 
+#[derive(factstream_macros::Event, Serialize, Deserialize)]
+enum NoteEvent {
+    Noted(String),
+}
+
+#[derive(factstream_macros::Event, Serialize, Deserialize)]
+enum DoorEvent {
+    Opened(),
+}
+
 fn main() {}

@@ -29,4 +29,20 @@ struct Unknown {
     id: String,
 }
 
+#[derive(factstream_macros::ReadModel, Clone)]
+#[read_model(table = "rows")]
+struct TextOption {
+    #[column(key)]
+    id: String,
+    #[column(text)]
+    note: Option<u8>,
+}
+
+#[derive(factstream_macros::ReadModel, Clone)]
+#[read_model(table = "rows")]
+struct JsonKey {
+    #[column(key, json)]
+    id: Vec<String>,
+}
+
 fn main() {}

@@ -1,6 +1,5 @@
 #[allow(unused_imports)]
 use factstream_core as factstream;
-use serde::{Deserialize, Serialize};
 
 #[derive(factstream_macros::ReadModel, Clone)]
 #[read_model(table = "no_key")]
@@ -23,8 +22,5 @@ struct NullKey {
     #[column(key)]
     id: Option<String>,
 }
-
-#[derive(Serialize, Deserialize, Clone)]
-struct Unused;
 
 fn main() {}

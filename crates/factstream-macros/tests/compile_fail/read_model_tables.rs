@@ -1,6 +1,5 @@
 #[allow(unused_imports)]
 use factstream_core as factstream;
-use serde::{Deserialize, Serialize};
 
 #[derive(factstream_macros::ReadModel, Clone)]
 struct NoTable {
@@ -19,7 +18,24 @@ struct Ours {
 #[read_model(table = "rows")]
 struct Unnamed(String);
 
-#[derive(Serialize, Deserialize, Clone)]
-struct Unused;
+#[derive(factstream_macros::ReadModel, Clone)]
+#[read_model(table = "events")]
+struct OurEvents {
+    #[column(key)]
+    id: String,
+}
+
+#[derive(factstream_macros::ReadModel, Clone)]
+#[read_model(name = "rows")]
+struct Unknown {
+    #[column(key)]
+    id: String,
+}
+
+#[derive(factstream_macros::ReadModel, Clone)]
+#[read_model(table = "rows")]
+enum Row {
+    Order { id: String },
+}
 
 fn main() {}

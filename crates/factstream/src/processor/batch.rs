@@ -59,25 +59,30 @@ impl Processor {
             let cut = if self.calls(slice) { first_repeated_key(slice) } else { None };
             let stuck = match cut {
                 // A call waits until what its key did before is committed: two transactions.
-                Some(at) => Some((at, None)),
-                None => self.attempt(slice, checkpoint).await?.err().map(|stuck| match stuck.at {
-                    Some(at) => (at, Some(stuck.failure)),
-                    None => (slice.len() / 2, (slice.len() == 1).then_some(stuck.failure)),
-                }),
+                Some(at) => Stop { at, failed: None },
+                None => match self.attempt(slice, checkpoint).await? {
+                    Ok(()) => return Ok(()),
+                    Err(stuck) => Stop::of(stuck, slice.len()),
+                },
             };
-            let Some((at, failure)) = stuck else { return Ok(()) };
-            if let (1, Some(failure)) = (slice.len(), &failure) {
-                return self.hold(slice[0], failure, checkpoint).await;
+            let Stop { at, failed } = stuck;
+            if let (1, Some(failed)) = (slice.len(), &failed) {
+                return self.hold(slice[0], &failed.failure, checkpoint).await;
             }
             // [..at], [at] alone if it failed, and the rest; the checkpoint moves along piece by piece.
-            let alone = usize::from(failure.is_some());
+            let alone = usize::from(failed.is_some());
             let pieces = [&slice[..at], &slice[at..at + alone], &slice[at + alone..]];
             let mut from = checkpoint.map(|checkpoint| checkpoint.from);
-            for piece in pieces.into_iter().filter(|piece| !piece.is_empty()) {
+            for (number, piece) in pieces.into_iter().enumerate().filter(|(_, piece)| !piece.is_empty()) {
                 let last = std::ptr::eq(&raw const piece[piece.len() - 1], &raw const slice[slice.len() - 1]);
                 let to = if last { checkpoint.map(|all| all.to) } else { piece[piece.len() - 1].position };
                 let part = from.zip(to).map(|(from, to)| Move { from, to });
-                self.isolate(piece, part).await?;
+                match &failed {
+                    Some(failed) if number == 1 && failed.by_itself => {
+                        self.hold(piece[0], &failed.failure, part).await?
+                    }
+                    _ => self.isolate(piece, part).await?,
+                }
                 from = to.and(from).and(to);
             }
             Ok(())
@@ -113,12 +118,12 @@ impl Processor {
                     let failure = Failure::transient(format!(
                         "the handler took longer than {limit:?} and was rolled back"
                     ));
-                    return Ok(Err(Stuck { at: None, failure }));
+                    return Ok(Err(Stuck::somewhere(failure)));
                 }
             }
         }
         let failure = Failure::transient("other writers of the same streams were faster each time");
-        Ok(Err(Stuck { at: None, failure }))
+        Ok(Err(Stuck::somewhere(failure)))
     }
 
     /// Asks the outside world, one event after the other, where that was not done yet and is not in vain.
@@ -143,7 +148,7 @@ impl Processor {
                 continue;
             }
             if let Err(failure) = self.call(delivery).await {
-                return Ok(Err(Stuck { at: Some(at), failure }));
+                return Ok(Err(Stuck::by_itself(at, failure)));
             }
         }
         Ok(Ok(()))
@@ -196,7 +201,7 @@ impl Processor {
             Ok(_) => Ok(Ok(())),
             // Something of the slice breaks a rule that is checked at the commit.
             Err(Error::Store(error)) if !error.is_transient() => {
-                Ok(Err(Stuck { at: None, failure: Failure::transient(error) }))
+                Ok(Err(Stuck::somewhere(Failure::transient(error))))
             }
             Err(error) => Err(error),
         }
@@ -219,7 +224,7 @@ impl Processor {
                 }
                 Content::Unreadable(reason) => {
                     let failure = Failure::permanent(reason.to_string());
-                    return Ok(Err(Stuck { at: Some(at), failure }));
+                    return Ok(Err(Stuck::by_itself(at, failure)));
                 }
                 Content::NotMine => {}
             }
@@ -298,6 +303,23 @@ impl Processor {
             Held::Parked => return,
         }
         self.health.attempt_failed();
+    }
+}
+
+/// Where a slice is cut, and the failure of the event there, if it has one.
+struct Stop {
+    at: usize,
+    failed: Option<Stuck>,
+}
+
+impl Stop {
+    /// At the failing event; in the middle when it is not known which one it is.
+    fn of(stuck: Stuck, slice_len: usize) -> Self {
+        match stuck.at {
+            Some(at) => Self { at, failed: Some(stuck) },
+            None if slice_len == 1 => Self { at: 0, failed: Some(stuck) },
+            None => Self { at: slice_len / 2, failed: None },
+        }
     }
 }
 

@@ -6,14 +6,14 @@
 //! Invariant: nothing is in flight between two batches. That makes revoking a partition, pausing and stopping trivial:
 //! they happen between batches.
 
-pub(crate) mod batch;
-pub(crate) mod checkpoint;
-pub(crate) mod delivery;
-pub(crate) mod letters;
 pub(crate) mod options;
 pub(crate) mod reaction;
-pub(crate) mod retry;
+pub(crate) mod delivery;
 pub(crate) mod source;
+pub(crate) mod checkpoint;
+pub(crate) mod batch;
+pub(crate) mod letters;
+pub(crate) mod retry;
 
 use crate::app::App;
 use crate::error::Error;

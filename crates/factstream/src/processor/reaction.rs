@@ -28,11 +28,31 @@ pub(crate) struct Ready<'a> {
     pub(crate) outcome: Option<&'a Outcome>,
 }
 
-/// A failure, and which event of the batch it belongs to, where that is known.
+/// Why a batch could not be handled.
 #[derive(Debug)]
 pub(crate) struct Stuck {
+    /// The event that failed, where that is known.
     pub(crate) at: Option<usize>,
+    /// Whether it failed by itself, so that it need not be tried alone to be sure: a call outside, unreadable bytes.
+    pub(crate) by_itself: bool,
     pub(crate) failure: Failure,
+}
+
+impl Stuck {
+    /// An event failed within a transaction that it shared: the cause may lie with another event.
+    pub(crate) fn at(at: usize, failure: Failure) -> Self {
+        Self { at: Some(at), by_itself: false, failure }
+    }
+
+    /// An event failed by itself.
+    pub(crate) fn by_itself(at: usize, failure: Failure) -> Self {
+        Self { at: Some(at), by_itself: true, failure }
+    }
+
+    /// The batch failed as a whole.
+    pub(crate) fn somewhere(failure: Failure) -> Self {
+        Self { at: None, by_itself: false, failure }
+    }
 }
 
 #[async_trait]
@@ -146,7 +166,7 @@ impl Reaction for Handlers {
             let Dispatched { handler, event } = dispatched(ready.event);
             tx.caused_by(ready.origin.clone());
             let handled = caught(self.handlers[*handler].handle(event, ready.outcome, tx)).await;
-            handled.map_err(|failure| Stuck { at: Some(at), failure })?;
+            handled.map_err(|failure| Stuck::at(at, failure))?;
         }
         Ok(())
     }

@@ -143,11 +143,11 @@ impl<R: Fold> Reaction for Folding<R> {
         if batch.is_empty() {
             return Ok(());
         }
-        let whole = |failure| Stuck { at: None, failure };
+        let whole = Stuck::somewhere;
         let mut keys = Vec::with_capacity(batch.len());
         for (at, ready) in batch.iter().enumerate() {
             let key = catch_unwind(AssertUnwindSafe(|| Self::key_of(ready.event)));
-            keys.push(flatten(key).map_err(|failure| Stuck { at: Some(at), failure })?);
+            keys.push(flatten(key).map_err(|failure| Stuck::at(at, failure))?);
         }
         let touched: HashSet<Key> = keys.iter().flatten().cloned().collect();
         let mut rows = Self::load(&touched, tx).await.map_err(whole)?;
@@ -155,7 +155,7 @@ impl<R: Fold> Reaction for Folding<R> {
             let Some(row) = key.as_ref().and_then(|key| rows.get_mut(key)) else { continue };
             let before = row.take();
             let folded = catch_unwind(AssertUnwindSafe(|| Ok(R::fold(before, typed(ready.event)))));
-            *row = flatten(folded).map_err(|failure| Stuck { at: Some(at), failure })?;
+            *row = flatten(folded).map_err(|failure| Stuck::at(at, failure))?;
         }
         Self::write(rows, tx).await.map_err(whole)
     }

@@ -4,9 +4,9 @@
 //! [`query`] reads rows, [`rebuild`] makes a new table beside the live one and switches.
 
 pub(crate) mod fold;
+pub(crate) mod table;
 pub(crate) mod query;
 pub(crate) mod rebuild;
-pub(crate) mod table;
 
 pub use query::{LIMIT_MAX, Order, Page, Read, WAIT};
 pub use rebuild::RebuildProgress;

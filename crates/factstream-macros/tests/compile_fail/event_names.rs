@@ -10,4 +10,10 @@ enum OrderEvent {
     Made { customer_id: String },
 }
 
+#[derive(factstream_macros::Event, Serialize, Deserialize)]
+enum StockEvent {
+    #[event(name = "")]
+    Stocked { sku: String },
+}
+
 fn main() {}

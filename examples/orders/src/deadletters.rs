@@ -1,0 +1,145 @@
+//! `orders deadletters ..`: what could not be handled, in a person's hands. Works beside a running `orders serve`.
+
+use crate::app::{self, Config};
+use crate::cli::{DeadLetters, DeadLettersAction};
+use crate::{Failed, output};
+use factstream::App;
+use factstream::dead_letters::{Bytes, Detail, Summary};
+use std::process::ExitCode;
+
+/// Does what is asked.
+///
+/// # Errors
+/// When the store cannot be used, or there is no such letter.
+pub async fn run(args: DeadLetters) -> Result<ExitCode, Failed> {
+    let DeadLetters { action, store, json } = args;
+    output::check_exists(&store)?;
+    let app = app::open(Config { store: store.clone(), ..Config::default() }).await?;
+    match action {
+        DeadLettersAction::List { handler, retrying } => {
+            list(&app, handler.as_deref(), retrying, json, &store).await?
+        }
+        DeadLettersAction::Show { id } => show(&app, id, json).await?,
+        DeadLettersAction::Redrive { id } => {
+            app.dead_letters().redrive(id).await?;
+            tell(json, id, "is handled again by the process that runs its handler, now or when it starts");
+        }
+        DeadLettersAction::RedriveAll { handler } => {
+            let redriven = app.dead_letters().redrive_all(handler.as_deref()).await?;
+            match json {
+                true => println!("{}", serde_json::json!({ "redriven": redriven })),
+                false => println!(
+                    "{redriven} dead letters are handled again by the processes that run their handlers"
+                ),
+            }
+        }
+        DeadLettersAction::Edit { id, data } => {
+            app.dead_letters().edit(id, &data).await?;
+            tell(json, id, "has new data and is handled again; the data before is kept in its history");
+        }
+        DeadLettersAction::Discard { id, reason } => {
+            app.dead_letters().discard(id, &reason).await?;
+            tell(json, id, "is given up; what was parked behind it goes on");
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn tell(json: bool, id: u64, text: &str) {
+    match json {
+        true => println!("{}", serde_json::json!({ "id": id })),
+        false => println!("dead letter {id} {text}"),
+    }
+}
+
+async fn list(app: &App, handler: Option<&str>, retrying: bool, json: bool, store: &str) -> Result<(), Failed> {
+    let mut letters = Vec::new();
+    loop {
+        let after = letters.last().map_or(0, |letter: &Summary| letter.id);
+        let page = app.dead_letters().list(handler, retrying, after).await?;
+        if page.is_empty() {
+            break;
+        }
+        letters.extend(page);
+    }
+    if json {
+        println!("{}", serde_json::to_string_pretty(&letters)?);
+        return Ok(());
+    }
+    if letters.is_empty() {
+        println!("no dead letters");
+        return Ok(());
+    }
+    let mut table = output::table(&["id", "handler", "state", "event", "key", "parked", "reason"]);
+    for letter in letters {
+        let Summary { id, handler, state, event_type, key, parked_behind, reason, .. } = letter;
+        let event = event_type.unwrap_or_else(|| "(unreadable)".into());
+        let row = [
+            id.to_string(),
+            handler,
+            state,
+            event,
+            key,
+            parked_behind.to_string(),
+            reason.unwrap_or_default(),
+        ];
+        table.add_row(row);
+    }
+    println!("{table}");
+    println!("look at one: orders deadletters show ID --store {store}");
+    Ok(())
+}
+
+async fn show(app: &App, id: u64, json: bool) -> Result<(), Failed> {
+    let detail = app.dead_letters().show(id).await?;
+    if json {
+        println!("{}", serde_json::to_string_pretty(&detail)?);
+        return Ok(());
+    }
+    let Detail { summary, record_key, value, headers, history, parked } = detail;
+    let mut table = output::table(&["dead letter", &id.to_string()]);
+    let optional = |text: Option<String>| text.unwrap_or_else(|| "(none)".to_owned());
+    for (name, text) in [
+        ("handler", summary.handler),
+        ("state", summary.state),
+        ("event", optional(summary.event_type)),
+        ("event id", summary.event_id),
+        ("key", summary.key),
+        ("place", summary.place),
+        ("reason", optional(summary.reason)),
+        ("attempts", summary.attempts.to_string()),
+        ("next attempt", optional(summary.next_attempt_at.map(|at| at.to_string()))),
+        ("record key", optional(record_key.map(text))),
+        ("value", optional(value.map(text))),
+        ("headers", lines(headers)),
+    ] {
+        table.add_row([name.to_owned(), text]);
+    }
+    println!("{table}");
+    let mut table = output::table(&["at", "what", "detail"]);
+    for entry in history {
+        table.add_row([entry.at.to_string(), entry.action, entry.detail.to_string()]);
+    }
+    println!("{table}");
+    if !parked.is_empty() {
+        let mut table = output::table(&["parked behind it", "event", "event id"]);
+        for event in parked {
+            table.add_row([event.id.to_string(), optional(event.event_type), event.event_id]);
+        }
+        println!("{table}");
+    }
+    Ok(())
+}
+
+fn lines(headers: Vec<(String, Bytes)>) -> String {
+    let lines: Vec<String> =
+        headers.into_iter().map(|(name, value)| format!("{name}: {}", text(value))).collect();
+    lines.join("\n")
+}
+
+fn text(bytes: Bytes) -> String {
+    match bytes {
+        Bytes::Text(text) => text,
+        Bytes::Base64(base64) => format!("(base64) {base64}"),
+    }
+}

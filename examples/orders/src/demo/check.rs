@@ -1,0 +1,260 @@
+//! Is the outcome right? A fold over the whole log, by itself, against the rows, the ledger of the callers and the dead
+//! letters.
+
+use super::load::{Fate, Load};
+use crate::Failed;
+use crate::inventory::{Reason, SERVICE as INVENTORY, StockEvent};
+use crate::order::{OrderEvent, Status};
+use crate::payment::{PaymentEvent, PaymentStatus};
+use crate::projection::OrderProjection;
+use factstream::event::EventSet;
+use factstream::{App, Fold, RecordedEvent};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+const PAGE: usize = 1_000;
+
+/// What was checked, and what was found wrong.
+pub struct Report {
+    /// One line for each thing that must hold, with what was found against it.
+    pub checks: Vec<Check>,
+    /// Orders by what became of them.
+    pub statuses: BTreeMap<String, u64>,
+}
+
+/// One thing that must hold.
+pub struct Check {
+    /// What.
+    pub what: &'static str,
+    /// How many things were looked at.
+    pub looked_at: usize,
+    /// What was found against it, at most a few.
+    pub against: Vec<String>,
+}
+
+impl Report {
+    /// Whether everything holds.
+    pub fn is_consistent(&self) -> bool {
+        self.checks.iter().all(|check| check.against.is_empty())
+    }
+}
+
+/// What a fold over the log gives.
+#[derive(Default)]
+struct Folded {
+    positions: u64,
+    gaps: Vec<String>,
+    versions: HashMap<(String, String), u64>,
+    rows: BTreeMap<String, OrderProjection>,
+    created: BTreeMap<String, u64>,
+    payments: BTreeMap<String, u64>,
+    approved: BTreeSet<String>,
+    stock: BTreeMap<String, i64>,
+    stock_wrong: Vec<String>,
+    reserved: BTreeMap<String, i64>,
+}
+
+/// Checks everything that the log, the rows and the callers know.
+///
+/// # Errors
+/// When the store cannot be read.
+pub async fn check(app: &App, load: &Load) -> Result<Report, Failed> {
+    let folded = fold(app).await?;
+    let rows = rows(app).await?;
+    let letters = app.dead_letters().list(Some(INVENTORY), false, 0).await?;
+    let all_letters = app.dead_letters().list(None, false, 0).await?;
+    let waiting: BTreeSet<&str> = load
+        .orders
+        .iter()
+        .filter(|order| order.fate == Fate::Waiting)
+        .map(|order| order.order_id.as_str())
+        .collect();
+    let mut statuses = BTreeMap::new();
+    for row in folded.rows.values() {
+        *statuses.entry(row.status.to_string()).or_default() += 1;
+    }
+    let of_load = |against: &dyn Fn(&super::load::Placed) -> Option<String>| {
+        load.orders.iter().filter_map(against).collect::<Vec<_>>()
+    };
+    let checks = vec![
+        new("positions have no gap, versions are contiguous", folded.positions as usize, folded.gaps.clone()),
+        new(
+            "each acknowledged order was created exactly once",
+            load.orders.len(),
+            of_load(&|order| match folded.created.get(&order.order_id) {
+                Some(1) => None,
+                times => Some(format!("{}: {times:?}", order.order_id)),
+            }),
+        ),
+        new(
+            "a repeat with the same key was told the same order",
+            load.repeats as usize,
+            of_load(&|order| (!order.repeat_told_the_same).then(|| order.order_id.clone())),
+        ),
+        new(
+            "each order was charged exactly once",
+            folded.created.len(),
+            once(folded.created.keys(), &folded.payments),
+        ),
+        new(
+            "each order came to what it had to come to",
+            load.orders.len(),
+            of_load(&|order| {
+                let wanted = match order.fate {
+                    Fate::Shipped => Status::Shipped,
+                    Fate::Cancelled => Status::Cancelled,
+                    Fate::Waiting => Status::Pending,
+                };
+                let found = folded.rows.get(&order.order_id).map(|row| row.status);
+                (found != Some(wanted)).then(|| format!("{}: {found:?}, not {wanted:?}", order.order_id))
+            }),
+        ),
+        new(
+            "what is shipped is paid and was taken from the stock",
+            folded.rows.values().filter(|row| row.status == Status::Shipped).count(),
+            shipped(&folded),
+        ),
+        new("stock is conserved and never negative", folded.stock.len(), folded.stock_wrong.clone()),
+        new("the rows of order_projections equal the fold", rows.len(), differing(&rows, &folded.rows)),
+        new(
+            "dead letters are the orders of an unknown SKU, and no others",
+            all_letters.len(),
+            waiting
+                .iter()
+                .filter(|order| !letters.iter().any(|letter| letter.key == **order))
+                .map(|order| format!("{order}: no dead letter"))
+                .chain(
+                    all_letters
+                        .iter()
+                        .filter(|letter| letter.handler != INVENTORY)
+                        .map(|letter| format!("dead letter {} of {}", letter.id, letter.handler)),
+                )
+                .collect(),
+        ),
+    ];
+    Ok(Report { checks, statuses })
+}
+
+fn new(what: &'static str, looked_at: usize, mut against: Vec<String>) -> Check {
+    against.truncate(5);
+    Check { what, looked_at, against }
+}
+
+async fn fold(app: &App) -> Result<Folded, Failed> {
+    let mut folded = Folded::default();
+    loop {
+        let page = app.log(folded.positions, PAGE).await?;
+        for event in &page {
+            folded.take(event)?;
+        }
+        if page.len() < PAGE {
+            break;
+        }
+    }
+    // What went out for an order that was cancelled has come back: nothing is held for it.
+    for (order, held) in &folded.reserved {
+        let cancelled = folded.rows.get(order).is_some_and(|row| row.status == Status::Cancelled);
+        if cancelled && *held != 0 {
+            folded.stock_wrong.push(format!("{order} is cancelled, but holds {held}"));
+        }
+    }
+    Ok(folded)
+}
+
+impl Folded {
+    fn take(&mut self, event: &RecordedEvent) -> Result<(), Failed> {
+        if event.position != self.positions + 1 {
+            self.gaps.push(format!("position {} follows {}", event.position, self.positions));
+        }
+        self.positions = event.position;
+        let stream = (event.aggregate_type.clone(), event.aggregate_id.clone());
+        let version = self.versions.entry(stream).or_default();
+        if event.version != *version + 1 {
+            self.gaps.push(format!("version {} of {} follows {version}", event.version, event.aggregate_id));
+        }
+        *version = event.version;
+        if let Some(order) = OrderEvent::decode(&event.event_type, &event.data).transpose()? {
+            self.take_order(event, order)?;
+        }
+        if let Some(payment) = PaymentEvent::decode(&event.event_type, &event.data).transpose()? {
+            self.take_payment(payment);
+        }
+        if let Some(stock) = StockEvent::decode(&event.event_type, &event.data).transpose()? {
+            self.take_stock(event.position, stock);
+        }
+        Ok(())
+    }
+
+    fn take_order(&mut self, event: &RecordedEvent, order: OrderEvent) -> Result<(), Failed> {
+        let id = &event.aggregate_id;
+        if matches!(order, OrderEvent::Created { .. }) {
+            *self.created.entry(id.clone()).or_default() += 1;
+        }
+        let row = OrderProjection::fold(self.rows.remove(id), &event.envelope()?.with(order));
+        self.rows.extend(row.map(|row| (id.clone(), row)));
+        Ok(())
+    }
+
+    fn take_payment(&mut self, payment: PaymentEvent) {
+        if let PaymentEvent::Processed { order_id, status, .. } = payment {
+            *self.payments.entry(order_id.clone()).or_default() += 1;
+            if status == PaymentStatus::Approved {
+                self.approved.insert(order_id);
+            }
+        }
+    }
+
+    fn take_stock(&mut self, position: u64, stock: StockEvent) {
+        let StockEvent::Updated { sku, change, available, reason, order_id } = stock;
+        let counted = self.stock.entry(sku.clone()).or_default();
+        *counted += change;
+        if *counted < 0 || i64::try_from(available) != Ok(*counted) {
+            self.stock_wrong.push(format!("at {position} {sku} says {available}, counted {counted}"));
+        }
+        if let (Reason::Reserved | Reason::Returned, Some(order)) = (reason, order_id) {
+            *self.reserved.entry(order).or_default() -= change;
+        }
+    }
+}
+
+fn once<'a>(orders: impl Iterator<Item = &'a String>, payments: &BTreeMap<String, u64>) -> Vec<String> {
+    let wrong = orders.filter(|order| payments.get(*order) != Some(&1));
+    wrong
+        .map(|order| format!("{order}: charged {} times", payments.get(order).copied().unwrap_or(0)))
+        .collect()
+}
+
+fn shipped(folded: &Folded) -> Vec<String> {
+    let shipped = folded.rows.values().filter(|row| row.status == Status::Shipped);
+    let wrong = shipped.filter(|row| {
+        let wanted: i64 = row.items.iter().map(|item| i64::from(item.quantity)).sum();
+        !folded.approved.contains(&row.order_id) || folded.reserved.get(&row.order_id) != Some(&wanted)
+    });
+    wrong.map(|row| row.order_id.clone()).collect()
+}
+
+async fn rows(app: &App) -> Result<BTreeMap<String, OrderProjection>, Failed> {
+    let (mut rows, mut cursor) = (BTreeMap::new(), None::<String>);
+    loop {
+        let mut read = app.read::<OrderProjection>().limit(PAGE);
+        if let Some(cursor) = cursor {
+            read = read.after(cursor);
+        }
+        let page = read.list().await?;
+        rows.extend(page.rows.into_iter().map(|row| (row.order_id.clone(), row)));
+        cursor = page.next;
+        if cursor.is_none() {
+            return Ok(rows);
+        }
+    }
+}
+
+fn differing(
+    rows: &BTreeMap<String, OrderProjection>,
+    folded: &BTreeMap<String, OrderProjection>,
+) -> Vec<String> {
+    let orders: BTreeSet<&String> = rows.keys().chain(folded.keys()).collect();
+    let different = orders.into_iter().filter(|order| rows.get(*order) != folded.get(*order));
+    different
+        .map(|order| format!("{order}: row {:?}, fold {:?}", rows.get(order), folded.get(order)))
+        .collect()
+}

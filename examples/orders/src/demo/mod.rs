@@ -1,0 +1,93 @@
+//! `orders demo`: the whole system at work on generated orders, then checked against a fold over the log.
+//!
+//! [`load`] places the orders through the real command path, [`check`] folds the log and compares, [`summary`] prints.
+
+pub mod check;
+pub mod load;
+pub mod summary;
+
+use crate::Failed;
+use crate::app::{self, Config};
+use crate::cli;
+use factstream::{App, status::Status};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// How long everything may take to settle after the last order, and for each order placed.
+const SETTLE: Duration = Duration::from_secs(60);
+const SETTLE_PER_ORDER: Duration = Duration::from_millis(20);
+
+/// Runs the demo; success only if all is consistent.
+///
+/// # Errors
+/// When the store cannot be used, or it does not settle.
+pub async fn run(args: cli::Demo) -> Result<ExitCode, Failed> {
+    let store = args.store.clone().unwrap_or_else(new_store);
+    let gateway_failure_rate = args.gateway_failure_rate;
+    let app = app::open(Config { store: store.clone(), gateway_failure_rate, ..Config::default() }).await?;
+    let before = app.position().await?;
+    let running = app.start().await?;
+    let bar = ProgressBar::new(u64::from(args.orders));
+    bar.set_style(ProgressStyle::with_template("{msg:10} {bar:40} {pos}/{len} orders  {per_sec}")?);
+    bar.set_message("placing");
+    let started = Instant::now();
+    let load = load::place(&app, args.orders, &bar).await?;
+    let placed = started.elapsed();
+    bar.set_message("settling");
+    settle(&app, SETTLE + SETTLE_PER_ORDER * args.orders).await?;
+    let settled = started.elapsed();
+    bar.finish_and_clear();
+    let status = app.status().await?;
+    let report = check::check(&app, &load).await?;
+    running.stop(Duration::from_secs(10)).await;
+    let events = status.position - before;
+    let consistent = report.is_consistent();
+    summary::print(&summary::Summary { store, load, placed, settled, events, status, report });
+    Ok(if consistent { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A new file that stays, so that its events can be looked at afterwards.
+fn new_store() -> String {
+    let name = format!("orders-demo-{}.db", uuid::Uuid::now_v7());
+    let path: PathBuf = std::env::temp_dir().join(name);
+    format!("sqlite://{}", path.display())
+}
+
+/// Waits until every handler has come to the end and nothing waits for another attempt.
+async fn settle(app: &App, at_most: Duration) -> Result<(), Failed> {
+    let deadline = Instant::now() + at_most;
+    loop {
+        let status = app.status().await?;
+        let unsettled = unsettled(&status);
+        // A handler that has just finished may have appended what others have yet to see: the head must stand still too.
+        if unsettled.is_empty()
+            && app.position().await? == status.position
+            && self::unsettled(&app.status().await?).is_empty()
+        {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            return Err(format!("after {at_most:?} this has not settled: {}", unsettled.join(", ")).into());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn unsettled(status: &Status) -> Vec<String> {
+    let mut unsettled = Vec::new();
+    if status.relay.lag_events > 0 {
+        unsettled.push(format!("the relay is {} events behind", status.relay.lag_events));
+    }
+    for handler in &status.handlers {
+        if handler.lag_events > 0 {
+            unsettled.push(format!("{} is {} events behind", handler.name, handler.lag_events));
+        }
+        if handler.retrying > 0 {
+            unsettled
+                .push(format!("{} events of {} wait for another attempt", handler.retrying, handler.name));
+        }
+    }
+    unsettled
+}

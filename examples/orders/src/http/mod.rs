@@ -1,0 +1,64 @@
+//! The HTTP API: JSON in, JSON out, errors as problem documents (RFC 9457). Where a request enters.
+//!
+//! Invariants: a body is read into memory up to a limit and no further (`body`); a command is executed whole or not at
+//! all, also when its client goes away; every answer that is not a success is a [`problem::Problem`].
+
+mod body;
+mod inventory;
+mod orders;
+pub mod problem;
+mod status;
+mod strict;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{Method, Uri};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::{get, post};
+use factstream::App;
+use problem::Problem;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+/// Requests that are worked on at the same time; more wait their turn.
+const REQUESTS_MAX: usize = 1_024;
+
+/// The API over an application.
+pub fn router(app: App) -> Router {
+    let turns = Arc::new(Semaphore::new(REQUESTS_MAX));
+    let in_turn = middleware::from_fn_with_state(turns, in_turn);
+    Router::new()
+        .route("/orders", post(orders::create).get(orders::list))
+        .route("/orders/{id}", get(orders::get))
+        .route("/orders/{id}/ship", post(orders::ship))
+        .route("/orders/{id}/events", get(orders::events))
+        .route("/orders/{id}/at/{version}", get(orders::at))
+        .route("/inventory", post(inventory::add))
+        .route("/inventory/{sku}", get(inventory::get))
+        .route("/status", get(status::status))
+        .route_layer(in_turn)
+        .route("/livez", get(status::livez))
+        .route("/readyz", get(status::readyz))
+        .method_not_allowed_fallback(wrong_method)
+        .fallback(unknown_path)
+        .with_state(app)
+}
+
+async fn in_turn(State(turns): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
+    let _turn = turns.acquire().await; // an error means that it is closed, which nobody does
+    next.run(request).await
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> Problem {
+    let path = uri.path();
+    Problem::method_not_allowed(format!("{path} does not know {method}; the Allow header says what it knows"))
+}
+
+async fn unknown_path(uri: Uri) -> Problem {
+    let path = uri.path();
+    Problem::not_found(format!(
+        "there is no {path}; there are /orders, /orders/{{id}}, /orders/{{id}}/ship, /orders/{{id}}/events, \
+         /orders/{{id}}/at/{{version}}, /inventory, /inventory/{{sku}}, /status, /livez and /readyz"
+    ))
+}

@@ -1,0 +1,264 @@
+//! `/orders`: commands on orders, the read model, the audit trail and the past.
+
+use super::body::{Json, checked_id, fingerprint, idempotency_key, path_id, query};
+use super::problem::Problem;
+use super::strict::{Object, whole_number};
+use crate::order::{CreateOrder, Item, Order, ShipOrder, Status};
+use crate::projection::OrderProjection;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::header::LOCATION;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::IntoResponse;
+use factstream::envelope::Metadata;
+use factstream::{App, Position, RecordedEvent, Version, params};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// How long `?after=` waits.
+const WAIT_MAX: Duration = Duration::from_secs(5);
+/// Orders on one page, unless said.
+const PAGE: usize = 50;
+/// The most orders on one page.
+const PAGE_MAX: usize = 1_000;
+/// The most events of one audit trail: an order has few more than it has items.
+const TRAIL_MAX: usize = 1_000;
+
+/// `POST /orders`
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewOrder {
+    customer_id: String,
+    items: Vec<Object<NewItem>>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewItem {
+    sku: String,
+    #[serde(deserialize_with = "whole_number")]
+    quantity: u32,
+    #[serde(deserialize_with = "whole_number")]
+    price_cents: u64,
+}
+
+impl From<Object<NewItem>> for Item {
+    fn from(Object(NewItem { sku, quantity, price_cents }): Object<NewItem>) -> Self {
+        Self { sku, quantity, price_cents }
+    }
+}
+
+#[derive(Serialize)]
+struct Created {
+    order_id: String,
+    version: Version,
+    position: Position,
+}
+
+pub(super) async fn create(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Json(request): Json<NewOrder>,
+) -> Result<impl IntoResponse, Problem> {
+    let (key, content) = (idempotency_key(&headers)?, fingerprint(&request));
+    let items = request.items.into_iter().map(Item::from).collect();
+    let command = CreateOrder { customer_id: request.customer_id, items };
+    let execute = app.execute(Uuid::now_v7().to_string(), command);
+    let done = match key {
+        Some(key) => execute.key(key).fingerprint(content).await?,
+        None => execute.await?,
+    };
+    let location = format!("/orders/{}", done.aggregate_id);
+    let created = Created { order_id: done.aggregate_id, version: done.version, position: done.position };
+    Ok((StatusCode::CREATED, [(LOCATION, location)], axum::Json(created)))
+}
+
+/// `POST /orders/{id}/ship`
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Shipment {
+    tracking_number: String,
+}
+
+#[derive(Serialize)]
+struct Changed {
+    version: Version,
+    position: Position,
+}
+
+pub(super) async fn ship(
+    State(app): State<App>,
+    path: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+    Json(request): Json<Shipment>,
+) -> Result<impl IntoResponse, Problem> {
+    let id = path_id("order id", path)?;
+    let (key, content) = (idempotency_key(&headers)?, fingerprint(&(&id, &request)));
+    let execute = app.execute(id, ShipOrder { tracking_number: request.tracking_number });
+    let done = match key {
+        Some(key) => execute.key(key).fingerprint(content).await?,
+        None => execute.await?,
+    };
+    Ok(axum::Json(Changed { version: done.version, position: done.position }))
+}
+
+/// `GET /orders/{id}?after=`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct After {
+    after: Option<Position>,
+}
+
+pub(super) async fn get(
+    State(app): State<App>,
+    path: Result<Path<String>, PathRejection>,
+    after: Result<Query<After>, QueryRejection>,
+) -> Result<axum::Json<OrderProjection>, Problem> {
+    let id = path_id("order id", path)?;
+    let mut read = app.read::<OrderProjection>().deadline(WAIT_MAX);
+    if let Some(position) = query(after)?.after {
+        read = read.wait_for(position);
+    }
+    let row = read.get(&id).await?;
+    row.map(axum::Json).ok_or_else(|| {
+        Problem::not_found(format!(
+            "there is no order {id:?}, or not yet: give ?after= the position that POST /orders answered, to wait for it"
+        ))
+    })
+}
+
+/// `GET /orders?status=&limit=&cursor=`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Listing {
+    status: Option<String>,
+    limit: Option<String>,
+    cursor: Option<String>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Orders {
+    orders: Vec<OrderProjection>,
+    next: Option<String>,
+}
+
+pub(super) async fn list(
+    State(app): State<App>,
+    listing: Result<Query<Listing>, QueryRejection>,
+) -> Result<axum::Json<Orders>, Problem> {
+    let Listing { status, limit, cursor } = query(listing)?;
+    let mut read = app.read::<OrderProjection>().limit(page_size(limit.as_deref())?);
+    if let Some(status) = status {
+        let status: Status =
+            status.parse().map_err(|error| Problem::malformed(format!("{error}, not {status:?}")))?;
+        read = read.filter("status = $1", params![status.to_string()]);
+    }
+    if let Some(cursor) = cursor {
+        read = read.after(cursor);
+    }
+    let page = read.list().await?;
+    Ok(axum::Json(Orders { orders: page.rows, next: page.next }))
+}
+
+fn page_size(limit: Option<&str>) -> Result<usize, Problem> {
+    let Some(limit) = limit else { return Ok(PAGE) };
+    match limit.parse() {
+        Ok(size) if (1..=PAGE_MAX).contains(&size) => Ok(size),
+        _ => Err(Problem::malformed(format!(
+            "the limit is a whole number from 1 to {PAGE_MAX}, not {limit:?}"
+        ))),
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct Trail {
+    order_id: String,
+    events: Vec<TrailEvent>,
+}
+
+/// One event with all that is known of it, in the names of the message's headers.
+#[derive(Serialize)]
+struct TrailEvent {
+    position: Position,
+    aggregate_type: String,
+    aggregate_id: String,
+    aggregate_version: Version,
+    event_id: Uuid,
+    event_type: String,
+    schema_version: u32,
+    timestamp: Timestamp,
+    #[serde(flatten)]
+    metadata: Metadata,
+    data: Box<RawValue>,
+}
+
+impl TrailEvent {
+    fn of(event: RecordedEvent) -> Result<Self, serde_json::Error> {
+        Ok(Self {
+            metadata: serde_json::from_str(&event.metadata)?,
+            data: RawValue::from_string(event.data)?,
+            position: event.position,
+            aggregate_type: event.aggregate_type,
+            aggregate_id: event.aggregate_id,
+            aggregate_version: event.version,
+            event_id: event.event_id,
+            event_type: event.event_type,
+            schema_version: event.schema_version,
+            timestamp: event.timestamp,
+        })
+    }
+}
+
+pub(super) async fn events(
+    State(app): State<App>,
+    path: Result<Path<String>, PathRejection>,
+) -> Result<axum::Json<Trail>, Problem> {
+    let order_id = path_id("order id", path)?;
+    let events = app.events::<Order>(&order_id, 0, TRAIL_MAX).await?;
+    if events.is_empty() {
+        return Err(unknown(&order_id));
+    }
+    let events = events.into_iter().map(TrailEvent::of).collect::<Result<_, _>>();
+    let events = events.map_err(|error| {
+        tracing::error!(%error, order_id, "a stored event is not JSON");
+        Problem::internal(format!(
+            "a stored event of order {order_id:?} is not JSON: {error}; is the store damaged?"
+        ))
+    })?;
+    Ok(axum::Json(Trail { order_id, events }))
+}
+
+#[derive(Serialize)]
+pub(super) struct Past {
+    order_id: String,
+    version: Version,
+    state: Order,
+}
+
+pub(super) async fn at(
+    State(app): State<App>,
+    path: Result<Path<(String, String)>, PathRejection>,
+) -> Result<axum::Json<Past>, Problem> {
+    let Path((order_id, version)) = path.map_err(|error| Problem::malformed(error.body_text()))?;
+    checked_id("order id", &order_id)?;
+    let version = match version.parse() {
+        Ok(version) if version > 0 => version,
+        _ => return Err(Problem::malformed(format!("a version is a whole number from 1, not {version:?}"))),
+    };
+    if let Some(state) = app.load_at::<Order>(&order_id, version).await? {
+        return Ok(axum::Json(Past { order_id, version, state }));
+    }
+    match app.load::<Order>(&order_id).await? {
+        (_, 0) => Err(unknown(&order_id)),
+        (_, newest) => Err(Problem::not_found(format!(
+            "order {order_id:?} has no version {version}; the newest is {newest}"
+        ))),
+    }
+}
+
+fn unknown(order_id: &str) -> Problem {
+    Problem::not_found(format!("there is no order {order_id:?}; POST /orders makes one"))
+}

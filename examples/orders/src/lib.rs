@@ -1,0 +1,31 @@
+//! The reference system of factstream: order, payment and inventory services in one process, separable later.
+//!
+//! The modules stand in the order of the data: a request becomes a command, the command an event; consumers of the
+//! other services react to it, and the order service ships what is paid and reserved.
+//!
+//! | service | aggregate | reacts to |
+//! |---|---|---|
+//! | order | [`order`] | payments and stock: [`fulfilment`] |
+//! | inventory | [`inventory`], [`reservation`] | orders that are created or cancelled |
+//! | payment | [`payment`] | the same; asks the [`gateway`] |
+//!
+//! Services know each other by events only: each declares the part of another's events that it reads.
+
+pub mod cli;
+pub mod http;
+pub mod order;
+pub mod inventory;
+pub mod reservation;
+pub mod gateway;
+pub mod payment;
+pub mod fulfilment;
+pub mod projection;
+pub mod app;
+pub mod serve;
+pub mod output;
+pub mod deadletters;
+pub mod projections;
+pub mod demo;
+
+/// What a command of the command line may fail with: its text says what happened and what to do.
+pub type Failed = Box<dyn std::error::Error + Send + Sync>;

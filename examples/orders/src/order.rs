@@ -1,0 +1,343 @@
+//! The aggregate Order: what happened to an order, its state, and the decisions on it. Pure; the first step of all.
+//!
+//! Invariants: an order is created once; it is shipped or cancelled at most once, and never both; what comes late, from a
+//! payment or the stock, changes nothing any more.
+
+use factstream::envelope::{InvalidId, check_id};
+use factstream::{Aggregate, Command, Event};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+/// The most items of one order.
+pub const ITEMS_MAX: usize = 100;
+
+/// One line of an order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Item {
+    /// What.
+    pub sku: String,
+    /// How many, at least 1.
+    pub quantity: u32,
+    /// The price of one, in cents.
+    pub price_cents: u64,
+}
+
+/// What happened to an order.
+#[derive(Debug, Clone, PartialEq, Eq, Event, Serialize, Deserialize)]
+#[event(topic = "orders.events")]
+pub enum OrderEvent {
+    /// A customer placed it.
+    #[event(name = "OrderCreated", version = 1)]
+    Created {
+        /// Who.
+        customer_id: String,
+        /// What.
+        items: Vec<Item>,
+        /// What it costs.
+        total_cents: u64,
+    },
+    /// It left the house.
+    #[event(name = "OrderShipped", version = 1)]
+    Shipped {
+        /// The parcel.
+        tracking_number: String,
+    },
+    /// It will not be shipped.
+    #[event(name = "OrderCancelled", version = 1)]
+    Cancelled {
+        /// Why.
+        reason: String,
+    },
+    /// The payment is in. Stays home.
+    #[event(name = "OrderPaymentApproved", version = 1, private)]
+    PaymentApproved {
+        /// The gateway's name for it.
+        payment_id: String,
+    },
+    /// All that it needs of one SKU is reserved. Stays home.
+    #[event(name = "OrderStockReserved", version = 1, private)]
+    StockReserved {
+        /// The SKU.
+        sku: String,
+    },
+}
+
+/// Where an order stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Status {
+    /// Placed, neither shipped nor cancelled.
+    Pending,
+    /// Shipped.
+    Shipped,
+    /// Cancelled.
+    Cancelled,
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pending => "PENDING",
+            Self::Shipped => "SHIPPED",
+            Self::Cancelled => "CANCELLED",
+        })
+    }
+}
+
+/// A word that is no status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a status is one of PENDING, SHIPPED, CANCELLED")]
+pub struct UnknownStatus;
+
+impl FromStr for Status {
+    type Err = UnknownStatus;
+
+    fn from_str(text: &str) -> Result<Self, UnknownStatus> {
+        let all = [Self::Pending, Self::Shipped, Self::Cancelled];
+        all.into_iter().find(|status| status.to_string() == text).ok_or(UnknownStatus)
+    }
+}
+
+/// An order, folded from its events.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Order {
+    /// Where it stands; `None` before it is created.
+    pub status: Option<Status>,
+    /// Who placed it.
+    pub customer_id: String,
+    /// What.
+    pub items: Vec<Item>,
+    /// What it costs.
+    pub total_cents: u64,
+    /// The payment, once it is approved.
+    pub payment_id: Option<String>,
+    /// The SKUs that are reserved.
+    pub reserved: BTreeSet<String>,
+    /// The parcel, once it is shipped.
+    pub tracking_number: Option<String>,
+    /// Why it was cancelled.
+    pub cancel_reason: Option<String>,
+}
+
+impl Aggregate for Order {
+    const CATEGORY: &'static str = "order";
+    type Event = OrderEvent;
+
+    fn apply(&mut self, event: &OrderEvent) {
+        match event {
+            OrderEvent::Created { customer_id, items, total_cents } => {
+                self.status = Some(Status::Pending);
+                self.customer_id.clone_from(customer_id);
+                self.items.clone_from(items);
+                self.total_cents = *total_cents;
+            }
+            OrderEvent::Shipped { tracking_number } => {
+                self.status = Some(Status::Shipped);
+                self.tracking_number = Some(tracking_number.clone());
+            }
+            OrderEvent::Cancelled { reason } => {
+                self.status = Some(Status::Cancelled);
+                self.cancel_reason = Some(reason.clone());
+            }
+            OrderEvent::PaymentApproved { payment_id } => self.payment_id = Some(payment_id.clone()),
+            OrderEvent::StockReserved { sku } => {
+                self.reserved.insert(sku.clone());
+            }
+        }
+    }
+}
+
+impl Order {
+    fn is_pending(&self) -> bool {
+        self.status == Some(Status::Pending)
+    }
+
+    /// Whether everything is in, with `sku` counted as reserved.
+    fn is_reserved_with(&self, sku: Option<&str>) -> bool {
+        self.items.iter().all(|item| self.reserved.contains(&item.sku) || sku == Some(item.sku.as_str()))
+    }
+}
+
+/// Why a command is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OrderError {
+    /// Created twice.
+    #[error("Order already created")]
+    AlreadyCreated,
+    /// Nothing is known of it.
+    #[error("Order does not exist")]
+    DoesNotExist,
+    /// It is shipped or cancelled already.
+    #[error("Cannot ship order in {0} status")]
+    CannotShip(Status),
+    /// It is shipped already.
+    #[error("Cannot cancel order in {0} status")]
+    CannotCancel(Status),
+    /// An order of nothing.
+    #[error("an order has at least one item")]
+    NoItems,
+    /// More than [`ITEMS_MAX`].
+    #[error("an order has at most {ITEMS_MAX} items, this one has {0}; split it")]
+    TooManyItems(usize),
+    /// None of something.
+    #[error("the quantity of {sku} is 0; order at least 1, or leave the item out")]
+    NoQuantity {
+        /// Of what.
+        sku: String,
+    },
+    /// A total beyond counting.
+    #[error("the order's total is too large to be counted in cents; check quantities and prices")]
+    TotalTooLarge,
+    /// A customer id, SKU or tracking number that cannot be used.
+    #[error(transparent)]
+    Invalid(#[from] InvalidId),
+}
+
+/// Places an order.
+#[derive(Debug, Clone)]
+pub struct CreateOrder {
+    /// Who.
+    pub customer_id: String,
+    /// What.
+    pub items: Vec<Item>,
+}
+
+impl CreateOrder {
+    fn total_cents(&self) -> Result<u64, OrderError> {
+        let mut total = 0_u64;
+        for Item { sku, quantity, price_cents } in &self.items {
+            check_id("SKU", sku)?;
+            if *quantity == 0 {
+                return Err(OrderError::NoQuantity { sku: sku.clone() });
+            }
+            let line = price_cents.checked_mul(u64::from(*quantity));
+            total = line.and_then(|line| total.checked_add(line)).ok_or(OrderError::TotalTooLarge)?;
+        }
+        Ok(total)
+    }
+}
+
+impl Command<Order> for CreateOrder {
+    type Error = OrderError;
+
+    fn decide(&self, order: &Order) -> Result<Vec<OrderEvent>, OrderError> {
+        if order.status.is_some() {
+            return Err(OrderError::AlreadyCreated);
+        }
+        check_id("customer id", &self.customer_id)?;
+        match self.items.len() {
+            0 => return Err(OrderError::NoItems),
+            count if count > ITEMS_MAX => return Err(OrderError::TooManyItems(count)),
+            _ => {}
+        }
+        let total_cents = self.total_cents()?;
+        Ok(vec![OrderEvent::Created {
+            customer_id: self.customer_id.clone(),
+            items: self.items.clone(),
+            total_cents,
+        }])
+    }
+}
+
+/// Ships an order by hand.
+#[derive(Debug, Clone)]
+pub struct ShipOrder {
+    /// The parcel.
+    pub tracking_number: String,
+}
+
+impl Command<Order> for ShipOrder {
+    type Error = OrderError;
+
+    fn decide(&self, order: &Order) -> Result<Vec<OrderEvent>, OrderError> {
+        check_id("tracking number", &self.tracking_number)?;
+        match order.status {
+            None => Err(OrderError::DoesNotExist),
+            Some(Status::Pending) => {
+                Ok(vec![OrderEvent::Shipped { tracking_number: self.tracking_number.clone() }])
+            }
+            Some(status) => Err(OrderError::CannotShip(status)),
+        }
+    }
+}
+
+/// Cancels an order. One that is cancelled already stays as it is.
+#[derive(Debug, Clone)]
+pub struct CancelOrder {
+    /// Why.
+    pub reason: String,
+}
+
+impl Command<Order> for CancelOrder {
+    type Error = OrderError;
+
+    fn decide(&self, order: &Order) -> Result<Vec<OrderEvent>, OrderError> {
+        match order.status {
+            None => Err(OrderError::DoesNotExist),
+            Some(Status::Pending) => Ok(vec![OrderEvent::Cancelled { reason: self.reason.clone() }]),
+            Some(Status::Cancelled) => Ok(vec![]),
+            Some(status @ Status::Shipped) => Err(OrderError::CannotCancel(status)),
+        }
+    }
+}
+
+/// Takes note that the payment is in; ships if that was all that was missing.
+#[derive(Debug, Clone)]
+pub struct ConfirmPayment {
+    /// The gateway's name for it.
+    pub payment_id: String,
+    /// The tracking number to ship with; `None` waits for [`ShipOrder`].
+    pub ship_with: Option<String>,
+}
+
+impl Command<Order> for ConfirmPayment {
+    type Error = OrderError;
+
+    fn decide(&self, order: &Order) -> Result<Vec<OrderEvent>, OrderError> {
+        if order.status.is_none() {
+            return Err(OrderError::DoesNotExist);
+        }
+        if !order.is_pending() || order.payment_id.is_some() {
+            return Ok(vec![]);
+        }
+        let mut events = vec![OrderEvent::PaymentApproved { payment_id: self.payment_id.clone() }];
+        events.extend(self.ship_with.as_deref().filter(|_| order.is_reserved_with(None)).map(shipped));
+        Ok(events)
+    }
+}
+
+/// Takes note that all that it needs of one SKU is reserved; ships if that was all that was missing.
+#[derive(Debug, Clone)]
+pub struct ConfirmStock {
+    /// The SKU.
+    pub sku: String,
+    /// The tracking number to ship with; `None` waits for [`ShipOrder`].
+    pub ship_with: Option<String>,
+}
+
+impl Command<Order> for ConfirmStock {
+    type Error = OrderError;
+
+    fn decide(&self, order: &Order) -> Result<Vec<OrderEvent>, OrderError> {
+        if order.status.is_none() {
+            return Err(OrderError::DoesNotExist);
+        }
+        if !order.is_pending() || order.reserved.contains(&self.sku) {
+            return Ok(vec![]);
+        }
+        let complete = order.payment_id.is_some() && order.is_reserved_with(Some(&self.sku));
+        let mut events = vec![OrderEvent::StockReserved { sku: self.sku.clone() }];
+        events.extend(self.ship_with.as_deref().filter(|_| complete).map(shipped));
+        Ok(events)
+    }
+}
+
+fn shipped(tracking_number: &str) -> OrderEvent {
+    OrderEvent::Shipped { tracking_number: tracking_number.to_owned() }
+}
+
+#[cfg(test)]
+#[path = "order_tests.rs"]
+mod tests;

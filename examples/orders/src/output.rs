@@ -1,0 +1,31 @@
+//! What the commands print for people: tables that fit the terminal.
+
+use crate::Failed;
+use comfy_table::presets::UTF8_FULL_CONDENSED;
+use comfy_table::{ContentArrangement, Table};
+use std::path::Path;
+
+/// A table with these headings, as wide as the terminal and no wider than its content needs.
+pub fn table(headings: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
+    if table.width().is_none() {
+        table.set_width(100);
+    }
+    table.set_header(headings.to_vec());
+    table
+}
+
+/// A command that only looks must not make a new store because of a typing mistake.
+///
+/// # Errors
+/// When a SQLite URL names a file that does not exist.
+pub fn check_exists(store: &str) -> Result<(), Failed> {
+    let path = store.strip_prefix("sqlite:").map(|rest| rest.strip_prefix("//").unwrap_or(rest));
+    match path {
+        Some(path) if !path.is_empty() && !Path::new(path).exists() => {
+            Err(format!("there is no store {path}; name one with --store sqlite://FILE").into())
+        }
+        _ => Ok(()),
+    }
+}
