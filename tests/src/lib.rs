@@ -1,1 +1,20 @@
-//! in work
+//! The harness of the end-to-end tests: real `orders` processes on a real file, a client, and a look into the tables with
+//! plain SQL, so that the framework's own reading is not trusted.
+
+pub mod process;
+pub mod client;
+pub mod ledger;
+
+use std::time::{Duration, Instant};
+
+/// Waits until the condition holds.
+///
+/// # Panics
+/// When it does not within a minute.
+pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !condition() {
+        assert!(Instant::now() < deadline, "this did not come about: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

@@ -138,8 +138,7 @@ fn versions_of(attribute: &EventAttribute) -> Result<(u32, u32)> {
     let since = positive(attribute.since.as_ref(), "since")?;
     match &attribute.since {
         Some(literal) if since > version => {
-            let text =
-                "since is the oldest version that may still lie in a store; it is not greater than version";
+            let text = "since is the oldest version that may still lie in a store, so it is at most version; raise version or lower since";
             Err(Error::new(literal.span(), text))
         }
         _ => Ok((version, since)),

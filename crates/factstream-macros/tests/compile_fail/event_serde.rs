@@ -28,7 +28,9 @@ enum NoteEvent {
 
 #[derive(factstream_macros::Event, Serialize, Deserialize)]
 enum ShipEvent {
-    Shipped { to: String },
+    Shipped {
+        to: String,
+    },
     #[serde(other)]
     Else,
 }

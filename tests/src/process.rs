@@ -1,0 +1,107 @@
+//! The `orders` binary as a process that can be killed.
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+/// The binary, built once.
+///
+/// # Panics
+/// When it cannot be built.
+pub fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+        let built = Command::new(cargo).args(["build", "--quiet", "-p", "orders"]).current_dir(root).status();
+        assert!(built.is_ok_and(|status| status.success()), "the binary `orders` cannot be built");
+        // This test runs in target/PROFILE/deps; the binary lies in target/debug.
+        let here = std::env::current_exe().expect("a test knows its own file");
+        let target = here.ancestors().nth(3).expect("a test runs in target/PROFILE/deps");
+        target.join("debug/orders")
+    })
+}
+
+/// Runs `orders` to its end.
+///
+/// # Panics
+/// When it cannot be started.
+pub fn run(args: &[&str]) -> Output {
+    Command::new(binary()).args(args).output().expect("the binary `orders` starts")
+}
+
+/// A running `orders serve`.
+pub struct Server {
+    child: Child,
+    /// Its address, `http://127.0.0.1:PORT`.
+    pub url: String,
+}
+
+impl Server {
+    /// Starts it on a free port and waits until it is ready.
+    ///
+    /// # Panics
+    /// When it ends before that; with what it printed.
+    pub fn start(store: &str, more: &[&str]) -> Self {
+        let mut args = vec!["serve", "--store", store, "--listen", "127.0.0.1:0"];
+        args.extend(more);
+        let mut child = Command::new(binary())
+            .args(&args)
+            .env("RUST_LOG", "error")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary `orders` starts");
+        let stdout = child.stdout.take().expect("stdout is piped");
+        let mut line = String::new();
+        let read = BufReader::new(stdout).read_line(&mut line);
+        let url = line.split_whitespace().find(|word| word.starts_with("http://"));
+        let Some(url) = url.map(str::to_owned).filter(|_| read.is_ok()) else {
+            let mut error = String::new();
+            let _ = child.stderr.take().expect("stderr is piped").read_to_string(&mut error);
+            let _ = child.kill();
+            panic!("orders serve did not become ready: {line:?} {error}");
+        };
+        // Its log is not read: what is written there must never make it wait.
+        drop(child.stderr.take().map(|mut log| std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()))));
+        Self { child, url }
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).expect("a process id fits"));
+        let _ = kill(pid, signal);
+    }
+
+    /// Kills it: no chance to tidy up.
+    pub fn kill(mut self) {
+        self.signal(Signal::SIGKILL);
+        let _ = self.child.wait();
+    }
+
+    /// Asks it to stop, and waits until it has.
+    ///
+    /// # Panics
+    /// When it does not stop within 20 s.
+    pub fn stop(mut self) -> ExitStatus {
+        self.signal(Signal::SIGTERM);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "orders serve did not stop within 20 s of SIGTERM");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
