@@ -1,1 +1,39 @@
-#![allow(missing_docs)]
+//! What a newcomer runs first.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use factstream_tests::process::run;
+
+#[test]
+fn the_demo_checks_itself_prints_its_summary_and_can_run_again_on_its_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = format!("sqlite://{}", dir.path().join("orders.db").display());
+    for round in 0..2 {
+        let output = run(&["demo", "--orders", "300", "--store", &store]);
+        let printed = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            output.status.success(),
+            "round {round}: {printed}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        for words in [
+            "300, 30 of them twice with one key",
+            "p99",
+            "Everything is consistent",
+            "orders deadletters list",
+            &store,
+        ] {
+            assert!(printed.contains(words), "round {round}: {words:?} is missing in {printed}");
+        }
+        assert!(!printed.contains('✗'), "{printed}");
+    }
+}
+
+#[test]
+fn a_demo_that_is_asked_for_nonsense_says_so() {
+    for args in
+        [vec!["demo", "--orders", "0"], vec!["demo", "--orders", "many"], vec!["demo", "--store", "nowhere"]]
+    {
+        let output = run(&args);
+        assert!(!output.status.success() && !output.stderr.is_empty(), "{args:?}");
+    }
+}

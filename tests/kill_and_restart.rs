@@ -87,7 +87,12 @@ fn what_was_acknowledged_survives_kills_at_random_instants_exactly_once() {
         let answer = client.post("/orders", &body, Some(key)).unwrap();
         assert_eq!(answer.body["order_id"].as_str(), Some(order_id.as_str()), "client {client_number}");
     }
-    let letters = client.status()["handlers"].as_array().unwrap().iter().map(|h| h["dead_letters"].as_u64().unwrap()).sum::<u64>();
+    let letters = client.status()["handlers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|h| h["dead_letters"].as_u64().unwrap())
+        .sum::<u64>();
     assert_eq!(letters, 0, "dead letters");
     assert!(server.stop().success());
 
@@ -99,7 +104,8 @@ fn what_was_acknowledged_survives_kills_at_random_instants_exactly_once() {
     }
     // Each key stands for one order, and nothing was created that no key stands for.
     assert_eq!(created.len(), acknowledged.len());
-    let done = ledger::of_type(&events, "OrderShipped").len() + ledger::of_type(&events, "OrderCancelled").len();
+    let done =
+        ledger::of_type(&events, "OrderShipped").len() + ledger::of_type(&events, "OrderCancelled").len();
     assert_eq!(done, created.len(), "every order came to its end");
 }
 

@@ -25,7 +25,8 @@ pub struct Client {
 impl Client {
     /// A client of the server at this URL.
     pub fn new(url: &str) -> Self {
-        let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(15)));
+        let config =
+            Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(15)));
         Self { agent: config.build().into(), url: url.to_owned() }
     }
 
@@ -75,7 +76,9 @@ impl Client {
             let handlers = status["handlers"].as_array().cloned().unwrap_or_default();
             !handlers.is_empty()
                 && number(&status["relay"], "lag_events") == 0
-                && handlers.iter().all(|handler| number(handler, "lag_events") + number(handler, "retrying") == 0)
+                && handlers
+                    .iter()
+                    .all(|handler| number(handler, "lag_events") + number(handler, "retrying") == 0)
         };
         // Twice with the log standing still: a handler may have appended what others have yet to see.
         let (one, other) = (self.status(), self.status());

@@ -112,7 +112,11 @@ fn fold(events: &[Event]) -> (BTreeMap<String, String>, BTreeMap<String, u32>) {
     for event in events {
         let status = match event.event_type.as_str() {
             "OrderCreated" => {
-                assert!(!orders.contains_key(&event.aggregate_id), "order {} was created twice", event.aggregate_id);
+                assert!(
+                    !orders.contains_key(&event.aggregate_id),
+                    "order {} was created twice",
+                    event.aggregate_id
+                );
                 "PENDING"
             }
             "OrderShipped" => "SHIPPED",
@@ -129,7 +133,8 @@ fn fold(events: &[Event]) -> (BTreeMap<String, String>, BTreeMap<String, u32>) {
 }
 
 fn rows(connection: &Connection) -> BTreeMap<String, String> {
-    let mut select = connection.prepare("SELECT order_id, status FROM order_projections").expect("the table is there");
+    let mut select =
+        connection.prepare("SELECT order_id, status FROM order_projections").expect("the table is there");
     let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).expect("the rows can be read");
     rows.map(|row| row.expect("a row can be read")).collect()
 }

@@ -67,7 +67,12 @@ impl Server {
             panic!("orders serve did not become ready: {line:?} {error}");
         };
         // Its log is not read: what is written there must never make it wait.
-        drop(child.stderr.take().map(|mut log| std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()))));
+        drop(
+            child
+                .stderr
+                .take()
+                .map(|mut log| std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()))),
+        );
         Self { child, url }
     }
 

@@ -52,7 +52,13 @@ fn tell(json: bool, id: u64, text: &str) {
     }
 }
 
-async fn list(app: &App, handler: Option<&str>, retrying: bool, json: bool, store: &str) -> Result<(), Failed> {
+async fn list(
+    app: &App,
+    handler: Option<&str>,
+    retrying: bool,
+    json: bool,
+    store: &str,
+) -> Result<(), Failed> {
     let mut letters = Vec::new();
     loop {
         let after = letters.last().map_or(0, |letter: &Summary| letter.id);
