@@ -1,7 +1,7 @@
 //! Read models: rows folded from events, in tables that anybody can query with plain SQL (G10, G11).
 //!
-//! The way through here: [`fold`] handles a batch in memory and writes each touched row once, [`table`] makes the tables,
-//! [`query`] reads rows, [`rebuild`] makes a new table beside the live one and switches.
+//! The way through here: `fold` handles a batch in memory and writes each touched row once, `table` makes the tables,
+//! `query` reads rows, `rebuild` makes a new table beside the live one and switches.
 
 pub(crate) mod fold;
 pub(crate) mod table;
