@@ -2,7 +2,8 @@
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used)]
 
 use factstream::{
-    Aggregate, App, Command, Consumer, Envelope, Event, Failure, Fold, Handler, ReadModel, Tx, Upcasters, params,
+    Aggregate, App, Command, Consumer, Envelope, Event, Failure, Fold, Handler, ReadModel, Tx, Upcasters,
+    params,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -137,7 +138,8 @@ async fn what_an_older_build_stored_is_lifted_for_aggregates_read_models_and_con
     let row = app.read::<Row>().wait_for(1).get("c-1").await.unwrap().unwrap();
     assert_eq!(row.full, "Ada|Byron|AT");
     let deadline = Instant::now() + Duration::from_secs(10);
-    while app.store().query("SELECT who FROM greeted WHERE who = 'Ada'", params![]).await.unwrap().is_empty() {
+    while app.store().query("SELECT who FROM greeted WHERE who = 'Ada'", params![]).await.unwrap().is_empty()
+    {
         assert!(Instant::now() < deadline, "the consumer is not given the lifted event");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
