@@ -4,9 +4,9 @@
 //! it polls again. So a broker moves partitions between members inside `poll` only, and no drain protocol is needed.
 
 use crate::message::{Message, Record};
+pub use crate::partition::Partition;
 use async_trait::async_trait;
 use jiff::Timestamp;
-use std::fmt;
 use std::time::Duration;
 
 /// A place that takes messages and hands them to groups (G5). What one engine (embedded, Apache Kafka) implements.
@@ -48,21 +48,6 @@ pub struct Topic {
     pub name: String,
     /// How many partitions it gets when it is new, at least 1.
     pub partitions: u32,
-}
-
-/// One partition of a topic.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Partition {
-    /// The topic.
-    pub topic: String,
-    /// The partition, from 0.
-    pub partition: u32,
-}
-
-impl fmt::Display for Partition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.topic, self.partition)
-    }
 }
 
 /// How far a group is behind.

@@ -5,8 +5,8 @@
 //! `aggregate_version`, `schema_version`, `position`, and W3C `traceparent`. A reader takes messages with only the first
 //! five of them, and gives one without `event_id` the identity topic/partition/offset.
 
-use crate::broker::Partition;
 use crate::envelope::{Envelope, ID_BYTES_MAX, Metadata, RecordedEvent, check_id};
+use crate::partition::Partition;
 use crate::sql::format_timestamp;
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use serde::Deserialize;

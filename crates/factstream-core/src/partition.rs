@@ -1,10 +1,27 @@
-//! Which partition a key goes to: murmur2 as Kafka's Java clients have it (librdkafka's `murmur2_random`).
+//! Partitions, and which of them a key goes to: murmur2 as Kafka's Java clients have it (librdkafka's `murmur2_random`).
 //!
 //! Source: Kafka's `org.apache.kafka.common.utils.Utils.murmur2` and its `BuiltInPartitioner`; Austin Appleby's
 //! MurmurHash2 with Kafka's seed. The test vectors are those of Kafka's own `UtilsTest`.
 
+use std::fmt;
+
 const SEED: u32 = 0x9747_b28c;
 const M: u32 = 0x5bd1_e995;
+
+/// One partition of a topic.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Partition {
+    /// The topic.
+    pub topic: String,
+    /// The partition, from 0.
+    pub partition: u32,
+}
+
+impl fmt::Display for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.topic, self.partition)
+    }
+}
 
 /// The partition, from 0, of a key among `partitions` (at least 1).
 ///

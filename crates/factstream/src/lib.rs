@@ -15,12 +15,15 @@
 //! | see and mend what failed | [`App::status`], [`App::dead_letters`], [`App::rebuild`] |
 
 mod app;
+mod builder;
+mod connect;
 mod origin;
 mod states;
 mod execute;
 mod tx;
 mod migrations;
 mod relay;
+mod headers;
 pub mod broker;
 mod handler;
 mod processor;
@@ -34,7 +37,8 @@ pub mod status;
 mod error;
 mod statements;
 
-pub use app::{App, Builder, Consumer, Projection};
+pub use app::App;
+pub use builder::{Builder, Consumer, Projection};
 pub use error::{Error, ExecuteError};
 pub use execute::{ATTEMPTS_MAX, Done, Execute};
 pub use handler::{Caller, Failure, Handler};

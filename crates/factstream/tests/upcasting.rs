@@ -104,6 +104,7 @@ fn split_name(mut event: serde_json::Value) -> Result<serde_json::Value, factstr
     Ok(event)
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "an upcaster may fail")]
 fn add_country(mut event: serde_json::Value) -> Result<serde_json::Value, factstream::decode::UpcastFailure> {
     event["country"] = json!("AT");
     Ok(event)

@@ -7,6 +7,7 @@
 
 mod subscription;
 
+use crate::headers;
 use crate::statements as sql;
 use async_trait::async_trait;
 use factstream_core::broker::{Broker, BrokerError, Lag, PublishError, Subscription, Topic};
@@ -88,7 +89,9 @@ async fn count_partitions(
 }
 
 fn record_params(message: &Message, partition: u32, offset: i64) -> Result<Params, BrokerError> {
-    let headers = subscription::headers_to_json(&message.headers)?;
+    let headers = headers::to_json(&message.headers).map_err(|error| {
+        BrokerError::Engine(format!("the headers of a message cannot be written: {error}"))
+    })?;
     let (key, value) = (message.key.as_bytes(), message.value.as_slice());
     Ok(params![&message.topic, partition, offset, key, value, headers, message.timestamp])
 }

@@ -1,6 +1,6 @@
 //! A group's member in the embedded broker. It reads all partitions: a group has one owner at a time, by a lease.
 
-use crate::processor::letters::Header;
+use crate::headers;
 use crate::statements as sql;
 use async_trait::async_trait;
 use factstream_core::broker::{BrokerError, Partition, Subscription};
@@ -139,8 +139,8 @@ impl Subscription for EmbeddedSubscription {
 }
 
 fn record(partition: &Partition, row: &Row) -> Result<Record, BrokerError> {
-    let headers: String = row.get("headers").map_err(StoreError::from)?;
-    let headers: Vec<Header> = serde_json::from_str(&headers).map_err(|error| {
+    let text: String = row.get("headers").map_err(StoreError::from)?;
+    let headers = headers::from_json(&text).map_err(|error| {
         BrokerError::Engine(format!("the headers of a record in {partition} cannot be read: {error}"))
     })?;
     Ok(Record {
@@ -148,13 +148,7 @@ fn record(partition: &Partition, row: &Row) -> Result<Record, BrokerError> {
         offset: row.get("record_offset").map_err(StoreError::from)?,
         key: row.get("record_key").map_err(StoreError::from)?,
         value: row.get("value").map_err(StoreError::from)?,
-        headers: headers.into_iter().map(Header::into_pair).collect(),
+        headers,
         timestamp: row.get("published_at").map_err(StoreError::from)?,
     })
-}
-
-pub(super) fn headers_to_json(headers: &[(String, Vec<u8>)]) -> Result<String, BrokerError> {
-    let headers: Vec<Header> = headers.iter().map(Header::of).collect();
-    serde_json::to_string(&headers)
-        .map_err(|error| BrokerError::Engine(format!("the headers of a message cannot be written: {error}")))
 }

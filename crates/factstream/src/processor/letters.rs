@@ -6,18 +6,16 @@
 
 use crate::error::Error;
 use crate::handler::Failure;
+use crate::headers;
 use crate::processor::delivery::Delivery;
 use crate::processor::options::Retry;
 use crate::statements as sql;
 use crate::tx::Tx;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use factstream_core::broker::Partition;
 use factstream_core::message::Record;
 use factstream_core::params;
 use factstream_core::sql::{Row, now};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 /// What became of a failing event.
@@ -156,8 +154,7 @@ async fn insert(
     entry: &Entry,
 ) -> Result<(), Error> {
     let Record { partition, offset, key, value, headers, .. } = delivery.record();
-    let headers: Vec<Header> = headers.iter().map(Header::of).collect();
-    let headers = serde_json::to_string(&headers)
+    let headers = headers::to_json(&headers)
         .map_err(|source| Error::Encode { what: "the headers of a message".into(), source })?;
     let params = params![
         id,
@@ -183,30 +180,6 @@ async fn insert(
     Ok(())
 }
 
-/// A header as JSON: text where it is UTF-8, else base64, so that the bytes stay whole.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(untagged)]
-pub(crate) enum Header {
-    Text { name: String, value: String },
-    Bytes { name: String, base64: String },
-}
-
-impl Header {
-    pub(crate) fn of((name, value): &(String, Vec<u8>)) -> Self {
-        match std::str::from_utf8(value) {
-            Ok(text) => Self::Text { name: name.clone(), value: text.to_owned() },
-            Err(_) => Self::Bytes { name: name.clone(), base64: BASE64.encode(value) },
-        }
-    }
-
-    pub(crate) fn into_pair(self) -> (String, Vec<u8>) {
-        match self {
-            Self::Text { name, value } => (name, value.into_bytes()),
-            Self::Bytes { name, base64 } => (name, BASE64.decode(base64).unwrap_or_default()),
-        }
-    }
-}
-
 /// A held event as the store has it.
 #[derive(Debug, Clone)]
 pub(crate) struct Letter {
@@ -224,8 +197,7 @@ pub(crate) const SELECT_LETTER: &str = "SELECT * FROM fs_dead_letters WHERE id =
 
 impl Letter {
     pub(crate) fn of_row(row: &Row) -> Result<Self, Error> {
-        let headers: String = row.get("headers")?;
-        let headers: Vec<Header> = serde_json::from_str(&headers)
+        let headers = headers::from_json(&row.get::<String>("headers")?)
             .map_err(|source| Error::Encode { what: "the headers of a dead letter".into(), source })?;
         let partition = Partition { topic: row.get("topic")?, partition: row.get("partition")? };
         Ok(Self {
@@ -240,7 +212,7 @@ impl Letter {
                 offset: row.get("record_offset")?,
                 key: row.get("record_key")?,
                 value: row.get("value")?,
-                headers: headers.into_iter().map(Header::into_pair).collect(),
+                headers,
                 timestamp: row.get("recorded_at")?,
             },
         })

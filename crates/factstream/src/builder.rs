@@ -1,0 +1,309 @@
+//! Putting an application together: what is declared, and how it is checked and wired when it is opened.
+
+use crate::app::{App, Parts};
+use crate::connect;
+use crate::error::Error;
+use crate::handler::{Caller, Handler};
+use crate::migrations;
+use crate::processor::options::{Options, UnknownTypes, option_methods};
+use crate::processor::reaction::{Calling, Handlers, Handling, Reaction};
+use crate::processor::{From, Kind, Spec};
+use crate::progress::Progress;
+use crate::read_model::fold::Folding;
+use crate::read_model::table::Table;
+use crate::read_model::{Fold, Managed};
+use crate::states::States;
+use crate::status::Healths;
+use factstream_core::aggregate::Aggregate;
+use factstream_core::broker::Topic;
+use factstream_core::decode::Upcasters;
+use factstream_core::envelope::check_id;
+use factstream_core::event::{EventSet, EventType};
+use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+/// Partitions that a topic gets when the application makes it.
+const PARTITIONS: u32 = 6;
+/// Events that a read model folds in one transaction: enough that rows touched twice are written once.
+const READ_MODEL_BATCH: usize = 1_000;
+/// Aggregate states kept in memory unless said otherwise.
+const STATES_MAX: usize = 10_000;
+
+/// An application that is being put together.
+#[must_use = "an application does nothing until it is opened"]
+pub struct Builder {
+    store_url: String,
+    broker_url: String,
+    service: String,
+    states_max: usize,
+    partitions: u32,
+    upcasters: Upcasters,
+    event_types: Vec<&'static EventType>,
+    handlers: Vec<Declared>,
+}
+
+struct Declared {
+    name: String,
+    kind: Kind,
+    options: Options,
+    reacting: Reacting,
+}
+
+enum Reacting {
+    Handlers(Handlers, Vec<Table>),
+    Fold(Box<dyn MakeFold>),
+}
+
+/// Makes the reaction of a fold, once the decoders are there.
+trait MakeFold: Send {
+    fn make(&self, states: &States) -> Result<(Arc<dyn Reaction>, Managed), Error>;
+}
+
+struct FoldOf<R>(std::marker::PhantomData<fn() -> R>);
+
+impl<R: Fold> MakeFold for FoldOf<R> {
+    fn make(&self, states: &States) -> Result<(Arc<dyn Reaction>, Managed), Error> {
+        Ok((Arc::new(Folding::<R>::new(states.decoder::<R::Events>()?)), Managed::of::<R>()))
+    }
+}
+
+impl Builder {
+    pub(crate) fn new(store_url: String) -> Self {
+        Self {
+            store_url,
+            broker_url: "embedded".to_owned(),
+            service: "factstream".to_owned(),
+            states_max: STATES_MAX,
+            partitions: PARTITIONS,
+            upcasters: Upcasters::new(),
+            event_types: Vec::new(),
+            handlers: Vec::new(),
+        }
+    }
+
+    /// The broker: `embedded` (the default) keeps the topics in the store.
+    pub fn broker(mut self, broker_url: impl Into<String>) -> Self {
+        self.broker_url = broker_url.into();
+        self
+    }
+
+    /// The service's name: the `source` of every event that it records.
+    pub fn service(mut self, name: impl Into<String>) -> Self {
+        self.service = name.into();
+        self
+    }
+
+    /// How many aggregate states are kept in memory, at least 1.
+    pub fn states_max(mut self, states: usize) -> Self {
+        self.states_max = states;
+        self
+    }
+
+    /// How many partitions a topic gets that does not exist yet, at least 1.
+    pub fn partitions(mut self, partitions: u32) -> Self {
+        self.partitions = partitions.max(1);
+        self
+    }
+
+    /// The steps from old schema versions to today's. Checked by [`Builder::open`].
+    pub fn upcasters(mut self, upcasters: Upcasters) -> Self {
+        self.upcasters = upcasters;
+        self
+    }
+
+    /// Declares an aggregate, so that its events' upcasters are checked and its topics made at start.
+    pub fn aggregate<A: Aggregate>(mut self) -> Self {
+        self.event_types.extend(A::Event::event_types());
+        self
+    }
+
+    /// A read model: its table is made, and its rows are folded from the log.
+    pub fn read_model<R: Fold>(mut self) -> Self {
+        self.event_types.extend(R::Events::event_types());
+        self.handlers.push(Declared {
+            name: R::TABLE.to_owned(),
+            kind: Kind::ReadModel,
+            options: Options { retry: R::retry(), batch_events_max: READ_MODEL_BATCH, ..Options::default() },
+            reacting: Reacting::Fold(Box::new(FoldOf::<R>(std::marker::PhantomData))),
+        });
+        self
+    }
+
+    /// A projection that writes SQL, fed from the log.
+    pub fn projection(self, projection: Projection) -> Self {
+        let Projection { name, options, handlers, tables } = projection;
+        self.handlers_of(name, Kind::Projection, options, handlers, tables)
+    }
+
+    /// A consumer of topics.
+    pub fn consumer(self, consumer: Consumer) -> Self {
+        let Consumer { name, options, handlers } = consumer;
+        self.handlers_of(name, Kind::Consumer, options, handlers, Vec::new())
+    }
+
+    fn handlers_of(
+        mut self,
+        name: String,
+        kind: Kind,
+        options: Options,
+        handlers: Handlers,
+        tables: Vec<Table>,
+    ) -> Self {
+        self.event_types.extend(handlers.event_types());
+        self.handlers.push(Declared { name, kind, options, reacting: Reacting::Handlers(handlers, tables) });
+        self
+    }
+
+    /// Opens the store and the broker, makes the tables and topics that are missing, and checks everything.
+    ///
+    /// # Errors
+    /// [`Error::Wiring`] when the parts do not fit together, [`Error::Store`] or [`Error::Broker`] when those cannot
+    /// be reached; each says what to do.
+    pub async fn open(self) -> Result<App, Error> {
+        check_id("service name", &self.service)?;
+        self.upcasters.decoder(self.event_types.iter().copied())?;
+        let states_max = NonZeroUsize::new(self.states_max).unwrap_or(NonZeroUsize::MIN);
+        let states = States::new(states_max, self.upcasters);
+        let mut managed = Vec::new();
+        let mut specs: Vec<Spec> = Vec::new();
+        for declared in self.handlers {
+            let spec = declared.wire(&states, &mut managed)?;
+            if specs.iter().any(|other| other.name == spec.name) {
+                let text = format!("two handlers are called {:?}; give each a name of its own", spec.name);
+                return Err(Error::Wiring(text));
+            }
+            specs.push(spec);
+        }
+        let store = connect::store(&self.store_url).await?;
+        migrations::migrate(store.as_ref(), &self.store_url).await?;
+        let broker = connect::broker(&self.broker_url, &store)?;
+        broker.declare(&topics(&self.event_types, self.partitions)).await?;
+        let healths = Healths::new(specs.iter().map(|spec| (spec.name.clone(), spec.kind)));
+        let parts = Parts {
+            store,
+            broker,
+            owned_groups: true,
+            service: self.service.into(),
+            states,
+            specs,
+            managed,
+            progress: Progress::default(),
+            healths,
+        };
+        let app = App::new(parts);
+        app.make_tables().await?;
+        Ok(app)
+    }
+}
+
+impl Declared {
+    fn wire(self, states: &States, managed: &mut Vec<Managed>) -> Result<Spec, Error> {
+        check_id("handler name", &self.name)?;
+        let (name, kind, options) = (self.name, self.kind, self.options);
+        let reaction: Arc<dyn Reaction> = match self.reacting {
+            Reacting::Handlers(mut handlers, tables) => {
+                handlers.wire(states, &name)?;
+                if !tables.is_empty() {
+                    managed.push(Managed { projection: name.clone(), tables });
+                }
+                Arc::new(handlers)
+            }
+            Reacting::Fold(fold) => {
+                let (reaction, table) = fold.make(states)?;
+                managed.push(table);
+                reaction
+            }
+        };
+        let from = match kind {
+            Kind::Consumer => From::Topics(topics_of(&name, &reaction.event_types())?),
+            Kind::ReadModel | Kind::Projection => From::Log,
+        };
+        Ok(Spec { name, kind, reaction, options, from })
+    }
+}
+
+/// The topics that carry a consumer's events.
+fn topics_of(consumer: &str, event_types: &[&'static EventType]) -> Result<Vec<String>, Error> {
+    let mut topics = BTreeSet::new();
+    for event_type in event_types {
+        let Some(topic) = event_type.topic else {
+            return Err(Error::Wiring(format!(
+                "the consumer {consumer} wants {}, which is private and reaches no topic; declare an enum of just the events that it needs, make it public, or use a projection",
+                event_type.name
+            )));
+        };
+        topics.insert(topic.to_owned());
+    }
+    Ok(topics.into_iter().collect())
+}
+
+fn topics(event_types: &[&'static EventType], partitions: u32) -> Vec<Topic> {
+    let names: BTreeSet<&str> = event_types.iter().filter_map(|event_type| event_type.topic).collect();
+    names.into_iter().map(|name| Topic { name: name.to_owned(), partitions }).collect()
+}
+
+/// A projection that writes SQL, fed from the store's log in order. **Exactly once.**
+///
+/// Its tables are declared with [`Projection::table`] and reached with [`Tx::table`], so that it can be rebuilt.
+pub struct Projection {
+    name: String,
+    options: Options,
+    handlers: Handlers,
+    tables: Vec<Table>,
+}
+
+impl Projection {
+    /// A projection with one handler.
+    pub fn new<H: Handler>(name: impl Into<String>, handler: H) -> Self {
+        let mut handlers = Handlers::default();
+        handlers.add(Handling::boxed(handler));
+        Self { name: name.into(), options: Options::default(), handlers, tables: Vec::new() }
+    }
+
+    /// A table of this projection: made at start, and made anew beside the live one by a rebuild. In the statements,
+    /// `{table}` stands for its name: `CREATE TABLE {table} (..)`, `CREATE INDEX {table}_x ON {table} (..)`.
+    pub fn table(mut self, name: &str, create: &str, indexes: &[&str]) -> Self {
+        let indexes = indexes.iter().map(|index| (*index).to_owned()).collect();
+        self.tables.push(Table { name: name.to_owned(), create: create.to_owned(), indexes });
+        self
+    }
+
+    option_methods!();
+}
+
+/// A named group of handlers, fed from the topics of their events. **Exactly-once effects.**
+///
+/// No auto-commit: progress is committed after the work. Duplicates are known by their event id (G6).
+pub struct Consumer {
+    name: String,
+    options: Options,
+    handlers: Handlers,
+}
+
+impl Consumer {
+    /// A consumer group of this name.
+    pub fn new(group: impl Into<String>) -> Self {
+        Self { name: group.into(), options: Options::default(), handlers: Handlers::default() }
+    }
+
+    /// Adds a handler with effects inside the store. Each event type has one handler in a group.
+    pub fn handler<H: Handler>(mut self, handler: H) -> Self {
+        self.handlers.add(Handling::boxed(handler));
+        self
+    }
+
+    /// Adds a handler that asks the outside world first.
+    pub fn caller<C: Caller>(mut self, caller: C) -> Self {
+        self.handlers.add(Calling::boxed(caller));
+        self
+    }
+
+    /// What to do with event types that no handler of this group names.
+    pub fn unknown_types(mut self, policy: UnknownTypes) -> Self {
+        self.options.unknown_types = policy;
+        self
+    }
+
+    option_methods!();
+}

@@ -1,0 +1,40 @@
+//! URLs to engines: the one place that knows which engines this build has.
+
+use crate::broker::Embedded;
+use crate::error::Error;
+use factstream_core::broker::{Broker, BrokerError};
+use factstream_core::store::{Store, StoreError};
+use std::sync::Arc;
+
+/// The store that a URL names.
+pub(crate) async fn store(url: &str) -> Result<Arc<dyn Store>, Error> {
+    match url.split_once(':').map(|(scheme, _)| scheme) {
+        #[cfg(feature = "sqlite")]
+        Some("sqlite") => Ok(Arc::new(factstream_sqlite::SqliteStore::open_url(url).await?)),
+        _ => Err(StoreError::Url {
+            url: without_credentials(url),
+            reason: "this build knows sqlite://FILE, for example sqlite://orders.db".into(),
+        }
+        .into()),
+    }
+}
+
+/// The broker that a URL names.
+pub(crate) fn broker(url: &str, store: &Arc<dyn Store>) -> Result<Arc<dyn Broker>, Error> {
+    match url {
+        "embedded" => Ok(Arc::new(Embedded::new(Arc::clone(store)))),
+        _ => Err(BrokerError::Url {
+            url: without_credentials(url),
+            reason: "this build knows the embedded broker: write \"embedded\"".into(),
+        }
+        .into()),
+    }
+}
+
+/// The URL as it may be shown: what stands between `//` and `@` is left out.
+fn without_credentials(url: &str) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://***@{rest}"),
+        _ => url.to_owned(),
+    }
+}
