@@ -245,7 +245,7 @@ fn topics(event_types: &[&'static EventType], partitions: u32) -> Vec<Topic> {
 
 /// A projection that writes SQL, fed from the store's log in order. **Exactly once.**
 ///
-/// Its tables are declared with [`Projection::table`] and reached with [`Tx::table`], so that it can be rebuilt.
+/// Its tables are declared with [`Projection::table`] and reached with [`Tx::table`](crate::Tx::table), so that it can be rebuilt.
 pub struct Projection {
     name: String,
     options: Options,
