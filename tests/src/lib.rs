@@ -4,6 +4,7 @@
 pub mod process;
 pub mod client;
 pub mod ledger;
+pub mod postgres;
 
 use std::time::{Duration, Instant};
 

@@ -1,0 +1,44 @@
+//! What makes a database a store: the tables, made once, also when several processes start together.
+
+use crate::error::of_statement;
+use factstream_core::sql::{format_timestamp, now};
+use factstream_core::store::StoreError;
+use tokio_postgres::{Client, IsolationLevel};
+
+const COMPONENT: &str = "store";
+const MIGRATIONS: &[&str] = &[include_str!("../sql/0001_store.sql")];
+/// "factstr" as a number: the lock that starting processes queue at.
+const LOCK: i64 = 0x0066_6163_7473_7472;
+
+/// Brings the tables to this build's version.
+pub(crate) async fn migrate(client: &mut Client, place: &str) -> Result<(), StoreError> {
+    let known = MIGRATIONS.len() as u32;
+    let failed = |error: tokio_postgres::Error| of_statement("making the tables", &error);
+    let builder = client.build_transaction().isolation_level(IsolationLevel::ReadCommitted);
+    let tx = builder.start().await.map_err(failed)?;
+    tx.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await.map_err(failed)?;
+    let sql = "CREATE TABLE IF NOT EXISTS fs_migrations (component TEXT NOT NULL, version BIGINT NOT NULL, \
+               applied_at TEXT NOT NULL, PRIMARY KEY (component, version))";
+    tx.batch_execute(sql).await.map_err(failed)?;
+    let sql = "SELECT coalesce(max(version), 0)::bigint FROM fs_migrations WHERE component = $1";
+    let found: i64 = tx.query_one(sql, &[&COMPONENT]).await.map_err(failed)?.get(0);
+    let found = u32::try_from(found).unwrap_or(u32::MAX);
+    if found > known {
+        return Err(StoreError::Newer { what: place.to_owned(), found, known });
+    }
+    for (number, script) in (1u32..).zip(MIGRATIONS).skip(found as usize) {
+        tx.batch_execute(script).await.map_err(|error| match of_statement("making the tables", &error) {
+            StoreError::Statement { message, .. } => StoreError::Unusable {
+                what: place.to_owned(),
+                reason: format!(
+                    "the tables cannot be made: {message}; give factstream a database or schema of its own"
+                ),
+            },
+            other => other,
+        })?;
+        let sql = "INSERT INTO fs_migrations (component, version, applied_at) VALUES ($1, $2, $3)";
+        let at = format_timestamp(now());
+        tx.execute(sql, &[&COMPONENT, &i64::from(number), &at]).await.map_err(failed)?;
+    }
+    tx.commit().await.map_err(failed)
+}

@@ -1,0 +1,178 @@
+//! The store: the port's verbs, each handed to the writer, to a reader or to a transaction of its own.
+
+use crate::connect::{self, Purpose};
+use crate::error::{of_pool, of_statement};
+use crate::migrate::migrate;
+use crate::options::Options;
+use crate::rows;
+use crate::transaction::{PostgresTransaction, check_count, parameters, references, refuse_control};
+use crate::writer::{PendingAppend, Writer, tell};
+use async_trait::async_trait;
+use deadpool_postgres::{Object, Pool};
+use factstream_core::envelope::{Position, RecordedEvent, StreamId, Version};
+use factstream_core::sql::{Params, Row};
+use factstream_core::store::{Append, CommandKey, Outcome, Store, StoreError, Transaction};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+/// Waits are shorter than this, so that a deadline can always be told.
+const WAIT_MAX: Duration = Duration::from_secs(365 * 24 * 3_600);
+
+/// An event store in a PostgreSQL database. Cheap to clone.
+#[derive(Clone)]
+pub struct PostgresStore {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    appends: mpsc::Sender<PendingAppend>,
+    readers: Pool,
+    transactions: Pool,
+    news: watch::Sender<Position>,
+    place: String,
+    poll_interval: Duration,
+}
+
+impl PostgresStore {
+    /// Opens the store that a URL names: `postgres://user@host/database`. Makes the tables when they are missing.
+    ///
+    /// # Errors
+    /// [`StoreError::Url`], [`StoreError::Busy`] when the server cannot be reached, [`StoreError::Unusable`] when it refuses,
+    /// and [`StoreError::Newer`] when a newer factstream made the tables.
+    pub async fn open_url(url: &str) -> Result<Self, StoreError> {
+        Self::open_with(url, Options::default()).await
+    }
+
+    /// As [`PostgresStore::open_url`], with limits of your own.
+    ///
+    /// # Errors
+    /// As [`PostgresStore::open_url`].
+    pub async fn open_with(url: &str, options: Options) -> Result<Self, StoreError> {
+        let config = connect::config(url)?;
+        let place = connect::place(&config);
+        let pool = |purpose, size| connect::pool(&config, &options, purpose, size);
+        let (readers, transactions) =
+            (pool(Purpose::Read, options.readers)?, pool(Purpose::Write, options.transactions)?);
+        let appending = pool(Purpose::Write, 1)?;
+        let mut client = transactions.get().await.map_err(|error| of_pool(&place, &error))?;
+        migrate(&mut client, &place).await?;
+        drop(client);
+        let (appends, queue) = mpsc::channel(options.queue_max.max(1));
+        let news = watch::Sender::new(0);
+        let (pool, append_batch_max) = (appending, options.append_batch_max.max(1));
+        let writer = Writer { pool, place: place.clone(), news: news.clone(), append_batch_max };
+        tokio::spawn(writer.run(queue));
+        let poll_interval = options.poll_interval;
+        let store =
+            Self { inner: Arc::new(Inner { appends, readers, transactions, news, place, poll_interval }) };
+        store.look().await?;
+        Ok(store)
+    }
+
+    async fn reader(&self) -> Result<Object, StoreError> {
+        self.inner.readers.get().await.map_err(|error| of_pool(&self.inner.place, &error))
+    }
+
+    /// The head as the database has it now.
+    async fn look(&self) -> Result<Position, StoreError> {
+        let sql = "SELECT head FROM fs_log WHERE id = 1";
+        let failed = |error: tokio_postgres::Error| of_statement(sql, &error);
+        let client = self.reader().await?;
+        let select = client.prepare_cached(sql).await.map_err(failed)?;
+        let head = client.query_one(&select, &[]).await.map_err(failed)?.get::<_, i64>(0).cast_unsigned();
+        tell(&self.inner.news, head);
+        Ok(head)
+    }
+
+    async fn events(
+        &self,
+        sql: &str,
+        params: &[&(dyn tokio_postgres::types::ToSql + Sync)],
+    ) -> Result<Vec<RecordedEvent>, StoreError> {
+        let failed = |error: tokio_postgres::Error| of_statement(sql, &error);
+        let client = self.reader().await?;
+        let select = client.prepare_cached(sql).await.map_err(failed)?;
+        let found = client.query(&select, params).await.map_err(failed)?;
+        found.iter().map(rows::event).collect::<Result<_, _>>().map_err(failed)
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn append(&self, append: Append, key: Option<CommandKey>) -> Result<Outcome, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let pending = PendingAppend { append, key, reply };
+        self.inner.appends.send(pending).await.map_err(|_| StoreError::Closed)?;
+        answer.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    async fn read_stream(
+        &self,
+        stream: &StreamId,
+        after: Version,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, StoreError> {
+        let (category, id, after, limit) =
+            (stream.category(), stream.id(), clamp(after), clamp(limit as u64));
+        self.events(include_str!("../sql/select_stream.sql"), &[&category, &id, &after, &limit]).await
+    }
+
+    async fn read_log(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, StoreError> {
+        let (after, limit) = (clamp(after), clamp(limit as u64));
+        self.events(include_str!("../sql/select_log.sql"), &[&after, &limit]).await
+    }
+
+    async fn query(&self, sql: &str, params: Params) -> Result<Vec<Row>, StoreError> {
+        refuse_control(sql)?;
+        let failed = |error: tokio_postgres::Error| of_statement(sql, &error);
+        let client = self.reader().await?;
+        let statement = client.prepare_cached(sql).await.map_err(failed)?;
+        check_count(&statement, sql, params.len())?;
+        let parameters = parameters(&params);
+        let found = match client.query(&statement, &references(&parameters)).await {
+            // The table has changed under a statement that was kept ready: prepare it anew, once.
+            Err(error) if is_stale(&error) => {
+                client.statement_cache.remove(sql, &[]);
+                let statement = client.prepare_cached(sql).await.map_err(failed)?;
+                client.query(&statement, &references(&parameters)).await
+            }
+            found => found,
+        };
+        rows::collect(&found.map_err(failed)?)
+    }
+
+    async fn begin(&self) -> Result<Box<dyn Transaction>, StoreError> {
+        let client =
+            self.inner.transactions.get().await.map_err(|error| of_pool(&self.inner.place, &error))?;
+        Ok(Box::new(PostgresTransaction::begin(client, self.inner.news.clone()).await?))
+    }
+
+    async fn wait_beyond(&self, after: Position, timeout: Duration) -> Result<Position, StoreError> {
+        let deadline = Instant::now() + timeout.min(WAIT_MAX);
+        let mut news = self.inner.news.subscribe();
+        let mut head = *news.borrow_and_update();
+        if timeout.is_zero() || head <= after {
+            head = self.look().await?;
+        }
+        while head <= after && Instant::now() < deadline {
+            let next_look = deadline.min(Instant::now() + self.inner.poll_interval);
+            head = match tokio::time::timeout_at(next_look, news.changed()).await {
+                Ok(_) => *news.borrow_and_update(),
+                Err(_) => self.look().await?,
+            };
+        }
+        Ok(head)
+    }
+}
+
+/// "cached plan must not change result type"
+fn is_stale(error: &tokio_postgres::Error) -> bool {
+    error.code() == Some(&tokio_postgres::error::SqlState::FEATURE_NOT_SUPPORTED)
+}
+
+/// A position or count as PostgreSQL takes it.
+fn clamp(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,195 @@
+//! A transaction: a connection of its own until it ends.
+//!
+//! Invariants: events are inserted last, under the counter's lock. Dropping it rolls it back, whatever is under way: the
+//! connection is closed rather than given back in an unknown state.
+
+use crate::error::{first_line, of_statement};
+use crate::group::{Group, Known};
+use crate::rows;
+use crate::values::Parameter;
+use crate::writer::tell;
+use async_trait::async_trait;
+use deadpool_postgres::{ClientWrapper, Object};
+use factstream_core::envelope::{Position, StreamId};
+use factstream_core::sql::{Params, Row};
+use factstream_core::store::{Append, Appended, Commit, Outcome, StoreError, Transaction};
+use futures_util::future::try_join_all;
+use std::any::Any;
+use std::ops::{Deref, DerefMut};
+use tokio::sync::watch;
+use tokio_postgres::Statement;
+use tokio_postgres::types::ToSql;
+
+/// A transaction on a PostgreSQL store.
+///
+/// Reach it from a handler's `Tx` with `tx.native::<PostgresTransaction>()`, and through [`PostgresTransaction::client`] the
+/// connection itself.
+pub struct PostgresTransaction {
+    /// Taken when the transaction has ended and the connection is fit for others.
+    client: Option<Object>,
+    news: watch::Sender<Position>,
+}
+
+impl PostgresTransaction {
+    pub(crate) async fn begin(client: Object, news: watch::Sender<Position>) -> Result<Self, StoreError> {
+        let tx = Self { client: Some(client), news };
+        tx.wrapper()?.batch_execute("BEGIN").await.map_err(|error| of_statement("BEGIN", &error))?;
+        Ok(tx)
+    }
+
+    /// The native connection, within this transaction. Do not end the transaction through it.
+    ///
+    /// # Errors
+    /// [`StoreError::Closed`] when the transaction has ended.
+    pub fn client(&self) -> Result<&tokio_postgres::Client, StoreError> {
+        Ok(self.wrapper()?.deref())
+    }
+
+    fn wrapper(&self) -> Result<&ClientWrapper, StoreError> {
+        self.client.as_ref().map(|object| &**object).ok_or(StoreError::Closed)
+    }
+
+    async fn prepare(&self, sql: &str, given: usize) -> Result<Statement, StoreError> {
+        let statement =
+            self.wrapper()?.prepare_cached(sql).await.map_err(|error| of_statement(sql, &error))?;
+        check_count(&statement, sql, given)?;
+        Ok(statement)
+    }
+
+    async fn end(mut self, how: &str) -> Result<(), StoreError> {
+        self.wrapper()?.batch_execute(how).await.map_err(|error| of_statement(how, &error))?;
+        drop(self.client.take()); // back to the pool
+        Ok(())
+    }
+
+    /// Locks the counter and inserts the events; the inner error is a conflict.
+    async fn append(
+        &mut self,
+        appends: &[Append],
+    ) -> Result<Result<(Vec<Appended>, Option<Position>), Outcome>, StoreError> {
+        let failed = |error: tokio_postgres::Error| of_statement("append", &error);
+        let client = self.client.as_mut().ok_or(StoreError::Closed)?.deref_mut();
+        // A savepoint, to be handed on as a transaction; released it is part of this one.
+        let inner = client.transaction().await.map_err(failed)?;
+        let streams: Vec<&StreamId> = appends.iter().map(|append| &append.stream).collect();
+        let mut known = Known::read(&inner, &streams, &[]).await.map_err(failed)?;
+        let mut group = Group::default();
+        let mut appended = Vec::with_capacity(appends.len());
+        for append in appends {
+            match group.decide(&mut known, append, None) {
+                Outcome::Appended(done) => appended.push(done),
+                other => return Ok(Err(other)),
+            }
+        }
+        group.write(&inner).await.map_err(failed)?;
+        inner.commit().await.map_err(failed)?;
+        Ok(Ok((appended, group.head())))
+    }
+}
+
+impl Drop for PostgresTransaction {
+    fn drop(&mut self) {
+        if let Some(client) = self.client.take() {
+            // Not known where it stands: the server rolls back when the connection closes.
+            drop(Object::take(client));
+        }
+    }
+}
+
+/// Refuses a number of parameters that does not fit.
+pub(crate) fn check_count(statement: &Statement, sql: &str, given: usize) -> Result<(), StoreError> {
+    let wanted = statement.params().len();
+    if wanted == given {
+        return Ok(());
+    }
+    let message = format!("it takes {wanted} parameters, but {given} are given");
+    Err(StoreError::Statement { message, sql: first_line(sql) })
+}
+
+/// The parameters as the driver takes them.
+pub(crate) fn parameters(params: &Params) -> Vec<Parameter<'_>> {
+    params.iter().map(Parameter).collect()
+}
+
+/// References to the parameters.
+pub(crate) fn references<'a>(params: &'a [Parameter<'a>]) -> Vec<&'a (dyn ToSql + Sync)> {
+    params.iter().map(|param| param as &(dyn ToSql + Sync)).collect()
+}
+
+#[async_trait]
+impl Transaction for PostgresTransaction {
+    async fn execute(&mut self, sql: &str, params: Params) -> Result<u64, StoreError> {
+        let touched = self.execute_many(sql, vec![params]).await?;
+        Ok(touched.into_iter().sum())
+    }
+
+    async fn execute_many(&mut self, sql: &str, params: Vec<Params>) -> Result<Vec<u64>, StoreError> {
+        let Some(given) = params.first().map(Vec::len) else { return Ok(Vec::new()) };
+        refuse_control(sql)?;
+        let statement = self.prepare(sql, given).await?;
+        let client = self.wrapper()?;
+        // Sent one after the other without waiting in between, answered in the same order.
+        let all = params.iter().map(|params| {
+            let statement = &statement;
+            async move {
+                check_count(statement, sql, params.len())?;
+                let parameters = parameters(params);
+                let done = client.execute(statement, &references(&parameters)).await;
+                done.map_err(|error| of_statement(sql, &error))
+            }
+        });
+        try_join_all(all).await
+    }
+
+    async fn query(&mut self, sql: &str, params: Params) -> Result<Vec<Row>, StoreError> {
+        refuse_control(sql)?;
+        let statement = self.prepare(sql, params.len()).await?;
+        let parameters = parameters(&params);
+        let found = self.wrapper()?.query(&statement, &references(&parameters)).await;
+        rows::collect(&found.map_err(|error| of_statement(sql, &error))?)
+    }
+
+    async fn commit(mut self: Box<Self>, appends: Vec<Append>) -> Result<Commit, StoreError> {
+        let mut head = None;
+        let mut done = Vec::new();
+        if !appends.is_empty() {
+            match self.append(&appends).await? {
+                Ok((appended, new_head)) => (done, head) = (appended, new_head),
+                Err(Outcome::Conflict(conflict)) => {
+                    self.end("ROLLBACK").await?;
+                    return Ok(Commit::Conflict(conflict));
+                }
+                Err(other) => {
+                    return Err(StoreError::Engine(format!("an append without a key came to {other:?}")));
+                }
+            }
+        }
+        let news = self.news.clone();
+        // A COMMIT of a transaction that has failed rolls back and reports no error: ask before.
+        self.wrapper()?.batch_execute("SELECT 1").await.map_err(|error| of_statement("COMMIT", &error))?;
+        self.end("COMMIT").await.map_err(|error| match error {
+            StoreError::Busy(text) => StoreError::Unknown(text),
+            other => other,
+        })?;
+        if let Some(head) = head {
+            tell(&news, head);
+        }
+        Ok(Commit::Committed(done))
+    }
+
+    fn as_any(&mut self) -> &mut dyn Any {
+        self
+    }
+}
+
+/// What begins and ends a transaction is not a user's to say.
+pub(crate) fn refuse_control(sql: &str) -> Result<(), StoreError> {
+    let code = sql.lines().map(str::trim_start).find(|line| !line.is_empty() && !line.starts_with("--"));
+    let word: String = code.unwrap_or_default().chars().take_while(char::is_ascii_alphabetic).collect();
+    let control = ["BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE", "PREPARE"];
+    if control.iter().any(|control| word.eq_ignore_ascii_case(control)) {
+        let message = format!("{word} is not allowed here: the transaction is the store's to begin and end");
+        return Err(StoreError::Statement { message, sql: first_line(sql) });
+    }
+    Ok(())
+}
