@@ -29,6 +29,17 @@ fn the_demo_checks_itself_prints_its_summary_and_can_run_again_on_its_store() {
 }
 
 #[test]
+fn the_same_system_runs_on_a_postgresql_server_when_its_url_says_so() {
+    let store = factstream_tests::postgres::server().database();
+    let output = run(&["demo", "--orders", "200", "--store", &store]);
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{printed}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(printed.contains("Everything is consistent") && !printed.contains('✗'), "{printed}");
+    let rebuilt = run(&["projections", "rebuild", "order_projections", "--store", &store]);
+    assert!(rebuilt.status.success(), "{}", String::from_utf8_lossy(&rebuilt.stderr));
+}
+
+#[test]
 fn a_demo_that_is_asked_for_nonsense_says_so() {
     for args in
         [vec!["demo", "--orders", "0"], vec!["demo", "--orders", "many"], vec!["demo", "--store", "nowhere"]]

@@ -1,5 +1,6 @@
 //! What PostgreSQL reports, in the words of the port.
 
+use deadpool_postgres::PoolError;
 use factstream_core::store::StoreError;
 use tokio_postgres::Error;
 use tokio_postgres::error::{DbError, SqlState};
@@ -45,19 +46,13 @@ pub(crate) fn engine(error: &dyn std::fmt::Display) -> StoreError {
 }
 
 /// No connection could be had.
-pub(crate) fn of_pool(place: &str, error: &deadpool_postgres::PoolError) -> StoreError {
-    use deadpool_postgres::PoolError;
-    match error {
-        PoolError::Backend(error) => match error.as_db_error() {
-            Some(db) => StoreError::Unusable { what: place.to_owned(), reason: db_text(db) },
-            None => {
-                let cause =
-                    std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
-                StoreError::Busy(format!("{place} cannot be reached ({error}{cause})"))
-            }
-        },
-        error => StoreError::Busy(format!("{place}: {error}")),
+pub(crate) fn of_pool(place: &str, error: &PoolError) -> StoreError {
+    let PoolError::Backend(error) = error else { return StoreError::Busy(format!("{place}: {error}")) };
+    if let Some(db) = error.as_db_error() {
+        return StoreError::Unusable { what: place.to_owned(), reason: db_text(db) };
     }
+    let cause = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
+    StoreError::Busy(format!("{place} cannot be reached ({error}{cause})"))
 }
 
 /// The same error for another caller of the same commit.

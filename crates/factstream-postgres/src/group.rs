@@ -88,7 +88,7 @@ pub(crate) struct Group {
 
 #[derive(Default)]
 struct Keys {
-    keys: Vec<String>,
+    names: Vec<String>,
     fingerprints: Vec<String>,
     types: Vec<String>,
     ids: Vec<String>,
@@ -144,7 +144,7 @@ impl Group {
 
     /// Whether there is nothing to write.
     pub(crate) fn is_empty(&self) -> bool {
-        self.positions.is_empty() && self.keys.keys.is_empty()
+        self.positions.is_empty() && self.keys.names.is_empty()
     }
 
     /// The id of an event in it, by which a commit can be asked for.
@@ -154,7 +154,7 @@ impl Group {
 
     /// A key in it, by which a commit can be asked for.
     pub(crate) fn key(&self) -> Option<&str> {
-        self.keys.keys.first().map(String::as_str)
+        self.keys.names.first().map(String::as_str)
     }
 
     /// The head of the log after it.
@@ -169,7 +169,7 @@ impl Group {
         let move_head = tx.prepare_cached("UPDATE fs_log SET head = $1 WHERE id = 1");
         let (insert_events, insert_keys, move_head) =
             futures_util::future::try_join3(insert_events, insert_keys, move_head).await?;
-        let Keys { keys, fingerprints, types, ids, versions, positions } = &self.keys;
+        let Keys { names, fingerprints, types, ids, versions, positions } = &self.keys;
         let at = format_timestamp(now());
         let events = async {
             match self.positions.is_empty() {
@@ -195,10 +195,10 @@ impl Group {
             }
         };
         let keys = async {
-            match keys.is_empty() {
+            match names.is_empty() {
                 true => Ok(0),
                 false => {
-                    tx.execute(&insert_keys, &[keys, fingerprints, types, ids, versions, positions, &at])
+                    tx.execute(&insert_keys, &[names, fingerprints, types, ids, versions, positions, &at])
                         .await
                 }
             }
@@ -215,7 +215,7 @@ impl Group {
 
 impl Keys {
     fn push(&mut self, key: &CommandKey, appended: &Appended) {
-        self.keys.push(key.key().to_owned());
+        self.names.push(key.key().to_owned());
         self.fingerprints.push(key.fingerprint().to_owned());
         self.types.push(appended.stream.category().to_owned());
         self.ids.push(appended.stream.id().to_owned());

@@ -15,10 +15,9 @@ use factstream_core::sql::{Params, Row};
 use factstream_core::store::{Append, Appended, Commit, Outcome, StoreError, Transaction};
 use futures_util::future::try_join_all;
 use std::any::Any;
-use std::ops::{Deref, DerefMut};
 use tokio::sync::watch;
-use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
+use tokio_postgres::{NoTls, Statement};
 
 /// A transaction on a PostgreSQL store.
 ///
@@ -42,11 +41,11 @@ impl PostgresTransaction {
     /// # Errors
     /// [`StoreError::Closed`] when the transaction has ended.
     pub fn client(&self) -> Result<&tokio_postgres::Client, StoreError> {
-        Ok(self.wrapper()?.deref())
+        Ok(self.wrapper()?)
     }
 
     fn wrapper(&self) -> Result<&ClientWrapper, StoreError> {
-        self.client.as_ref().map(|object| &**object).ok_or(StoreError::Closed)
+        self.client.as_deref().ok_or(StoreError::Closed)
     }
 
     async fn prepare(&self, sql: &str, given: usize) -> Result<Statement, StoreError> {
@@ -68,7 +67,7 @@ impl PostgresTransaction {
         appends: &[Append],
     ) -> Result<Result<(Vec<Appended>, Option<Position>), Outcome>, StoreError> {
         let failed = |error: tokio_postgres::Error| of_statement("append", &error);
-        let client = self.client.as_mut().ok_or(StoreError::Closed)?.deref_mut();
+        let client = self.client.as_deref_mut().ok_or(StoreError::Closed)?;
         // A savepoint, to be handed on as a transaction; released it is part of this one.
         let inner = client.transaction().await.map_err(failed)?;
         let streams: Vec<&StreamId> = appends.iter().map(|append| &append.stream).collect();
@@ -90,8 +89,15 @@ impl PostgresTransaction {
 impl Drop for PostgresTransaction {
     fn drop(&mut self) {
         if let Some(client) = self.client.take() {
-            // Not known where it stands: the server rolls back when the connection closes.
+            // Not known where it stands: the server rolls back when the connection closes. What still runs is cancelled,
+            // so that it does not hold its locks to the end.
+            let cancel = client.cancel_token();
             drop(Object::take(client));
+            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+                runtime.spawn(async move {
+                    let _ = cancel.cancel_query(NoTls).await;
+                });
+            }
         }
     }
 }

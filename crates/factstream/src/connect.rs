@@ -6,14 +6,25 @@ use factstream_core::broker::{Broker, BrokerError};
 use factstream_core::store::{Store, StoreError};
 use std::sync::Arc;
 
+/// The URLs that this build understands.
+const KNOWN: &str = if cfg!(feature = "postgres") {
+    "sqlite://FILE (for example sqlite://orders.db) and postgres://USER@HOST/DATABASE"
+} else {
+    "sqlite://FILE (for example sqlite://orders.db); postgres:// needs the cargo feature postgres"
+};
+
 /// The store that a URL names.
 pub(crate) async fn store(url: &str) -> Result<Arc<dyn Store>, Error> {
     match url.split_once(':').map(|(scheme, _)| scheme) {
         #[cfg(feature = "sqlite")]
         Some("sqlite") => Ok(Arc::new(factstream_sqlite::SqliteStore::open_url(url).await?)),
+        #[cfg(feature = "postgres")]
+        Some("postgres" | "postgresql") => {
+            Ok(Arc::new(factstream_postgres::PostgresStore::open_url(url).await?))
+        }
         _ => Err(StoreError::Url {
             url: without_credentials(url),
-            reason: "this build knows sqlite://FILE, for example sqlite://orders.db".into(),
+            reason: format!("this build knows {KNOWN}"),
         }
         .into()),
     }

@@ -58,5 +58,7 @@ pub use factstream_core::{derive_support, message, params, partition, store, tes
 
 pub use factstream_macros::{Event, EventSet, ReadModel};
 
+#[cfg(feature = "postgres")]
+pub use factstream_postgres as postgres;
 #[cfg(feature = "sqlite")]
 pub use factstream_sqlite as sqlite;

@@ -20,7 +20,7 @@ struct Ledger {
     tried: Arc<Mutex<Vec<String>>>,
 }
 
-const CREATE_LEDGER: &str = "CREATE TABLE ledger (entry INTEGER PRIMARY KEY, aggregate TEXT, what TEXT)";
+const CREATE_LEDGER: &str = "CREATE TABLE ledger (entry BIGINT, aggregate TEXT, what TEXT)";
 
 fn what(event: &OrderEvent) -> String {
     match event {
@@ -36,7 +36,7 @@ impl Handler for Ledger {
     async fn handle(&self, event: &Envelope<OrderEvent>, tx: &mut Tx) -> Result<(), Failure> {
         let what = what(&event.event);
         self.tried.lock().unwrap().push(format!("{} {what}", event.aggregate_id));
-        let sql = "INSERT INTO ledger (aggregate, what) VALUES ($1, $2)";
+        let sql = "INSERT INTO ledger (entry, aggregate, what) SELECT coalesce(max(entry), 0) + 1, $1, $2 FROM ledger";
         tx.execute(sql, params![&event.aggregate_id, &what]).await?;
         let broken = self.broken.load(Ordering::SeqCst);
         match what.as_str() {

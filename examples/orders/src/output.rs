@@ -29,3 +29,11 @@ pub fn check_exists(store: &str) -> Result<(), Failed> {
         _ => Ok(()),
     }
 }
+
+/// A URL as it may be shown: without what stands between `//` and `@`.
+pub fn without_credentials(url: &str) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://***@{rest}"),
+        _ => url.to_owned(),
+    }
+}

@@ -5,6 +5,7 @@
 //! within a deadline; what does not end by then is rolled back and handled after the next start.
 
 use crate::app::{self, Config};
+use crate::output::without_credentials;
 use crate::{Failed, cli, http};
 use std::future::IntoFuture;
 use std::io::{ErrorKind, Write};
@@ -29,6 +30,7 @@ pub async fn run(args: cli::Serve) -> Result<ExitCode, Failed> {
     let config = Config { store: store.clone(), broker: broker.clone(), auto_ship, gateway_failure_rate };
     let app = app::open(config).await?;
     let running = app.start().await?;
+    let (store, broker) = (without_credentials(&store), without_credentials(&broker));
     announce(&format!("orders is ready: http://{} (store {store}, broker {broker})", listener.local_addr()?));
 
     let mut asked = stopped.clone();

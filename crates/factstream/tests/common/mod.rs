@@ -100,18 +100,24 @@ impl Fold for OrderRow {
     }
 }
 
-/// A store file that goes with the test.
+/// A store of its own for a test: a SQLite file, or with `FACTSTREAM_TEST_STORE=postgres` a database on a real server.
 pub struct Shop {
     pub dir: TempDir,
+    url: String,
 }
 
 impl Shop {
     pub fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap() }
+        let dir = tempfile::tempdir().unwrap();
+        let url = match std::env::var("FACTSTREAM_TEST_STORE").as_deref() {
+            Ok("postgres") => factstream_tests::postgres::server().database(),
+            _ => format!("sqlite://{}", dir.path().join("shop.db").display()),
+        };
+        Self { dir, url }
     }
 
     pub fn url(&self) -> String {
-        format!("sqlite://{}", self.dir.path().join("shop.db").display())
+        self.url.clone()
     }
 
     pub fn builder(&self) -> Builder {
