@@ -15,14 +15,14 @@ pub(crate) fn of_statement(sql: &str, error: &Error) -> StoreError {
         | &SqlState::T_R_DEADLOCK_DETECTED
         | &SqlState::LOCK_NOT_AVAILABLE => StoreError::Busy(text),
         &SqlState::DISK_FULL | &SqlState::OUT_OF_MEMORY | &SqlState::IO_ERROR => StoreError::Disk(text),
-        code if code.code().starts_with("57P")
-            || code.code().starts_with("08")
-            || code.code().starts_with("53") =>
-        {
-            StoreError::Busy(text)
-        }
+        code if is_passing(code) => StoreError::Busy(text),
         _ => StoreError::Statement { message: text, sql: first_line(sql) },
     }
+}
+
+/// The server is starting, stopping, out of connections, or was cut off: it will pass.
+fn is_passing(code: &SqlState) -> bool {
+    ["57P", "08", "53"].iter().any(|class| code.code().starts_with(class))
 }
 
 fn db_text(db: &DbError) -> String {
@@ -49,7 +49,11 @@ pub(crate) fn engine(error: &dyn std::fmt::Display) -> StoreError {
 pub(crate) fn of_pool(place: &str, error: &PoolError) -> StoreError {
     let PoolError::Backend(error) = error else { return StoreError::Busy(format!("{place}: {error}")) };
     if let Some(db) = error.as_db_error() {
-        return StoreError::Unusable { what: place.to_owned(), reason: db_text(db) };
+        let text = db_text(db);
+        return match is_passing(db.code()) {
+            true => StoreError::Busy(format!("{place}: {text}")),
+            false => StoreError::Unusable { what: place.to_owned(), reason: text },
+        };
     }
     let cause = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
     StoreError::Busy(format!("{place} cannot be reached ({error}{cause})"))

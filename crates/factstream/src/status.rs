@@ -131,7 +131,7 @@ pub struct RelayStatus {
     #[serde(flatten)]
     pub state: State,
     /// The position that it has published up to.
-    pub checkpoint: Position,
+    pub position: Position,
     /// Events that it has not looked at yet.
     pub lag_events: u64,
     /// The age of the oldest of them, seconds.
@@ -191,7 +191,7 @@ impl App {
         let health = self.healths().of(relay::NAME);
         let relay = RelayStatus {
             state: lock(&health.state).clone(),
-            checkpoint,
+            position: checkpoint,
             lag_events,
             lag_seconds: age_seconds(oldest),
             restarts: health.restarts.load(Ordering::Relaxed),
