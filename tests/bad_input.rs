@@ -63,15 +63,11 @@ fn bad_bodies_are_refused_with_advice_and_nothing_is_stored() {
         ("negative quantity", item("quantity", json!(-1)).to_string().into_bytes(), 400),
         ("fractional quantity", item("quantity", json!(1.5)).to_string().into_bytes(), 400),
         ("overflowing quantity", item("quantity", json!(5_000_000_000_u64)).to_string().into_bytes(), 400),
-        ("overflowing total", item("price_cents", json!(u64::MAX)).to_string().into_bytes(), 0),
+        ("price beyond all counting", item("price_cents", json!(1e30)).to_string().into_bytes(), 400),
         ("10 MB", with("customer_id", json!("x".repeat(10_000_000))).to_string().into_bytes(), 413),
     ];
     for (what, body, status) in cases {
         let answer = client.post_raw("/orders", "application/json", &body, None).unwrap();
-        if status == 0 {
-            assert!([400, 422].contains(&answer.status) || answer.status == 201, "{what}: {answer:?}");
-            continue;
-        }
         is_problem(what, &answer, status);
     }
     let mut two = order("c-1", "SKU-1", 2);
@@ -94,8 +90,7 @@ fn bad_bodies_are_refused_with_advice_and_nothing_is_stored() {
     ] {
         is_problem(what, &client.post("/inventory", &body, None).unwrap(), status);
     }
-    let events = client.status()["position"].as_u64().unwrap();
-    assert!(events <= 2, "only the order with the largest price that can be counted may be stored: {events}");
+    assert_eq!(client.status()["position"].as_u64(), Some(0), "something was stored");
 }
 
 #[test]
