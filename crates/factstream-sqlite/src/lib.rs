@@ -16,19 +16,20 @@
 //! began with `BEGIN IMMEDIATE`, so what it reads is the newest, also with other processes on the file. Positions come
 //! from a counter row in the same transaction.
 
-mod append;
-mod bind;
-mod error;
-mod news;
-mod open;
+mod url;
 mod options;
+mod open;
+mod patience;
+mod writer;
+mod append;
+mod transaction;
+mod watchdog;
 mod readers;
 mod rows;
+mod bind;
+mod news;
+mod error;
 mod store;
-mod transaction;
-mod url;
-mod watchdog;
-mod writer;
 
 pub use options::Options;
 pub use rusqlite;

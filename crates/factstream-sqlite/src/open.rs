@@ -4,6 +4,7 @@
 
 use crate::error;
 use crate::options::Options;
+use crate::patience;
 use factstream_core::sql::{format_timestamp, now};
 use factstream_core::store::StoreError;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
@@ -26,7 +27,7 @@ pub(crate) fn writer(path: &Path, options: &Options) -> Result<Connection, Store
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let open = |error: rusqlite::Error| error::of_open(path, &error);
     let mut connection = Connection::open_with_flags(path, flags).map_err(open)?;
-    connection.busy_timeout(options.busy_timeout).map_err(open)?;
+    patience::give(&connection, options.busy_timeout).map_err(open)?;
     let ours = is_ours(&connection, path)?;
     if connection.is_readonly("main").map_err(open)? {
         return Err(error::read_only(path));

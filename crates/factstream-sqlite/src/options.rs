@@ -26,7 +26,7 @@ impl Default for Options {
             append_batch_max: 512,
             queue_max: 4_096,
             transaction_time_limit: Duration::from_secs(30),
-            busy_timeout: Duration::from_secs(5),
+            busy_timeout: Duration::from_secs(10),
             poll_interval: Duration::from_millis(50),
         }
     }

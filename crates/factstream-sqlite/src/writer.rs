@@ -8,6 +8,7 @@ use crate::append::{self, Head};
 use crate::error;
 use crate::news::News;
 use crate::options::Options;
+use crate::patience;
 use crate::transaction::{Session, serve};
 use crate::watchdog::Watchdog;
 use factstream_core::store::{Append, CommandKey, Outcome, StoreError};
@@ -42,6 +43,7 @@ pub(crate) struct Writer {
 impl Writer {
     /// Works until every handle of the store is gone and everything that was accepted is answered.
     pub(crate) fn run(mut self, mut queue: mpsc::Receiver<Request>) {
+        patience::on_this_thread(self.options.busy_timeout);
         let mut appends = Vec::new();
         let mut begins = VecDeque::new();
         loop {

@@ -156,3 +156,40 @@ async fn many_stores_may_open_one_new_file_at_once() {
     let log = SqliteStore::open(&path).await.unwrap().read_log(0, 100).await.unwrap();
     assert_eq!(log.iter().map(|event| event.position).collect::<Vec<_>>(), (1..=8).collect::<Vec<_>>());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_writes_without_a_pause_leaves_room_to_another() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("s.db");
+    let (busy, other) = (SqliteStore::open(&path).await.unwrap(), SqliteStore::open(&path).await.unwrap());
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let writing: Vec<_> = (0..4)
+        .map(|n| {
+            let (busy, stop) = (busy.clone(), stop.clone());
+            tokio::spawn(async move {
+                let mut written = 0;
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    busy.append(append(&format!("busy-{n}")), None).await.unwrap();
+                    let tx = busy.begin().await.unwrap();
+                    tx.commit(vec![append(&format!("busy-tx-{n}"))]).await.unwrap();
+                    written += 2;
+                }
+                written
+            })
+        })
+        .collect();
+    let mut longest = Duration::ZERO;
+    for n in 0..30 {
+        let started = std::time::Instant::now();
+        other.append(append(&format!("other-{n}")), None).await.unwrap();
+        longest = longest.max(started.elapsed());
+    }
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    let mut written = 30;
+    for task in writing {
+        written += task.await.unwrap();
+    }
+    println!("the longest wait was {longest:?} beside {written} commits");
+    assert!(longest < Duration::from_secs(3), "{longest:?}");
+    assert_eq!(busy.read_log(0, 1_000_000).await.unwrap().len(), written);
+}
