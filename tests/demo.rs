@@ -40,6 +40,16 @@ fn the_same_system_runs_on_a_postgresql_server_when_its_url_says_so() {
 }
 
 #[test]
+fn the_same_system_runs_on_postgresql_and_apache_kafka_when_two_urls_say_so() {
+    let store = factstream_tests::postgres::server().database();
+    let broker = factstream_tests::kafka::server();
+    let output = run(&["demo", "--orders", "200", "--store", &store, "--broker", &broker]);
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{printed}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(printed.contains("Everything is consistent") && !printed.contains('✗'), "{printed}");
+}
+
+#[test]
 fn a_demo_that_is_asked_for_nonsense_says_so() {
     for args in
         [vec!["demo", "--orders", "0"], vec!["demo", "--orders", "many"], vec!["demo", "--store", "nowhere"]]

@@ -5,6 +5,7 @@ pub mod process;
 pub mod client;
 pub mod ledger;
 pub mod postgres;
+pub mod kafka;
 
 use std::time::{Duration, Instant};
 

@@ -17,7 +17,10 @@ pub fn binary() -> &'static Path {
     BINARY.get_or_init(|| {
         let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-        let built = Command::new(cargo).args(["build", "--quiet", "-p", "orders"]).current_dir(root).status();
+        let built = Command::new(cargo)
+            .args(["build", "--quiet", "-p", "orders", "--features", "kafka"])
+            .current_dir(root)
+            .status();
         assert!(built.is_ok_and(|status| status.success()), "the binary `orders` cannot be built");
         // This test runs in target/PROFILE/deps; the binary lies in target/debug.
         let here = std::env::current_exe().expect("a test knows its own file");

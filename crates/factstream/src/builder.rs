@@ -1,7 +1,7 @@
 //! Putting an application together: what is declared, and how it is checked and wired when it is opened.
 
 use crate::app::{App, Parts};
-use crate::connect;
+use crate::connect::{self, Connected};
 use crate::error::Error;
 use crate::handler::{Caller, Handler};
 use crate::migrations;
@@ -177,13 +177,13 @@ impl Builder {
         }
         let store = connect::store(&self.store_url).await?;
         migrations::migrate(store.as_ref(), &self.store_url).await?;
-        let broker = connect::broker(&self.broker_url, &store)?;
+        let Connected { broker, owned_groups } = connect::broker(&self.broker_url, &store)?;
         broker.declare(&topics(&self.event_types, self.partitions)).await?;
         let healths = Healths::new(specs.iter().map(|spec| (spec.name.clone(), spec.kind)));
         let parts = Parts {
             store,
             broker,
-            owned_groups: true,
+            owned_groups,
             service: self.service.into(),
             states,
             specs,

@@ -13,6 +13,13 @@ const KNOWN: &str = if cfg!(feature = "postgres") {
     "sqlite://FILE (for example sqlite://orders.db); postgres:// needs the cargo feature postgres"
 };
 
+/// The brokers that this build understands.
+const KNOWN_BROKERS: &str = if cfg!(feature = "kafka") {
+    "embedded, and kafka://HOST:9092"
+} else {
+    "embedded; kafka:// needs the cargo feature kafka"
+};
+
 /// The store that a URL names.
 pub(crate) async fn store(url: &str) -> Result<Arc<dyn Store>, Error> {
     match url.split_once(':').map(|(scheme, _)| scheme) {
@@ -30,13 +37,26 @@ pub(crate) async fn store(url: &str) -> Result<Arc<dyn Store>, Error> {
     }
 }
 
+/// A broker, and whether every member of a group reads all partitions, so that a group needs one owner at a time.
+pub(crate) struct Connected {
+    pub(crate) broker: Arc<dyn Broker>,
+    pub(crate) owned_groups: bool,
+}
+
 /// The broker that a URL names.
-pub(crate) fn broker(url: &str, store: &Arc<dyn Store>) -> Result<Arc<dyn Broker>, Error> {
+pub(crate) fn broker(url: &str, store: &Arc<dyn Store>) -> Result<Connected, Error> {
     match url {
-        "embedded" => Ok(Arc::new(Embedded::new(Arc::clone(store)))),
+        "embedded" => {
+            Ok(Connected { broker: Arc::new(Embedded::new(Arc::clone(store))), owned_groups: true })
+        }
+        #[cfg(feature = "kafka")]
+        url if url.starts_with("kafka:") => {
+            let broker = Arc::new(factstream_kafka::KafkaBroker::open_url(url)?);
+            Ok(Connected { broker, owned_groups: false })
+        }
         _ => Err(BrokerError::Url {
             url: without_credentials(url),
-            reason: "this build knows the embedded broker: write \"embedded\"".into(),
+            reason: format!("this build knows {KNOWN_BROKERS}"),
         }
         .into()),
     }

@@ -58,6 +58,8 @@ pub use factstream_core::{derive_support, message, params, partition, store, tes
 
 pub use factstream_macros::{Event, EventSet, ReadModel};
 
+#[cfg(feature = "kafka")]
+pub use factstream_kafka as kafka;
 #[cfg(feature = "postgres")]
 pub use factstream_postgres as postgres;
 #[cfg(feature = "sqlite")]

@@ -34,7 +34,7 @@ pub struct Serve {
     /// Where the events are kept
     #[arg(long, default_value = STORE, value_name = "URL")]
     pub store: String,
-    /// Where the topics are kept: `embedded` keeps them in the store
+    /// Where the topics are kept: `embedded` keeps them in the store; or kafka://HOST:9092
     #[arg(long, default_value = "embedded", value_name = "URL")]
     pub broker: String,
     /// The address of the HTTP API; port 0 takes a free one
@@ -57,6 +57,9 @@ pub struct Demo {
     /// Where the events are kept; a new file in the temporary folder unless said
     #[arg(long, value_name = "URL")]
     pub store: Option<String>,
+    /// Where the topics are kept: `embedded` keeps them in the store; or kafka://HOST:9092
+    #[arg(long, default_value = "embedded", value_name = "URL")]
+    pub broker: String,
     /// How often the simulated payment gateway fails, from 0.0 to 1.0
     #[arg(long, default_value_t = 0.05, value_parser = rate, value_name = "RATE")]
     pub gateway_failure_rate: f64,

@@ -26,7 +26,9 @@ const SETTLE_PER_ORDER: Duration = Duration::from_millis(20);
 pub async fn run(args: cli::Demo) -> Result<ExitCode, Failed> {
     let store = args.store.clone().unwrap_or_else(new_store);
     let gateway_failure_rate = args.gateway_failure_rate;
-    let app = app::open(Config { store: store.clone(), gateway_failure_rate, ..Config::default() }).await?;
+    let config =
+        Config { store: store.clone(), broker: args.broker, gateway_failure_rate, ..Config::default() };
+    let app = app::open(config).await?;
     let before = app.position().await?;
     let running = app.start().await?;
     let bar = ProgressBar::new(u64::from(args.orders));

@@ -1,0 +1,21 @@
+//! The broker of factstream on Apache Kafka, through librdkafka.
+//!
+//! | question | module |
+//! |---|---|
+//! | which brokers, which settings | `config` |
+//! | how the relay publishes in order | `publish` |
+//! | how a group reads | `subscription` |
+//! | how far a group is behind | `lag` |
+//!
+//! Invariants: an idempotent producer that never gives a message up, so the order of a key holds through restarts of the
+//! brokers (G5). Consumers read committed records only and commit nothing by themselves. A consumer is polled on a thread
+//! of its own and only when the processor asks for records, so partitions move only while nothing is in flight.
+
+mod config;
+mod broker;
+mod publish;
+mod subscription;
+mod lag;
+
+pub use broker::KafkaBroker;
+pub use rdkafka;

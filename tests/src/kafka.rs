@@ -1,0 +1,94 @@
+//! A private single-node Kafka for the tests of one process: real, on a free port, gone with the process.
+//!
+//! It starts from the jars that Maven Central has, without a container: `kafka_2.13` and `kafka-tools`.
+
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// The URL of this process's broker, started at the first call.
+///
+/// # Panics
+/// When Java or Maven is missing, or the broker does not start; says what to do.
+pub fn server() -> String {
+    static SERVER: OnceLock<(String, TempDir)> = OnceLock::new();
+    SERVER.get_or_init(start).0.clone()
+}
+
+fn start() -> (String, TempDir) {
+    let jars = jars();
+    let data = tempfile::tempdir().expect("a temporary folder");
+    let (port, controller) = (free_port(), free_port());
+    let properties = data.path().join("server.properties");
+    let text = format!(
+        "process.roles=broker,controller\nnode.id=1\ncontroller.quorum.voters=1@127.0.0.1:{controller}\n\
+         listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
+         advertised.listeners=PLAINTEXT://127.0.0.1:{port}\ncontroller.listener.names=CONTROLLER\n\
+         listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\nlog.dirs={}\n\
+         offsets.topic.replication.factor=1\noffsets.topic.num.partitions=4\ntransaction.state.log.replication.factor=1\n\
+         transaction.state.log.min.isr=1\ngroup.initial.rebalance.delay.ms=0\nauto.create.topics.enable=false\n",
+        data.path().join("log").display()
+    );
+    std::fs::write(&properties, text).expect("the properties can be written");
+    let classpath = format!("{}/*", jars.display());
+    let format =
+        ["-cp", &classpath, "kafka.tools.StorageTool", "format", "-t", "4L6g3nShT-eMCtK--X86sw", "-c"];
+    let formatted = Command::new("java")
+        .args(format)
+        .arg(&properties)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    assert!(
+        formatted.is_ok_and(|status| status.success()),
+        "Kafka's storage cannot be formatted; is Java 17 there?"
+    );
+    serve(&classpath, &properties);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(Instant::now() < deadline, "Kafka does not listen");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    (format!("kafka://127.0.0.1:{port}"), data)
+}
+
+/// Starts the broker as a child that ends when this process does.
+fn serve(classpath: &str, properties: &Path) {
+    let mut serve = Command::new("setpriv");
+    serve
+        .args(["--pdeathsig", "KILL", "--", "java", "-Xmx512m", "-cp", classpath, "kafka.Kafka"])
+        .arg(properties);
+    serve.stdout(Stdio::null()).stderr(Stdio::null());
+    // A child is told of the death of the thread that made it: that thread has to live as long as the process.
+    std::thread::spawn(move || {
+        let mut child = serve.spawn().expect("setpriv (util-linux) starts the broker");
+        let _ = child.wait();
+    });
+}
+
+/// The folder with Kafka's jars, fetched once into the target folder.
+fn jars() -> PathBuf {
+    let here = std::env::current_exe().expect("a test knows its own file");
+    let folder = here.ancestors().nth(3).expect("a test runs in target/PROFILE/deps").join("kafka-4.1.0");
+    if folder.join("complete").exists() {
+        return folder;
+    }
+    let pom = concat!(env!("CARGO_MANIFEST_DIR"), "/kafka-pom.xml");
+    let output = format!("-DoutputDirectory={}", folder.display());
+    let args = ["-q", "-B", "-f", pom, "dependency:copy-dependencies", &output];
+    let fetched = Command::new("mvn").args(args).stdout(Stdio::null()).status();
+    assert!(
+        fetched.is_ok_and(|status| status.success()),
+        "Kafka's jars cannot be fetched; install Maven and Java 17"
+    );
+    std::fs::write(folder.join("complete"), "").expect("the folder can be written");
+    folder
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    listener.expect("a free port").port()
+}
