@@ -92,7 +92,7 @@ async fn list(
         table.add_row(row);
     }
     println!("{table}");
-    println!("look at one: orders deadletters show ID --store {store}");
+    println!("look at one: {} deadletters show ID --store {store}", output::program());
     Ok(())
 }
 

@@ -37,3 +37,8 @@ pub fn without_credentials(url: &str) -> String {
         _ => url.to_owned(),
     }
 }
+
+/// This program as it was called, so that what is printed can be typed.
+pub fn program() -> String {
+    std::env::args().next().unwrap_or_else(|| "orders".to_owned())
+}

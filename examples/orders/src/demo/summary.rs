@@ -34,11 +34,11 @@ pub fn print(summary: &Summary) {
     } else {
         println!("NOT CONSISTENT: see what was found above.\n");
     }
-    let store = &summary.store;
+    let (program, store) = (output::program(), &summary.store);
     println!("Where to look next:");
-    println!("  orders deadletters list --store {store}");
-    println!("  orders projections list --store {store}");
-    println!("  orders serve --store {store}    # then: curl -s http://127.0.0.1:8080/status");
+    println!("  {program} deadletters list --store {store}");
+    println!("  {program} projections list --store {store}");
+    println!("  {program} serve --store {store}    # then: curl -s http://127.0.0.1:8080/status");
 }
 
 fn figures(summary: &Summary) -> Table {
