@@ -66,8 +66,8 @@ fn of_two_processes_on_one_file_both_take_orders_and_one_handles_them() {
     assert_eq!(other.post("/orders", &order("c-1", "SKU-1", 1), None).unwrap().status, 201);
     eventually("the second process takes over", || other.is_settled());
     assert!(second.stop().success());
-    ledger::check(&path);
-    let events = ledger::events(&ledger::open(&path));
+    ledger::check(&url(&path));
+    let events = ledger::events(&url(&path));
     assert_eq!(ledger::of_type(&events, "OrderShipped").len(), 21);
 }
 

@@ -3,7 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use factstream_tests::client::{Client, order};
-use factstream_tests::process::Server;
+use factstream_tests::pair::Place;
 use factstream_tests::{eventually, ledger};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -17,7 +17,7 @@ const KILLS: u32 = 20;
 const CLIENTS: u32 = 4;
 
 /// Places orders until told to stop. An order without an answer is placed again with its key, until there is one.
-fn place(number: u32, url: &Mutex<String>, stop: &AtomicBool) -> BTreeMap<String, String> {
+fn place_orders(number: u32, url: &Mutex<String>, stop: &AtomicBool) -> BTreeMap<String, String> {
     let mut acknowledged = BTreeMap::new();
     for n in 0.. {
         let key = format!("client-{number}-{n}");
@@ -43,16 +43,13 @@ fn place(number: u32, url: &Mutex<String>, stop: &AtomicBool) -> BTreeMap<String
     acknowledged
 }
 
-#[test]
-fn what_was_acknowledged_survives_kills_at_random_instants_exactly_once() {
+fn what_was_acknowledged_survives_kills_at_random_instants_exactly_once(place: &Place) {
     let seed: u64 = rand::random();
     println!("seed {seed}");
     let mut random = StdRng::seed_from_u64(seed);
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("orders.db");
-    let store = format!("sqlite://{}", path.display());
+    let store = place.store.as_str();
     let more = ["--gateway-failure-rate", "0.1"];
-    let mut server = Server::start(&store, &more);
+    let mut server = place.serve(&more);
     for n in 0..10 {
         let body = serde_json::json!({ "sku": format!("SKU-{n}"), "quantity": 1_000_000 });
         assert!(Client::new(&server.url).post("/inventory", &body, None).unwrap().status < 300);
@@ -62,14 +59,14 @@ fn what_was_acknowledged_survives_kills_at_random_instants_exactly_once() {
     let clients: Vec<_> = (0..CLIENTS)
         .map(|number| {
             let (url, stop) = (Arc::clone(&url), Arc::clone(&stop));
-            thread::spawn(move || place(number, &url, &stop))
+            thread::spawn(move || place_orders(number, &url, &stop))
         })
         .collect();
     for _ in 0..KILLS {
         thread::sleep(Duration::from_millis(random.random_range(20..700)));
         server.kill();
-        server = Server::start(&store, &more);
-        *url.lock().unwrap() = server.url.clone();
+        server = place.serve(&more);
+        url.lock().unwrap().clone_from(&server.url);
     }
     stop.store(true, Ordering::Relaxed);
     let acknowledged: BTreeMap<String, String> =
@@ -96,8 +93,8 @@ fn what_was_acknowledged_survives_kills_at_random_instants_exactly_once() {
     assert_eq!(letters, 0, "dead letters");
     assert!(server.stop().success());
 
-    ledger::check(&path);
-    let events = ledger::events(&ledger::open(&path));
+    ledger::check(store);
+    let events = ledger::events(store);
     let created = ledger::of_type(&events, "OrderCreated");
     for order_id in acknowledged.values() {
         assert!(created.contains(order_id.as_str()), "acknowledged order {order_id} is lost");
@@ -109,12 +106,9 @@ fn what_was_acknowledged_survives_kills_at_random_instants_exactly_once() {
     assert_eq!(done, created.len(), "every order came to its end");
 }
 
-#[test]
-fn a_stop_under_load_drains_and_loses_nothing() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("orders.db");
-    let store = format!("sqlite://{}", path.display());
-    let mut server = Server::start(&store, &[]);
+fn a_stop_under_load_drains_and_loses_nothing(place: &Place) {
+    let store = place.store.as_str();
+    let mut server = place.serve(&[]);
     let stock = serde_json::json!({ "sku": "SKU-0", "quantity": 1_000_000 });
     assert!(Client::new(&server.url).post("/inventory", &stock, None).unwrap().status < 300);
     let mut acknowledged = Vec::new();
@@ -130,13 +124,18 @@ fn a_stop_under_load_drains_and_loses_nothing() {
         eventually("orders are placed", || client.status()["position"].as_u64().unwrap_or(0) > before + 50);
         assert!(server.stop().success(), "round {round}");
         acknowledged.extend(placing.join().unwrap());
-        server = Server::start(&store, &[]);
+        server = place.serve(&[]);
     }
     let client = Client::new(&server.url);
     eventually("everything settles", || client.is_settled());
     assert!(server.stop().success());
-    ledger::check(&path);
-    let events = ledger::events(&ledger::open(&path));
+    ledger::check(store);
+    let events = ledger::events(store);
     let created = ledger::of_type(&events, "OrderCreated");
     assert!(acknowledged.iter().all(|order_id| created.contains(order_id.as_str())));
 }
+
+factstream_tests::on_each_pair!(
+    what_was_acknowledged_survives_kills_at_random_instants_exactly_once,
+    a_stop_under_load_drains_and_loses_nothing,
+);

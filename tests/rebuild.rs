@@ -2,21 +2,19 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use factstream_tests::client::{Client, order};
-use factstream_tests::process::{Server, binary, run};
+use factstream_tests::pair::Place;
+use factstream_tests::process::{binary, run};
 use factstream_tests::{eventually, ledger};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-#[test]
-fn a_rebuild_under_load_and_one_that_is_killed_leave_the_rows_of_a_fold() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("orders.db");
-    let store = format!("sqlite://{}", path.display());
-    let demo = run(&["demo", "--orders", "400", "--store", &store]);
+fn a_rebuild_under_load_and_one_that_is_killed_leave_the_rows_of_a_fold(place: &Place) {
+    let store = place.store.as_str();
+    let demo = place.run_with_broker(&["demo", "--orders", "400"]);
     assert!(demo.status.success(), "{}", String::from_utf8_lossy(&demo.stdout));
-    let server = Server::start(&store, &[]);
+    let server = place.serve(&[]);
     let client = Client::new(&server.url);
     let stop = Arc::new(AtomicBool::new(false));
     let load = thread::spawn({
@@ -30,7 +28,7 @@ fn a_rebuild_under_load_and_one_that_is_killed_leave_the_rows_of_a_fold() {
             placed
         }
     });
-    let rebuild = ["projections", "rebuild", "order_projections", "--store", &store];
+    let rebuild = ["projections", "rebuild", "order_projections", "--store", store];
     for millis in [5, 15, 30, 60] {
         let mut killed =
             Command::new(binary()).args(rebuild).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -50,15 +48,17 @@ fn a_rebuild_under_load_and_one_that_is_killed_leave_the_rows_of_a_fold() {
     assert!(load.join().unwrap() > 0);
     eventually("it settles", || client.is_settled());
     assert!(server.stop().success());
-    ledger::check(&path);
+    ledger::check(store);
 
-    let list = run(&["projections", "list", "--json", "--store", &store]);
+    let list = run(&["projections", "list", "--json", "--store", store]);
     let list: serde_json::Value = serde_json::from_slice(&list.stdout).unwrap();
     assert_eq!(
         (list[0]["name"].as_str(), list[0]["lag_events"].as_u64()),
         (Some("order_projections"), Some(0))
     );
-    let unknown = run(&["projections", "rebuild", "nope", "--store", &store]);
+    let unknown = run(&["projections", "rebuild", "nope", "--store", store]);
     let error = String::from_utf8_lossy(&unknown.stderr);
     assert!(!unknown.status.success() && error.contains("order_projections"), "{error}");
 }
+
+factstream_tests::on_each_pair!(a_rebuild_under_load_and_one_that_is_killed_leave_the_rows_of_a_fold,);

@@ -5,7 +5,7 @@
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -16,6 +16,17 @@ use tempfile::TempDir;
 pub fn server() -> String {
     static SERVER: OnceLock<(String, TempDir)> = OnceLock::new();
     SERVER.get_or_init(start).0.clone()
+}
+
+/// The URL of a broker that nobody else uses; it lives as long as this process.
+///
+/// # Panics
+/// As [`server`].
+pub fn fresh() -> String {
+    static KEPT: Mutex<Vec<TempDir>> = Mutex::new(Vec::new());
+    let (url, data) = start();
+    KEPT.lock().unwrap_or_else(PoisonError::into_inner).push(data);
+    url
 }
 
 fn start() -> (String, TempDir) {
@@ -70,7 +81,7 @@ fn serve(classpath: &str, properties: &Path) {
 }
 
 /// The folder with Kafka's jars, fetched once into the target folder.
-fn jars() -> PathBuf {
+pub(crate) fn jars() -> PathBuf {
     let here = std::env::current_exe().expect("a test knows its own file");
     let folder = here.ancestors().nth(3).expect("a test runs in target/PROFILE/deps").join("kafka-4.1.0");
     if folder.join("complete").exists() {

@@ -1,9 +1,9 @@
-//! What the tables must hold, looked up with plain SQL in the file itself.
+//! What the tables must hold, looked up with plain SQL in the database itself.
 
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 /// One event as it lies in the file.
 #[derive(Debug, Clone)]
@@ -22,33 +22,66 @@ pub struct Event {
     pub data: Value,
 }
 
-/// Opens the file for reading.
+/// The rows that a statement gives, each value as text; read with the database's own client, not with the framework.
 ///
 /// # Panics
-/// When it cannot be opened.
-pub fn open(path: &Path) -> Connection {
-    Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).expect("the store's file opens")
+/// When the store cannot be read.
+pub fn query(store: &str, sql: &str) -> Vec<Vec<Option<String>>> {
+    match store.strip_prefix("sqlite://") {
+        Some(path) => query_sqlite(path, sql),
+        None => query_postgres(store, sql),
+    }
+}
+
+fn query_sqlite(path: &str, sql: &str) -> Vec<Vec<Option<String>>> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY);
+    let connection = connection.expect("the store's file opens");
+    let mut select = connection.prepare(sql).expect("the tables are there");
+    let columns = select.column_count();
+    let rows = select.query_map([], |row| (0..columns).map(|at| Ok(text(row.get_ref(at)?))).collect());
+    rows.expect("the file can be read").map(|row| row.expect("a row can be read")).collect()
+}
+
+fn text(value: ValueRef<'_>) -> Option<String> {
+    match value {
+        ValueRef::Null => None,
+        ValueRef::Integer(number) => Some(number.to_string()),
+        ValueRef::Real(number) => Some(number.to_string()),
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
+    }
+}
+
+fn query_postgres(url: &str, sql: &str) -> Vec<Vec<Option<String>>> {
+    let mut client = postgres::Client::connect(url, postgres::NoTls).expect("the database answers");
+    let answers = client.simple_query(sql).expect("the tables are there");
+    let rows = answers.iter().filter_map(|answer| match answer {
+        postgres::SimpleQueryMessage::Row(row) => {
+            Some((0..row.len()).map(|at| row.get(at).map(str::to_owned)).collect())
+        }
+        _ => None,
+    });
+    rows.collect()
 }
 
 /// The whole log.
 ///
 /// # Panics
 /// When it cannot be read.
-pub fn events(connection: &Connection) -> Vec<Event> {
+pub fn events(store: &str) -> Vec<Event> {
     let sql = "SELECT position, aggregate_type, aggregate_id, version, event_type, event_data FROM events ORDER BY position";
-    let mut select = connection.prepare(sql).expect("the table events is there");
-    let rows = select.query_map([], |row| {
-        let data: String = row.get(5)?;
-        Ok(Event {
-            position: row.get(0)?,
-            aggregate_type: row.get(1)?,
-            aggregate_id: row.get(2)?,
-            version: row.get(3)?,
-            event_type: row.get(4)?,
-            data: serde_json::from_str(&data).expect("event_data is JSON"),
-        })
-    });
-    rows.expect("the log can be read").map(|event| event.expect("an event can be read")).collect()
+    let event = |row: Vec<Option<String>>| {
+        let mut row = row.into_iter().map(|value| value.expect("no column of an event is NULL"));
+        let mut next = || row.next().expect("six columns");
+        Event {
+            position: next().parse().expect("a position is a number"),
+            aggregate_type: next(),
+            aggregate_id: next(),
+            version: next().parse().expect("a version is a number"),
+            event_type: next(),
+            data: serde_json::from_str(&next()).expect("event_data is JSON"),
+        }
+    };
+    query(store, sql).into_iter().map(event).collect()
 }
 
 /// Checks all that must hold whatever happened, when everything has settled: the log without gaps, one charge for each
@@ -56,16 +89,15 @@ pub fn events(connection: &Connection) -> Vec<Event> {
 ///
 /// # Panics
 /// When something does not hold; says what.
-pub fn check(path: &Path) {
-    let connection = open(path);
-    let events = events(&connection);
+pub fn check(store: &str) {
+    let events = events(store);
     check_log(&events);
     check_stock(&events);
     let (folded, charged) = fold(&events);
     for (order, status) in &folded {
         assert_eq!(charged.get(order), Some(&1), "charges of order {order} ({status})");
     }
-    assert_eq!(rows(&connection), folded, "rows of order_projections, and a fold over the log");
+    assert_eq!(rows(store), folded, "rows of order_projections, and a fold over the log");
 }
 
 fn check_log(events: &[Event]) {
@@ -132,9 +164,11 @@ fn fold(events: &[Event]) -> (BTreeMap<String, String>, BTreeMap<String, u32>) {
     (orders, charged)
 }
 
-fn rows(connection: &Connection) -> BTreeMap<String, String> {
-    let mut select =
-        connection.prepare("SELECT order_id, status FROM order_projections").expect("the table is there");
-    let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).expect("the rows can be read");
-    rows.map(|row| row.expect("a row can be read")).collect()
+fn rows(store: &str) -> BTreeMap<String, String> {
+    let rows = query(store, "SELECT order_id, status FROM order_projections").into_iter();
+    let pair = |row: Vec<Option<String>>| match <[_; 2]>::try_from(row) {
+        Ok([Some(order_id), Some(status)]) => (order_id, status),
+        other => panic!("a row of order_projections is {other:?}"),
+    };
+    rows.map(pair).collect()
 }

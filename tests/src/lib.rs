@@ -6,6 +6,8 @@ pub mod client;
 pub mod ledger;
 pub mod postgres;
 pub mod kafka;
+pub mod kafka_tools;
+pub mod pair;
 
 use std::time::{Duration, Instant};
 

@@ -7,6 +7,7 @@ use crate::message::{Message, Record};
 pub use crate::partition::Partition;
 use async_trait::async_trait;
 use jiff::Timestamp;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A place that takes messages and hands them to groups (G5). What one engine (embedded, Apache Kafka) implements.
@@ -26,6 +27,11 @@ pub trait Broker: Send + Sync + 'static {
 
     /// How far a group is behind in these topics, over all partitions, whoever reads them.
     async fn lag(&self, group: &str, topics: &[String]) -> Result<Lag, BrokerError>;
+
+    /// The members of a group, where the broker assigns partitions to them. Not where a group has one owner by a lease.
+    async fn members(&self, _group: &str) -> Result<Vec<Member>, BrokerError> {
+        Ok(Vec::new())
+    }
 }
 
 /// One member of a group. Dropping it leaves the group.
@@ -48,6 +54,36 @@ pub struct Topic {
     pub name: String,
     /// How many partitions it gets when it is new, at least 1.
     pub partitions: u32,
+    /// On how many brokers each partition is kept; `None` is the cluster's default. The embedded broker has one.
+    pub replication: Option<u16>,
+    /// Settings by the names that Kafka gives them: `retention.ms`, `cleanup.policy`, `max.message.bytes`, .. The
+    /// embedded broker has none of them.
+    pub settings: BTreeMap<String, String>,
+}
+
+impl Topic {
+    /// A topic with the broker's default settings.
+    pub fn new(name: impl Into<String>, partitions: u32) -> Self {
+        Self { name: name.into(), partitions, replication: None, settings: BTreeMap::new() }
+    }
+
+    /// On how many brokers each partition is kept.
+    pub fn replication(mut self, brokers: u16) -> Self {
+        self.replication = Some(brokers);
+        self
+    }
+
+    /// A setting by Kafka's name for it.
+    ///
+    /// ```
+    /// # use factstream_core::broker::Topic;
+    /// let topic = Topic::new("orders.events", 6).replication(3).setting("retention.ms", 7 * 24 * 3_600 * 1_000);
+    /// assert_eq!(topic.settings["retention.ms"], "604800000");
+    /// ```
+    pub fn setting(mut self, name: impl Into<String>, value: impl ToString) -> Self {
+        self.settings.insert(name.into(), value.to_string());
+        self
+    }
 }
 
 /// How far a group is behind.
@@ -57,6 +93,17 @@ pub struct Lag {
     pub events: u64,
     /// When the oldest of them was published, where the broker knows.
     pub oldest: Option<Timestamp>,
+}
+
+/// A member of a group.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Member {
+    /// What it calls itself.
+    pub name: String,
+    /// Where it is.
+    pub host: String,
+    /// The partitions that it is assigned.
+    pub partitions: Vec<Partition>,
 }
 
 /// A batch was not published whole.

@@ -2,14 +2,14 @@
 
 use crate::config;
 use crate::lag::Lags;
+use crate::members;
 use crate::publish::Publisher;
 use crate::subscription::KafkaSubscription;
+use crate::topics::{self, Admin};
 use async_trait::async_trait;
-use factstream_core::broker::{Broker, BrokerError, Lag, PublishError, Subscription, Topic};
+use factstream_core::broker::{Broker, BrokerError, Lag, Member, PublishError, Subscription, Topic};
 use factstream_core::message::Message;
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::error::RDKafkaErrorCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +23,7 @@ pub struct KafkaBroker {
     settings: ClientConfig,
     publisher: Arc<Publisher>,
     lags: Arc<Lags>,
+    admin: Admin,
 }
 
 impl KafkaBroker {
@@ -34,7 +35,16 @@ impl KafkaBroker {
         let settings = config::of_url(url)?;
         let publisher = Arc::new(Publisher::new(&config::producer(&settings))?);
         let lags = Arc::new(Lags::new(settings.clone()));
-        Ok(Self { settings, publisher, lags })
+        let admin = Arc::new(settings.create().map_err(|error| failed(&error))?);
+        Ok(Self { settings, publisher, lags, admin })
+    }
+
+    pub(crate) fn admin(&self) -> &Admin {
+        &self.admin
+    }
+
+    pub(crate) async fn wait_for_topics(&self, topics: Vec<String>) -> Result<(), BrokerError> {
+        self.publisher.wait_for_topics(topics).await
     }
 }
 
@@ -43,33 +53,27 @@ pub(crate) fn failed(error: &rdkafka::error::KafkaError) -> BrokerError {
     BrokerError::Engine(format!("Kafka: {error}"))
 }
 
+/// Nobody has joined a group yet, or it is on its way from one broker to another: it passes.
+pub(crate) fn has_no_coordinator(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode::{CoordinatorLoadInProgress, CoordinatorNotAvailable, NotCoordinator};
+    matches!(code, NotCoordinator | CoordinatorNotAvailable | CoordinatorLoadInProgress)
+}
+
 #[async_trait]
 impl Broker for KafkaBroker {
     async fn declare(&self, topics: &[Topic]) -> Result<(), BrokerError> {
-        if topics.is_empty() {
-            return Ok(());
-        }
-        let admin: AdminClient<DefaultClientContext> =
-            self.settings.create().map_err(|error| failed(&error))?;
-        let new: Vec<NewTopic<'_>> = topics
-            .iter()
-            .map(|topic| {
-                let partitions = i32::try_from(topic.partitions.max(1)).unwrap_or(i32::MAX);
-                NewTopic::new(&topic.name, partitions, TopicReplication::Fixed(-1)) // the cluster's default
-            })
-            .collect();
-        let options = AdminOptions::new().operation_timeout(Some(ANSWER)).request_timeout(Some(ANSWER));
-        let made = admin.create_topics(&new, &options).await.map_err(|error| failed(&error))?;
-        for result in made {
-            match result {
-                Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-                Err((topic, code)) => {
-                    return Err(BrokerError::Engine(format!("topic {topic} cannot be made: {code}")));
-                }
+        let mut missing = Vec::new();
+        for topic in topics {
+            match self.publisher.check_topics(vec![topic.name.clone()]).await {
+                Err(BrokerError::UnknownTopic { .. }) => missing.push(topic.clone()),
+                found => found?,
             }
         }
-        let names = topics.iter().map(|topic| topic.name.clone()).collect();
-        self.publisher.wait_for_topics(names).await
+        if missing.is_empty() {
+            return Ok(()); // so that whoever may not make topics can run where they were made beforehand
+        }
+        topics::create(self.admin(), &missing).await?;
+        self.wait_for_topics(missing.into_iter().map(|topic| topic.name).collect()).await
     }
 
     async fn publish(&self, batch: Vec<Message>) -> Result<(), PublishError> {
@@ -84,5 +88,9 @@ impl Broker for KafkaBroker {
     async fn lag(&self, group: &str, topics: &[String]) -> Result<Lag, BrokerError> {
         self.publisher.check_topics(topics.to_vec()).await?;
         self.lags.of(group, topics).await
+    }
+
+    async fn members(&self, group: &str) -> Result<Vec<Member>, BrokerError> {
+        members::of(self.admin(), group).await
     }
 }

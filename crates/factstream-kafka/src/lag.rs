@@ -1,17 +1,21 @@
 //! How far a group is behind: its committed offsets against the ends of the partitions, asked for by a client that is no
 //! member, so that looking moves nothing.
 
-use crate::broker::{ANSWER, failed};
+use crate::broker::{ANSWER, failed, has_no_coordinator};
 use crate::config;
 use factstream_core::broker::{BrokerError, Lag};
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Groups whose client is kept.
 const CLIENTS_MAX: usize = 64;
+/// The pause before a group that is on its way is asked for again.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 pub(crate) struct Lags {
     settings: ClientConfig,
@@ -53,7 +57,7 @@ fn ask(client: &BaseConsumer, topics: &[String]) -> Result<Lag, BrokerError> {
             partitions.add_partition(topic, partition.id());
         }
     }
-    let committed = client.committed_offsets(partitions, ANSWER).map_err(failed)?;
+    let committed = committed(client, partitions).map_err(failed)?;
     let mut events = 0;
     for element in committed.elements() {
         let (oldest, end) =
@@ -65,4 +69,17 @@ fn ask(client: &BaseConsumer, topics: &[String]) -> Result<Lag, BrokerError> {
         events += u64::try_from(end - at).unwrap_or(0);
     }
     Ok(Lag { events, oldest: None })
+}
+
+/// The group's offsets; asks again while the group is on its way to its broker, as it is when it is new.
+fn committed(client: &BaseConsumer, partitions: TopicPartitionList) -> KafkaResult<TopicPartitionList> {
+    let deadline = Instant::now() + ANSWER;
+    loop {
+        match client.committed_offsets(partitions.clone(), ANSWER) {
+            Err(KafkaError::MetadataFetch(code)) if has_no_coordinator(code) && Instant::now() < deadline => {
+                std::thread::sleep(ASK_AGAIN);
+            }
+            answer => return answer,
+        }
+    }
 }

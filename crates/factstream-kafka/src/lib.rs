@@ -6,6 +6,8 @@
 //! | how the relay publishes in order | `publish` |
 //! | how a group reads | `subscription` |
 //! | how far a group is behind | `lag` |
+//! | who is in a group | `members` |
+//! | topics as code | [`Change`] and [`KafkaBroker::plan_topics`] |
 //!
 //! Invariants: an idempotent producer that never gives a message up, so the order of a key holds through restarts of the
 //! brokers (G5). Consumers read committed records only and commit nothing by themselves. A consumer is polled on a thread
@@ -16,6 +18,9 @@ mod broker;
 mod publish;
 mod subscription;
 mod lag;
+mod members;
+mod topics;
 
 pub use broker::KafkaBroker;
 pub use rdkafka;
+pub use topics::{Applied, Change};

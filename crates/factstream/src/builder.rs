@@ -19,7 +19,7 @@ use factstream_core::broker::Topic;
 use factstream_core::decode::Upcasters;
 use factstream_core::envelope::check_id;
 use factstream_core::event::{EventSet, EventType};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
@@ -38,6 +38,7 @@ pub struct Builder {
     service: String,
     states_max: usize,
     partitions: u32,
+    topics: BTreeMap<String, Topic>,
     upcasters: Upcasters,
     event_types: Vec<&'static EventType>,
     handlers: Vec<Declared>,
@@ -76,6 +77,7 @@ impl Builder {
             service: "factstream".to_owned(),
             states_max: STATES_MAX,
             partitions: PARTITIONS,
+            topics: BTreeMap::new(),
             upcasters: Upcasters::new(),
             event_types: Vec::new(),
             handlers: Vec::new(),
@@ -104,6 +106,22 @@ impl Builder {
     pub fn partitions(mut self, partitions: u32) -> Self {
         self.partitions = partitions.max(1);
         self
+    }
+
+    /// How a topic is made: partitions, replication and settings. Others get [`Builder::partitions`] and the broker's
+    /// defaults.
+    pub fn topic(mut self, topic: Topic) -> Self {
+        self.topics.insert(topic.name.clone(), topic);
+        self
+    }
+
+    /// The registry: the topics of every event that was declared, and those given with [`Builder::topic`].
+    pub fn topics(&self) -> Vec<Topic> {
+        let of_events = self.event_types.iter().filter_map(|event_type| event_type.topic);
+        let mut topics: BTreeMap<String, Topic> =
+            of_events.map(|name| (name.to_owned(), Topic::new(name, self.partitions))).collect();
+        topics.extend(self.topics.clone());
+        topics.into_values().collect()
     }
 
     /// The steps from old schema versions to today's. Checked by [`Builder::open`].
@@ -163,6 +181,7 @@ impl Builder {
     pub async fn open(self) -> Result<App, Error> {
         check_id("service name", &self.service)?;
         self.upcasters.decoder(self.event_types.iter().copied())?;
+        let topics = self.topics();
         let states_max = NonZeroUsize::new(self.states_max).unwrap_or(NonZeroUsize::MIN);
         let states = States::new(states_max, self.upcasters);
         let mut managed = Vec::new();
@@ -178,7 +197,7 @@ impl Builder {
         let store = connect::store(&self.store_url).await?;
         migrations::migrate(store.as_ref(), &self.store_url).await?;
         let Connected { broker, owned_groups } = connect::broker(&self.broker_url, &store)?;
-        broker.declare(&topics(&self.event_types, self.partitions)).await?;
+        broker.declare(&topics).await?;
         let healths = Healths::new(specs.iter().map(|spec| (spec.name.clone(), spec.kind)));
         let parts = Parts {
             store,
@@ -236,11 +255,6 @@ fn topics_of(consumer: &str, event_types: &[&'static EventType]) -> Result<Vec<S
         topics.insert(topic.to_owned());
     }
     Ok(topics.into_iter().collect())
-}
-
-fn topics(event_types: &[&'static EventType], partitions: u32) -> Vec<Topic> {
-    let names: BTreeSet<&str> = event_types.iter().filter_map(|event_type| event_type.topic).collect();
-    names.into_iter().map(|name| Topic { name: name.to_owned(), partitions }).collect()
 }
 
 /// A projection that writes SQL, fed from the store's log in order. **Exactly once.**

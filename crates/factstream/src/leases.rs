@@ -7,10 +7,13 @@
 //! Invariant: a lease is about efficiency and order of work, not about correctness. An owner that was paused and wakes up
 //! fails at its checkpoint or inbox (G6).
 
+use crate::app::App;
 use crate::error::Error;
 use crate::statements as sql;
 use factstream_core::params;
+use factstream_core::sql::Row;
 use factstream_core::store::{Commit, Store};
+use serde::Serialize;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -22,6 +25,68 @@ use uuid::Uuid;
 const BEAT: Duration = Duration::from_secs(1);
 /// How long an owner's beat may stand still.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// A lease, and the process that has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Owner {
+    /// What it owns: `relay`, or `handler` and the handler's name.
+    pub lease: String,
+    /// The service that the process runs.
+    pub service: String,
+    /// The machine's name.
+    pub host: String,
+    /// The process's number on that machine.
+    pub pid: u32,
+    /// How often the lease has gone from one owner to another: it only grows (a fencing token).
+    pub token: u64,
+}
+
+impl App {
+    /// Who owns what may have one owner only, over all processes on the store.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn owners(&self) -> Result<Vec<Owner>, Error> {
+        let sql = "SELECT name, owner, token FROM fs_leases ORDER BY name";
+        let rows = self.store().query(sql, params![]).await?;
+        let owner = |row: &Row| {
+            let owner: String = row.get("owner")?;
+            let Identity { host, pid, service, .. } = Identity::parse(&owner);
+            Ok(Owner { lease: row.get("name")?, service, host, pid, token: row.get("token")? })
+        };
+        rows.iter().map(owner).collect()
+    }
+}
+
+/// What an owner is called in the tables: `machine/pid/id/host/service`.
+struct Identity {
+    machine: String,
+    pid: u32,
+    host: String,
+    service: String,
+}
+
+impl Identity {
+    fn parse(owner: &str) -> Self {
+        let mut parts = owner.splitn(5, '/').map(str::to_owned);
+        let mut next = || parts.next().unwrap_or_default();
+        let (machine, pid, _id, host, service) = (next(), next(), next(), next(), next());
+        Self { machine, pid: pid.parse().unwrap_or(0), host, service }
+    }
+
+    /// Whether it was a process of this very machine and is gone. Never true where that cannot be known.
+    fn died_here(&self) -> bool {
+        let here = machine();
+        let known = here != "unknown" && self.machine == here && self.pid > 0;
+        known && !std::path::Path::new("/proc").join(self.pid.to_string()).exists()
+    }
+}
+
+/// `service on host, process 17`: an owner as people read it.
+fn readable(owner: &str) -> String {
+    let Identity { host, pid, service, .. } = Identity::parse(owner);
+    format!("{service} on {host}, process {pid}")
+}
 
 /// This process among the owners.
 pub(crate) struct Leases {
@@ -39,8 +104,9 @@ struct Watched {
 
 impl Leases {
     /// Enters this process among the owners.
-    pub(crate) async fn enter(store: Arc<dyn Store>) -> Result<Self, Error> {
-        let owner = format!("{}/{}/{}", machine(), std::process::id(), Uuid::now_v7());
+    pub(crate) async fn enter(store: Arc<dyn Store>, service: &str) -> Result<Self, Error> {
+        let (pid, id) = (std::process::id(), Uuid::now_v7());
+        let owner = format!("{}/{pid}/{id}/{}/{service}", machine(), host());
         let mut tx = store.begin().await?;
         tx.execute("INSERT INTO fs_owners (owner, beat) VALUES ($1, 0)", params![&owner]).await?;
         tx.commit(Vec::new()).await?;
@@ -90,7 +156,7 @@ impl Leases {
                 return Ok(Some(lost));
             }
             if let Some(watched) = &watched {
-                standby(&watched.owner);
+                standby(&readable(&watched.owner));
             }
             let _ = tokio::time::timeout(BEAT / 2, stop.cancelled()).await;
         }
@@ -114,11 +180,15 @@ impl Leases {
             Some(seen) if seen.owner == owner && seen.beat == beat => seen,
             other => other.insert(Watched { owner: owner.clone(), beat, since: Instant::now() }),
         };
-        let gone = beat < 0 || died_here(&owner) || seen.since.elapsed() >= PATIENCE;
+        let gone = beat < 0 || Identity::parse(&owner).died_here() || seen.since.elapsed() >= PATIENCE;
         if !gone {
             return Ok(false);
         }
-        tracing::info!(lease = name, %owner, "taking over from an owner that does not live any more");
+        tracing::info!(
+            lease = name,
+            owner = readable(&owner),
+            "taking over from an owner that does not live any more"
+        );
         self.write(sql::CLAIM_LEASE, params![name, &self.owner, &owner, token]).await
     }
 
@@ -148,10 +218,23 @@ fn machine() -> String {
     }
 }
 
-/// Whether an owner was a process of this very machine and is gone. Never true where that cannot be known.
-fn died_here(owner: &str) -> bool {
-    let mut parts = owner.split('/');
-    let (Some(its_machine), Some(pid)) = (parts.next(), parts.next()) else { return false };
-    let here = machine();
-    here != "unknown" && its_machine == here && !std::path::Path::new("/proc").join(pid).exists()
+/// The machine's name, as people know it.
+fn host() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim().replace('/', "-");
+    if name.is_empty() { std::env::var("HOSTNAME").unwrap_or_else(|_| "unknown".to_owned()) } else { name }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_owner_is_read_back_whatever_its_service_is_called() {
+        let owner = format!("{}/{}/{}/{}/a/b", machine(), std::process::id(), Uuid::now_v7(), host());
+        let identity = Identity::parse(&owner);
+        assert_eq!((identity.pid, identity.service.as_str()), (std::process::id(), "a/b"));
+        assert!(!identity.died_here(), "this process lives");
+        assert!(!Identity::parse("nonsense").died_here(), "what cannot be known is not dead");
+    }
 }

@@ -43,6 +43,7 @@ pub use error::{Error, ExecuteError};
 pub use execute::{ATTEMPTS_MAX, Done, Execute};
 pub use handler::{Caller, Failure, Handler};
 pub use housekeeping::{INBOX_RETENTION, TOPIC_RETENTION};
+pub use leases::Owner;
 pub use processor::Kind;
 pub use processor::options::{Retry, UnknownTypes};
 pub use read_model::{Fold, Order, Page, Read, RebuildProgress};
@@ -50,6 +51,7 @@ pub use supervisor::Running;
 pub use tx::Tx;
 
 pub use factstream_core::aggregate::{self, Aggregate, Command, Snapshots};
+pub use factstream_core::broker::{Member, Topic};
 pub use factstream_core::decode::{self, Upcasters};
 pub use factstream_core::envelope::{self, Envelope, Position, RecordedEvent, Version};
 pub use factstream_core::event::{self, Event, EventSet};

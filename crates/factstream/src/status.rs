@@ -2,9 +2,11 @@
 
 use crate::app::App;
 use crate::error::Error;
+use crate::leases::Owner;
 use crate::processor::{From, Kind, checkpoint, lock};
 use crate::relay;
 use crate::statements as sql;
+use factstream_core::broker::Member;
 use factstream_core::envelope::Position;
 use factstream_core::params;
 use factstream_core::sql::now;
@@ -118,6 +120,12 @@ impl Healths {
 pub struct Status {
     /// The position of the newest event.
     pub position: Position,
+    /// The service that this process runs.
+    pub service: String,
+    /// This process's number.
+    pub pid: u32,
+    /// Who owns what may have one owner only, over all processes on the store.
+    pub owners: Vec<Owner>,
     /// The relay.
     pub relay: RelayStatus,
     /// Every handler, in the order in which they were declared.
@@ -150,6 +158,9 @@ pub struct HandlerStatus {
     /// What it is doing in this process.
     #[serde(flatten)]
     pub state: State,
+    /// The members of its group and what they are assigned, where the broker assigns (Apache Kafka). With the embedded
+    /// broker a group is owned whole: see [`Status::owners`].
+    pub members: Vec<Member>,
     /// How far it is in the log; consumers have offsets in topics instead.
     pub checkpoint: Option<Position>,
     /// Events that it has not come to yet.
@@ -199,14 +210,14 @@ impl App {
         let waiting = self.waiting().await?;
         let mut handlers = Vec::with_capacity(self.specs().len());
         for spec in self.specs() {
-            let (checkpoint, lag_events, oldest) = match &spec.from {
+            let (checkpoint, lag_events, oldest, members) = match &spec.from {
                 From::Log => {
                     let (checkpoint, lag, oldest) = self.log_lag(&spec.name, position).await?;
-                    (Some(checkpoint), lag, oldest)
+                    (Some(checkpoint), lag, oldest, Vec::new())
                 }
                 From::Topics(topics) => {
                     let lag = self.broker().lag(&spec.name, topics).await?;
-                    (None, lag.events, lag.oldest)
+                    (None, lag.events, lag.oldest, self.broker().members(&spec.name).await?)
                 }
             };
             let health = self.healths().of(&spec.name);
@@ -215,6 +226,7 @@ impl App {
                 name: spec.name.clone(),
                 kind: spec.kind,
                 state: lock(&health.state).clone(),
+                members,
                 checkpoint,
                 lag_events,
                 lag_seconds: age_seconds(oldest),
@@ -227,7 +239,8 @@ impl App {
                 parked,
             });
         }
-        Ok(Status { position, relay, handlers })
+        let (service, pid, owners) = (self.service().to_string(), std::process::id(), self.owners().await?);
+        Ok(Status { position, service, pid, owners, relay, handlers })
     }
 
     /// A reader of the log: its checkpoint, how many events it is behind, and when the oldest of them was recorded.

@@ -50,7 +50,7 @@ impl App {
     pub async fn start(&self) -> Result<Running, Error> {
         let stop = CancellationToken::new();
         let beat_stop = CancellationToken::new();
-        let leases = Arc::new(Leases::enter(Arc::clone(self.store())).await?);
+        let leases = Arc::new(Leases::enter(Arc::clone(self.store()), &self.service()).await?);
         let beating = tokio::spawn({
             let (leases, stop) = (Arc::clone(&leases), beat_stop.clone());
             async move { leases.beat(stop).await }

@@ -1,4 +1,5 @@
-//! How the system is put together: one store, one broker, three services, one read model.
+//! How the system is put together: one store, one broker, three services in one process or each in processes of its own,
+//! one read model.
 
 use crate::gateway::SimulatedGateway;
 use crate::inventory::Stock;
@@ -6,11 +7,33 @@ use crate::order::Order;
 use crate::payment::Payment;
 use crate::projection::OrderProjection;
 use crate::reservation::Reservation;
-use crate::{cli, fulfilment, inventory, payment};
-use factstream::{App, Error};
+use crate::{cli, fulfilment, inventory, payment, topics};
+use factstream::{App, Builder, Error};
 
-/// The `source` of every event that is recorded here.
-pub const SERVICE: &str = "orders";
+/// One of the three services.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Service {
+    /// Takes orders, ships them, and keeps `order_projections`.
+    Order,
+    /// Keeps the stock and reserves it.
+    Inventory,
+    /// Charges, through the gateway.
+    Payment,
+}
+
+impl Service {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Order, Self::Inventory, Self::Payment];
+
+    /// Its name: the `source` of the events that it records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Order => "order",
+            Self::Inventory => "inventory",
+            Self::Payment => "payment",
+        }
+    }
+}
 
 /// What can be chosen.
 #[derive(Debug, Clone)]
@@ -19,6 +42,8 @@ pub struct Config {
     pub store: String,
     /// Where the topics are kept: `embedded` keeps them in the store.
     pub broker: String,
+    /// The one service that runs here; all three unless said.
+    pub service: Option<Service>,
     /// Whether an order ships by itself when it is paid and its stock reserved.
     pub auto_ship: bool,
     /// How often the simulated gateway fails, from 0.0 to 1.0.
@@ -30,6 +55,7 @@ impl Default for Config {
         Self {
             store: cli::STORE.to_owned(),
             broker: "embedded".to_owned(),
+            service: None,
             auto_ship: true,
             gateway_failure_rate: 0.0,
         }
@@ -41,17 +67,28 @@ impl Default for Config {
 /// # Errors
 /// When the store or the broker cannot be used; the error says why and what to do.
 pub async fn open(config: Config) -> Result<App, Error> {
-    App::builder(config.store)
-        .broker(config.broker)
-        .service(SERVICE)
-        .aggregate::<Order>()
-        .aggregate::<Stock>()
-        .aggregate::<Reservation>()
-        .aggregate::<Payment>()
-        .read_model::<OrderProjection>()
-        .consumer(inventory::consumer())
-        .consumer(payment::consumer(SimulatedGateway::new(config.gateway_failure_rate)))
-        .consumer(fulfilment::consumer(config.auto_ship))
-        .open()
-        .await
+    builder(&config).open().await
+}
+
+/// What is declared: the parts of the services that run here.
+pub fn builder(config: &Config) -> Builder {
+    let mut builder = App::builder(&config.store)
+        .broker(&config.broker)
+        .service(config.service.map_or("orders", Service::name));
+    builder = topics::registry().into_iter().fold(builder, Builder::topic);
+    let runs = |service| config.service.is_none_or(|only| only == service);
+    if runs(Service::Order) {
+        builder = builder
+            .aggregate::<Order>()
+            .read_model::<OrderProjection>()
+            .consumer(fulfilment::consumer(config.auto_ship));
+    }
+    if runs(Service::Inventory) {
+        builder = builder.aggregate::<Stock>().aggregate::<Reservation>().consumer(inventory::consumer());
+    }
+    if runs(Service::Payment) {
+        let gateway = SimulatedGateway::new(config.gateway_failure_rate);
+        builder = builder.aggregate::<Payment>().consumer(payment::consumer(gateway));
+    }
+    builder
 }

@@ -1,5 +1,6 @@
 //! The command line: what `orders` can be asked to do. Parsed here, done in the module of the same name.
 
+use crate::app::Service;
 use clap::{Args, Parser, Subcommand};
 
 /// The store that every command uses unless told otherwise.
@@ -26,6 +27,8 @@ pub enum Command {
     DeadLetters(DeadLetters),
     /// See and rebuild the projections
     Projections(Projections),
+    /// Compare the registry of topics with a Kafka cluster, and bring the cluster to it
+    Topics(Topics),
 }
 
 /// `orders serve`
@@ -37,6 +40,9 @@ pub struct Serve {
     /// Where the topics are kept: `embedded` keeps them in the store; or kafka://HOST:9092
     #[arg(long, default_value = "embedded", value_name = "URL")]
     pub broker: String,
+    /// Run one service only; start the others beside it, each as often as you like
+    #[arg(long, value_enum, value_name = "SERVICE")]
+    pub service: Option<Service>,
     /// The address of the HTTP API; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "HOST:PORT")]
     pub listen: String,
@@ -149,6 +155,35 @@ pub enum ProjectionsAction {
         /// The projection
         name: String,
     },
+}
+
+/// `orders topics`
+#[derive(Debug, Clone, Args)]
+pub struct Topics {
+    /// What to do with them.
+    #[command(subcommand)]
+    pub action: TopicsAction,
+    /// The cluster
+    #[arg(long, global = true, default_value = "kafka://127.0.0.1:9092", value_name = "URL")]
+    pub broker: String,
+    /// On how many brokers each partition is to be kept; not compared unless said
+    #[arg(long, global = true, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub replication: Option<u16>,
+}
+
+/// What can be done with topics.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum TopicsAction {
+    /// Show what differs; change nothing
+    Plan,
+    /// Make what is missing and set what differs; never shrink or delete
+    Apply {
+        /// Also add partitions; keys move, so wait until every group has read what is there
+        #[arg(long)]
+        add_partitions: bool,
+    },
+    /// Exit with an error if anything differs
+    Check,
 }
 
 fn rate(text: &str) -> Result<f64, String> {

@@ -1,4 +1,4 @@
-//! The reference system of factstream: order, payment and inventory services in one process, separable later.
+//! The reference system of factstream: order, payment and inventory services, in one process or each in its own.
 //!
 //! The modules stand in the order of the data: a request becomes a command, the command an event; consumers of the
 //! other services react to it, and the order service ships what is paid and reserved.
@@ -20,6 +20,7 @@ pub mod gateway;
 pub mod payment;
 pub mod fulfilment;
 pub mod projection;
+pub mod topics;
 pub mod app;
 pub mod serve;
 pub mod output;

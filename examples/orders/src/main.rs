@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use orders::cli::{Cli, Command};
-use orders::{deadletters, demo, projections, serve};
+use orders::{deadletters, demo, projections, serve, topics};
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -16,6 +16,7 @@ async fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args).await,
         Command::DeadLetters(args) => deadletters::run(args).await,
         Command::Projections(args) => projections::run(args).await,
+        Command::Topics(args) => topics::run(args).await,
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error}");
@@ -29,7 +30,7 @@ fn log_to_stderr(command: &Command) {
     let default = match command {
         Command::Serve(_) => "info",
         Command::Demo(_) => "off",
-        Command::DeadLetters(_) | Command::Projections(_) => "warn",
+        Command::DeadLetters(_) | Command::Projections(_) | Command::Topics(_) => "warn",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     tracing_subscriber::fmt()

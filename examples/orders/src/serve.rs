@@ -4,7 +4,7 @@
 //! SIGTERM or ctrl-c: no new requests, those that run are finished, the handlers finish what they hold, exit code 0. All
 //! within a deadline; what does not end by then is rolled back and handled after the next start.
 
-use crate::app::{self, Config};
+use crate::app::{self, Config, Service};
 use crate::output::without_credentials;
 use crate::{Failed, cli, http};
 use std::future::IntoFuture;
@@ -26,15 +26,17 @@ const HANDLERS_END_WITHIN: Duration = Duration::from_secs(10);
 pub async fn run(args: cli::Serve) -> Result<ExitCode, Failed> {
     let listener = listen(&args.listen).await?;
     let stopped = stop_signal()?;
-    let cli::Serve { store, broker, auto_ship, gateway_failure_rate, .. } = args;
-    let config = Config { store: store.clone(), broker: broker.clone(), auto_ship, gateway_failure_rate };
+    let cli::Serve { store, broker, service, auto_ship, gateway_failure_rate, .. } = args;
+    let config =
+        Config { store: store.clone(), broker: broker.clone(), service, auto_ship, gateway_failure_rate };
     let app = app::open(config).await?;
     let running = app.start().await?;
     let (store, broker) = (without_credentials(&store), without_credentials(&broker));
-    announce(&format!("orders is ready: http://{} (store {store}, broker {broker})", listener.local_addr()?));
+    let what = service.map_or("orders", Service::name);
+    announce(&format!("{what} is ready: http://{} (store {store}, broker {broker})", listener.local_addr()?));
 
     let mut asked = stopped.clone();
-    let server = axum::serve(listener, http::router(app))
+    let server = axum::serve(listener, http::router(app, service))
         .with_graceful_shutdown(async move { wait(&mut asked).await });
     let mut asked = stopped;
     let served = tokio::select! {

@@ -207,8 +207,8 @@ pub async fn a_topic_that_exists_keeps_its_partitions(under_test: &dyn BrokerUnd
     publish(&*broker, keys.iter().map(|key| message(&topic, key.clone(), "0")).collect()).await;
     let other = under_test.open().await;
     for partitions in [3, 1, 8] {
-        declare(&*broker, &Topic { name: topic.clone(), partitions }).await;
-        declare(&*other, &Topic { name: topic.clone(), partitions }).await;
+        declare(&*broker, &Topic::new(&topic, partitions)).await;
+        declare(&*other, &Topic::new(&topic, partitions)).await;
     }
     publish(&*broker, keys.iter().map(|key| message(&topic, key.clone(), "1")).collect()).await;
     publish(&*other, keys.iter().map(|key| message(&topic, key.clone(), "2")).collect()).await;
@@ -231,7 +231,7 @@ pub async fn a_topic_that_exists_keeps_its_partitions(under_test: &dyn BrokerUnd
 /// Several processes that start together declare the same topics.
 pub async fn topics_can_be_declared_by_many_at_once(under_test: &dyn BrokerUnderTest) {
     let handles = [under_test.open().await, under_test.open().await];
-    let topics: Vec<Topic> = (0..5).map(|_| Topic { name: unique("events"), partitions: 2 }).collect();
+    let topics: Vec<Topic> = (0..5).map(|_| Topic::new(unique("events"), 2)).collect();
     at_once((0..8_usize).map(|process| {
         let (broker, mut topics) = (handles[process % 2].clone(), topics.clone());
         async move {

@@ -33,7 +33,7 @@ pub(super) async fn with_topic(
 
 /// Declares a new topic.
 pub(super) async fn declared(broker: &dyn Broker, name: &str, partitions: u32) -> String {
-    let topic = Topic { name: unique(name), partitions };
+    let topic = Topic::new(unique(name), partitions);
     declare(broker, &topic).await;
     topic.name
 }

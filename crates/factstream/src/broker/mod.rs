@@ -105,7 +105,7 @@ impl Broker for Embedded {
             return Ok(());
         }
         let mut tx = self.store.begin().await?;
-        for Topic { name, partitions } in topics {
+        for Topic { name, partitions, .. } in topics {
             let partitions = (*partitions).max(1);
             let sql = "INSERT INTO fs_topics (topic, partitions) VALUES ($1, $2) ON CONFLICT DO NOTHING";
             if tx.execute(sql, params![name, partitions]).await? == 0 {

@@ -1,9 +1,10 @@
 //! `orders demo`: the whole system at work on generated orders, then checked against a fold over the log.
 //!
-//! [`load`] places the orders through the real command path, [`check`] folds the log and compares, [`summary`] prints.
+//! [`services`] runs what handles the events, [`load`] places the orders through the real command path, [`check`] folds the log and compares, [`summary`] prints.
 
 pub mod check;
 pub mod load;
+pub mod services;
 pub mod summary;
 
 use crate::Failed;
@@ -11,6 +12,7 @@ use crate::app::{self, Config};
 use crate::cli;
 use factstream::{App, status::Status};
 use indicatif::{ProgressBar, ProgressStyle};
+use services::Services;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -28,9 +30,9 @@ pub async fn run(args: cli::Demo) -> Result<ExitCode, Failed> {
     let gateway_failure_rate = args.gateway_failure_rate;
     let config =
         Config { store: store.clone(), broker: args.broker, gateway_failure_rate, ..Config::default() };
-    let app = app::open(config).await?;
+    let app = app::open(config.clone()).await?;
     let before = app.position().await?;
-    let running = app.start().await?;
+    let services = Services::start(&app, &config).await?;
     let bar = ProgressBar::new(u64::from(args.orders));
     bar.set_style(ProgressStyle::with_template("{msg:10} {bar:40} {pos}/{len} orders  {per_sec}")?);
     bar.set_message("placing");
@@ -43,10 +45,22 @@ pub async fn run(args: cli::Demo) -> Result<ExitCode, Failed> {
     bar.finish_and_clear();
     let status = app.status().await?;
     let report = check::check(&app, &load).await?;
-    running.stop(Duration::from_secs(10)).await;
+    let services_told = services.told();
+    services.stop().await?;
     let events = status.position - before;
     let consistent = report.is_consistent();
-    summary::print(&summary::Summary { store, load, placed, settled, events, status, report });
+    let broker = config.broker;
+    summary::print(&summary::Summary {
+        store,
+        broker,
+        services: services_told,
+        load,
+        placed,
+        settled,
+        events,
+        status,
+        report,
+    });
     Ok(if consistent { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

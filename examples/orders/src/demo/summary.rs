@@ -11,6 +11,10 @@ use std::time::Duration;
 pub struct Summary {
     /// The store's URL.
     pub store: String,
+    /// The broker's URL.
+    pub broker: String,
+    /// How the services ran.
+    pub services: String,
     /// What was placed.
     pub load: Load,
     /// How long placing took.
@@ -34,21 +38,24 @@ pub fn print(summary: &Summary) {
     } else {
         println!("NOT CONSISTENT: see what was found above.\n");
     }
-    let (program, store) = (output::program(), &summary.store);
+    let (program, store) = (output::program(), output::without_credentials(&summary.store));
+    let broker = match summary.broker.as_str() {
+        "embedded" => String::new(),
+        broker => format!(" --broker '{broker}'"),
+    };
     println!("Where to look next:");
     println!("  {program} deadletters list --store {store}");
     println!("  {program} projections list --store {store}");
-    println!("  {program} serve --store {store}    # then: curl -s http://127.0.0.1:8080/status");
+    println!("  {program} serve --store {store}{broker}    # then: curl -s http://127.0.0.1:8080/status");
 }
 
 fn figures(summary: &Summary) -> Table {
-    let Summary { load, placed, settled, events, status, report, .. } = summary;
+    let Summary { load, placed, settled, events, status, report, services, .. } = summary;
     let per_second = |count: f64, time: &Duration| format!("{:.0} /s", count / time.as_secs_f64());
     let micros =
         |quantile: f64| format!("{:.1} ms", load.latency.value_at_quantile(quantile) as f64 / 1_000.0);
     let statuses: Vec<String> =
         report.statuses.iter().map(|(status, count)| format!("{count} {status}")).collect();
-    let attempts: u64 = status.handlers.iter().map(|handler| handler.attempts).sum();
     let dead: u64 = status.handlers.iter().map(|handler| handler.dead_letters).sum();
     let mut table = output::table(&["orders demo", ""]);
     for (what, figure) in [
@@ -61,10 +68,15 @@ fn figures(summary: &Summary) -> Table {
             "command to visible row",
             format!("p50 {}, p99 {} ({} orders followed)", micros(0.5), micros(0.99), load.latency.len()),
         ),
-        ("failed attempts (retried)", attempts.to_string()),
+        ("ran as", services.clone()),
         ("dead letters", dead.to_string()),
     ] {
         table.add_row([what.to_owned(), figure]);
+    }
+    if summary.broker == "embedded" {
+        // Each process counts its own attempts: those of others are in their `/status`.
+        let attempts: u64 = status.handlers.iter().map(|handler| handler.attempts).sum();
+        table.add_row(["failed attempts (retried)".to_owned(), attempts.to_string()]);
     }
     table
 }

@@ -10,6 +10,7 @@ pub mod problem;
 mod status;
 mod strict;
 
+use crate::app::Service;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{Method, Uri};
@@ -24,24 +25,39 @@ use tokio::sync::Semaphore;
 /// Requests that are worked on at the same time; more wait their turn.
 const REQUESTS_MAX: usize = 1_024;
 
-/// The API over an application.
-pub fn router(app: App) -> Router {
+/// The API over an application: that of the services which run here.
+pub fn router(app: App, service: Option<Service>) -> Router {
     let turns = Arc::new(Semaphore::new(REQUESTS_MAX));
     let in_turn = middleware::from_fn_with_state(turns, in_turn);
-    Router::new()
-        .route("/orders", post(orders::create).get(orders::list))
-        .route("/orders/{id}", get(orders::get))
-        .route("/orders/{id}/ship", post(orders::ship))
-        .route("/orders/{id}/events", get(orders::events))
-        .route("/orders/{id}/at/{version}", get(orders::at))
-        .route("/inventory", post(inventory::add))
-        .route("/inventory/{sku}", get(inventory::get))
+    let runs = |wanted| service.is_none_or(|only| only == wanted);
+    let mut known = Vec::new();
+    let mut router = Router::new();
+    if runs(Service::Order) {
+        known.extend(["/orders", "/orders/{id}", "/orders/{id}/ship", "/orders/{id}/events"]);
+        known.push("/orders/{id}/at/{version}");
+        router = router
+            .route("/orders", post(orders::create).get(orders::list))
+            .route("/orders/{id}", get(orders::get))
+            .route("/orders/{id}/ship", post(orders::ship))
+            .route("/orders/{id}/events", get(orders::events))
+            .route("/orders/{id}/at/{version}", get(orders::at));
+    }
+    if runs(Service::Inventory) {
+        known.extend(["/inventory", "/inventory/{sku}"]);
+        router =
+            router.route("/inventory", post(inventory::add)).route("/inventory/{sku}", get(inventory::get));
+    }
+    known.extend(["/status", "/livez"]);
+    let known = format!("{} and /readyz", known.join(", "));
+    router
         .route("/status", get(status::status))
         .route_layer(in_turn)
         .route("/livez", get(status::livez))
         .route("/readyz", get(status::readyz))
         .method_not_allowed_fallback(wrong_method)
-        .fallback(unknown_path)
+        .fallback(move |uri: Uri| async move {
+            Problem::not_found(format!("there is no {}; there are {known}", uri.path()))
+        })
         .with_state(app)
 }
 
@@ -53,12 +69,4 @@ async fn in_turn(State(turns): State<Arc<Semaphore>>, request: Request, next: Ne
 async fn wrong_method(method: Method, uri: Uri) -> Problem {
     let path = uri.path();
     Problem::method_not_allowed(format!("{path} does not know {method}; the Allow header says what it knows"))
-}
-
-async fn unknown_path(uri: Uri) -> Problem {
-    let path = uri.path();
-    Problem::not_found(format!(
-        "there is no {path}; there are /orders, /orders/{{id}}, /orders/{{id}}/ship, /orders/{{id}}/events, \
-         /orders/{{id}}/at/{{version}}, /inventory, /inventory/{{sku}}, /status, /livez and /readyz"
-    ))
 }

@@ -1,0 +1,18 @@
+//! A build without Kafka has no cluster to compare with.
+
+use super::declared;
+use crate::{Failed, cli};
+use std::future::{Ready, ready};
+use std::process::ExitCode;
+
+/// Tells that this build has no Kafka.
+///
+/// # Errors
+/// Always.
+pub fn run(args: cli::Topics) -> Ready<Result<ExitCode, Failed>> {
+    let count = declared(&args).len();
+    ready(Err(format!(
+        "this build has no Kafka: the {count} topics lie in the store; build it with --features kafka"
+    )
+    .into()))
+}
