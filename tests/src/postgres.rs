@@ -1,19 +1,33 @@
-//! A private PostgreSQL server for the tests of one process: real, on a free port, gone with the process.
+//! Private PostgreSQL servers for tests: real, on free ports, gone with the process. One is shared by the tests of a process;
+//! a test that kills its server, or wants TLS of it, starts one of its own.
 
+mod certificates;
+
+pub use certificates::{Certificates, Kind};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// A running server.
+/// A server.
 pub struct Postgres {
     programs: PathBuf,
     port: u16,
-    /// Lives as long as the process.
-    _data: TempDir,
+    running: Mutex<Option<Running>>,
+    certificates: Option<Certificates>,
+    /// Lives as long as this.
+    data: TempDir,
+}
+
+struct Running {
+    pid: Pid,
+    ended: Receiver<()>,
 }
 
 /// The server of this process, started at the first call.
@@ -22,23 +36,44 @@ pub struct Postgres {
 /// When PostgreSQL is not installed or does not start; says what to do.
 pub fn server() -> &'static Postgres {
     static SERVER: OnceLock<Postgres> = OnceLock::new();
-    SERVER.get_or_init(Postgres::start)
+    SERVER.get_or_init(Postgres::start_own)
 }
 
 impl Postgres {
-    fn start() -> Self {
+    /// A server that no other test uses. It ends when this is dropped.
+    ///
+    /// # Panics
+    /// As [`server`].
+    pub fn start_own() -> Self {
+        let server = Self::make();
+        server.start_again();
+        server
+    }
+
+    /// A server that refuses connections in the clear. It has a certificate for `localhost` and for no other name, asks
+    /// everybody for a password (scram-sha-256), but trusts its owner `factstream`.
+    ///
+    /// # Panics
+    /// As [`server`].
+    pub fn start_with_tls(kind: Kind) -> Self {
+        let mut server = Self::make();
+        let cluster = server.cluster();
+        let certificates = Certificates::make(kind, server.data.path());
+        let demand =
+            "hostssl all factstream 127.0.0.1/32 trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n";
+        let settings = "ssl = on\nssl_cert_file = '../server.crt'\nssl_key_file = '../server.key'\n";
+        std::fs::write(cluster.join("pg_hba.conf"), demand).expect("pg_hba.conf is written");
+        std::fs::write(cluster.join("postgresql.auto.conf"), settings).expect("the settings are written");
+        own(server.data.path());
+        server.certificates = Some(certificates);
+        server.start_again();
+        server
+    }
+
+    fn make() -> Self {
         let programs = programs();
         let data = tempfile::tempdir().expect("a temporary folder");
-        let cluster = data.path().join("cluster");
-        let port = free_port();
-        let mut own = Command::new("chown");
-        if is_root() {
-            let owned = own.arg("postgres").arg(data.path()).status();
-            assert!(
-                owned.is_ok_and(|status| status.success()),
-                "the user postgres is missing; install postgresql"
-            );
-        }
+        own(data.path());
         let made = as_postgres(&programs.join("initdb"))
             .args([
                 "--auth=trust",
@@ -48,18 +83,23 @@ impl Postgres {
                 "--locale=C.UTF-8",
                 "-D",
             ])
-            .arg(&cluster)
+            .arg(data.path().join("cluster"))
             .stdout(Stdio::null())
             .status();
         assert!(made.is_ok_and(|status| status.success()), "initdb failed");
-        serve(&programs, &cluster, data.path(), port);
-        let server = Self { programs, port, _data: data };
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while !server.psql("SELECT 1").is_ok_and(|done| done) {
-            assert!(Instant::now() < deadline, "PostgreSQL does not answer");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        server
+        Self { programs, port: free_port(), running: Mutex::new(None), certificates: None, data }
+    }
+
+    fn cluster(&self) -> PathBuf {
+        self.data.path().join("cluster")
+    }
+
+    /// The certificates of a server with TLS.
+    ///
+    /// # Panics
+    /// When it has none.
+    pub fn certificates(&self) -> &Certificates {
+        self.certificates.as_ref().expect("a server that was started with TLS")
     }
 
     /// A new, empty database: its URL.
@@ -69,9 +109,79 @@ impl Postgres {
     pub fn database(&self) -> String {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let name = format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-        let made = self.psql(&format!("CREATE DATABASE {name}"));
-        assert!(made.is_ok_and(|done| done), "the database {name} cannot be made");
+        self.run(&format!("CREATE DATABASE {name}"));
         format!("postgres://factstream@127.0.0.1:{}/{name}", self.port)
+    }
+
+    /// Runs a statement as the server's owner.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn run(&self, sql: &str) {
+        assert!(self.psql(sql).is_ok_and(|done| done), "this failed: {sql}");
+    }
+
+    /// Ends the server as a crash does: nothing is written any more, and nobody is told.
+    ///
+    /// # Panics
+    /// When it is not running.
+    pub fn kill(&self) {
+        self.end(Signal::SIGKILL);
+    }
+
+    /// Stops the server in order, at once: who is connected is sent away.
+    ///
+    /// # Panics
+    /// When it is not running.
+    pub fn stop_fast(&self) {
+        self.end(Signal::SIGINT);
+    }
+
+    fn end(&self, signal: Signal) {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Running { pid, ended } = running.expect("the server is running");
+        let _ = kill(pid, signal);
+        let _ = ended.recv();
+    }
+
+    /// Starts the server, on the same port and data as before, and waits until it answers.
+    ///
+    /// # Panics
+    /// When it does not within 30 seconds.
+    pub fn start_again(&self) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        while !self.psql("SELECT 1").is_ok_and(|done| done) {
+            assert!(Instant::now() < deadline, "PostgreSQL does not answer");
+            // It refuses to start while processes of a killed one are still there.
+            if running.as_ref().is_none_or(|running| running.ended.try_recv().is_ok()) {
+                *running = Some(self.serve());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Starts the server as a child that ends when this process does.
+    fn serve(&self) -> Running {
+        let mut serve = Command::new("setpriv");
+        serve.args(["--pdeathsig", "KILL"]);
+        if is_root() {
+            serve.args(["--reuid=postgres", "--regid=postgres", "--init-groups"]);
+        }
+        serve.arg("--").arg(self.programs.join("postgres")).arg("-D").arg(self.cluster());
+        serve.args(["-p", &self.port.to_string()]);
+        serve.args(["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=600"]);
+        serve.arg("-c").arg(format!("unix_socket_directories={}", self.data.path().display()));
+        serve.stdout(Stdio::null()).stderr(Stdio::null());
+        let ((pid, is), (over, ended)) = (channel(), channel());
+        // A child is told of the death of the thread that made it: that thread has to live as long as the child.
+        std::thread::spawn(move || {
+            let mut child = serve.spawn().expect("setpriv (util-linux) starts the server");
+            let _ = pid.send(Pid::from_raw(child.id().cast_signed()));
+            let _ = child.wait();
+            let _ = over.send(());
+        });
+        Running { pid: is.recv().expect("the server's process"), ended }
     }
 
     fn psql(&self, sql: &str) -> std::io::Result<bool> {
@@ -82,22 +192,24 @@ impl Postgres {
     }
 }
 
-/// Starts the server as a child that ends when this process does.
-fn serve(programs: &Path, cluster: &Path, sockets: &Path, port: u16) {
-    let mut serve = Command::new("setpriv");
-    serve.args(["--pdeathsig", "KILL"]);
-    if is_root() {
-        serve.args(["--reuid=postgres", "--regid=postgres", "--init-groups"]);
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        if running {
+            self.stop_fast();
+        }
     }
-    serve.arg("--").arg(programs.join("postgres")).arg("-D").arg(cluster).args(["-p", &port.to_string()]);
-    serve.args(["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=600"]);
-    serve.arg("-c").arg(format!("unix_socket_directories={}", sockets.display()));
-    serve.stdout(Stdio::null()).stderr(Stdio::null());
-    // A child is told of the death of the thread that made it: that thread has to live as long as the process.
-    std::thread::spawn(move || {
-        let mut child = serve.spawn().expect("setpriv (util-linux) starts the server");
-        let _ = child.wait();
-    });
+}
+
+/// Gives a folder to the user that the server runs as.
+fn own(folder: &Path) {
+    if is_root() {
+        let owned = Command::new("chown").args(["-R", "postgres"]).arg(folder).status();
+        assert!(
+            owned.is_ok_and(|status| status.success()),
+            "the user postgres is missing; install postgresql"
+        );
+    }
 }
 
 fn as_postgres(program: &Path) -> Command {

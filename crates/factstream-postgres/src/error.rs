@@ -1,7 +1,9 @@
 //! What PostgreSQL reports, in the words of the port.
 
+use crate::tls;
 use deadpool_postgres::PoolError;
 use factstream_core::store::StoreError;
+use std::time::Duration;
 use tokio_postgres::Error;
 use tokio_postgres::error::{DbError, SqlState};
 
@@ -20,6 +22,24 @@ pub(crate) fn of_statement(sql: &str, error: &Error) -> StoreError {
     }
 }
 
+/// The error of an append, which waits for the log's lock; for how long, when that is ours to say.
+pub(crate) fn of_append(lock_timeout: Option<Duration>, error: &Error) -> StoreError {
+    match error.code() {
+        Some(&SqlState::LOCK_NOT_AVAILABLE) => StoreError::Busy(format!(
+            "another session has held the log's lock, the row of fs_log, for longer than {limit}; find it among the \
+             sessions in a transaction in pg_stat_activity, and end it there or with pg_terminate_backend(pid)",
+            limit = lock_timeout.map_or("lock_timeout allows".into(), |limit| format!("{limit:?}"))
+        )),
+        // The limit on statements, when it is shorter than the one on locks.
+        Some(&SqlState::QUERY_CANCELED) => StoreError::Busy(format!(
+            "the append was ended by the server ({error}); it took too long, or waited too long for the log's lock, \
+             the row of fs_log: see pg_stat_activity",
+            error = error.as_db_error().map(db_text).unwrap_or_default()
+        )),
+        _ => of_statement("append", error),
+    }
+}
+
 /// The server is starting, stopping, out of connections, or was cut off: it will pass.
 fn is_passing(code: &SqlState) -> bool {
     ["57P", "08", "53"].iter().any(|class| code.code().starts_with(class))
@@ -32,7 +52,7 @@ fn db_text(db: &DbError) -> String {
 
 /// The error of a connection, or of values that do not fit.
 fn of_connection(error: &Error) -> StoreError {
-    let cause = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
+    let cause = cause(error);
     let text = format!("{error}{cause}");
     if error.is_closed() || cause.contains("connection") || text.contains("error communicating") {
         return StoreError::Busy(format!("the connection to PostgreSQL is lost ({text})"));
@@ -47,16 +67,53 @@ pub(crate) fn engine(error: &dyn std::fmt::Display) -> StoreError {
 
 /// No connection could be had.
 pub(crate) fn of_pool(place: &str, error: &PoolError) -> StoreError {
-    let PoolError::Backend(error) = error else { return StoreError::Busy(format!("{place}: {error}")) };
+    match error {
+        PoolError::Backend(error) => of_connecting(place, error),
+        _ => StoreError::Busy(format!("{place}: {error}")),
+    }
+}
+
+/// No connection could be made.
+pub(crate) fn of_connecting(place: &str, error: &Error) -> StoreError {
+    let unusable = |reason: String| StoreError::Unusable { what: place.to_owned(), reason };
     if let Some(db) = error.as_db_error() {
         let text = db_text(db);
-        return match is_passing(db.code()) {
-            true => StoreError::Busy(format!("{place}: {text}")),
-            false => StoreError::Unusable { what: place.to_owned(), reason: text },
+        return match db.code() {
+            code if is_passing(code) => StoreError::Busy(format!("{place}: {text}")),
+            &SqlState::INVALID_AUTHORIZATION_SPECIFICATION => unusable(format!(
+                "{text}; if the server demands TLS, use sslmode=require or verify-full in the URL, else see its pg_hba.conf"
+            )),
+            &SqlState::INVALID_PASSWORD => {
+                unusable(format!("{text}; check the user and password in the URL, special characters as %XX"))
+            }
+            _ => unusable(text),
         };
     }
-    let cause = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
-    StoreError::Busy(format!("{place} cannot be reached ({error}{cause})"))
+    if let Some(reason) = tls::advice(error) {
+        return unusable(reason);
+    }
+    let text = format!("{error}{}", cause(error));
+    let is_io = std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
+    let advice = if is_io || error.is_closed() {
+        None
+    } else if text.contains("does not support TLS") {
+        Some("set ssl = on in its postgresql.conf, or use sslmode=disable on a network that you trust")
+    } else if text.contains("password missing") {
+        Some("the server asks for one; write postgres://USER:PASSWORD@HOST/DATABASE")
+    } else if ["authentication", "invalid configuration"].iter().any(|word| text.starts_with(word)) {
+        Some("check the URL")
+    } else {
+        None
+    };
+    match advice {
+        Some(advice) => unusable(format!("{text}; {advice}")),
+        None => StoreError::Busy(format!("{place} cannot be reached ({text})")),
+    }
+}
+
+/// What is behind an error of the driver.
+fn cause(error: &Error) -> String {
+    std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default()
 }
 
 /// The same error for another caller of the same commit.

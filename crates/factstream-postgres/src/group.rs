@@ -3,13 +3,13 @@
 //! Pure but for the statements: [`Known`] is what the server told under the counter's lock, [`Group::decide`] gives each
 //! append its outcome, chained where two go to one stream, and collects the columns to insert.
 
+use crate::statements::Statements;
 use crate::values::Time;
-use deadpool_postgres::Transaction;
 use factstream_core::envelope::{NewEvent, Position, StreamId, Version};
 use factstream_core::sql::{format_timestamp, now};
 use factstream_core::store::{Append, Appended, CommandKey, Conflict, Expected, Outcome};
 use std::collections::HashMap;
-use tokio_postgres::Error;
+use tokio_postgres::{Error, Transaction};
 use uuid::Uuid;
 
 /// What the server knows that the appends depend on.
@@ -30,23 +30,17 @@ impl Known {
     /// this order, and each sees what was committed before it began.
     pub(crate) async fn read(
         tx: &Transaction<'_>,
+        statements: &Statements,
         streams: &[&StreamId],
         keys: &[&CommandKey],
     ) -> Result<Self, Error> {
         let (types, ids): (Vec<&str>, Vec<&str>) =
             streams.iter().map(|stream| (stream.category(), stream.id())).unzip();
         let keys: Vec<&str> = keys.iter().map(|key| key.key()).collect();
-        let lock = tx.prepare_cached("SELECT head FROM fs_log WHERE id = 1 FOR UPDATE");
-        let (lock, select_versions, select_keys) = futures_util::future::try_join3(
-            lock,
-            tx.prepare_cached(include_str!("../sql/select_versions.sql")),
-            tx.prepare_cached(include_str!("../sql/select_keys.sql")),
-        )
-        .await?;
         let (head, versions, first_uses) = futures_util::future::try_join3(
-            tx.query_one(&lock, &[]),
-            tx.query(&select_versions, &[&types, &ids]),
-            tx.query(&select_keys, &[&keys]),
+            tx.query_one(&statements.lock, &[]),
+            tx.query(&statements.select_versions, &[&types, &ids]),
+            tx.query(&statements.select_keys, &[&keys]),
         )
         .await?;
         let versions = versions.iter().map(|row| {
@@ -162,13 +156,13 @@ impl Group {
         self.positions.last().map(|position| position.cast_unsigned())
     }
 
-    /// Inserts it all and moves the counter: one exchange with the server.
-    pub(crate) async fn write(&self, tx: &Transaction<'_>) -> Result<(), Error> {
-        let insert_events = tx.prepare_cached(include_str!("../sql/insert_events.sql"));
-        let insert_keys = tx.prepare_cached(include_str!("../sql/insert_keys.sql"));
-        let move_head = tx.prepare_cached("UPDATE fs_log SET head = $1 WHERE id = 1");
-        let (insert_events, insert_keys, move_head) =
-            futures_util::future::try_join3(insert_events, insert_keys, move_head).await?;
+    /// Inserts it all, moves the counter and, when there are events, says so to who listens: one exchange with the server.
+    pub(crate) async fn write(
+        &self,
+        tx: &Transaction<'_>,
+        statements: &Statements,
+        notify: bool,
+    ) -> Result<(), Error> {
         let Keys { names, fingerprints, types, ids, versions, positions } = &self.keys;
         let at = format_timestamp(now());
         let events = async {
@@ -176,7 +170,7 @@ impl Group {
                 true => Ok(0),
                 false => {
                     tx.execute(
-                        &insert_events,
+                        &statements.insert_events,
                         &[
                             &self.positions,
                             &self.types,
@@ -198,18 +192,27 @@ impl Group {
             match names.is_empty() {
                 true => Ok(0),
                 false => {
-                    tx.execute(&insert_keys, &[names, fingerprints, types, ids, versions, positions, &at])
-                        .await
+                    tx.execute(
+                        &statements.insert_keys,
+                        &[names, fingerprints, types, ids, versions, positions, &at],
+                    )
+                    .await
                 }
             }
         };
         let counter = async {
             match self.positions.last() {
-                Some(head) => tx.execute(&move_head, &[head]).await,
+                Some(head) => tx.execute(&statements.move_head, &[head]).await,
                 None => Ok(0),
             }
         };
-        futures_util::future::try_join3(events, keys, counter).await.map(|_| ())
+        let hint = async {
+            match self.positions.last() {
+                Some(head) if notify => tx.execute(&statements.notify, &[head]).await,
+                _ => Ok(0),
+            }
+        };
+        futures_util::future::try_join4(events, keys, counter, hint).await.map(|_| ())
     }
 }
 

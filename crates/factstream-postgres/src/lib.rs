@@ -5,27 +5,42 @@
 //!
 //! | question | module |
 //! |---|---|
-//! | which database, which limits | `connect`, [`Options`] |
+//! | which database, how it is reached, which limits | `connect`, `ssl_mode`, `tls`, [`Options`] |
 //! | what makes a database a store | `migrate` |
-//! | how appends become commits | `writer`, `group` |
+//! | how appends become commits | `writer`, `group`, `statements` |
+//! | how other processes' commits are noticed | `announcements`, `listener` |
 //! | what a transaction can do | [`PostgresTransaction`] |
+//! | events in a transaction of your own | [`PostgresStore::append_in`] |
 //! | how values and rows travel | `values`, `rows` |
 //!
 //! Invariants: `synchronous_commit` is on, so an acknowledged commit is on disk. Whoever inserts into `events` holds the
 //! row lock of `fs_log`, so positions are gapless and in commit order; the lock is taken last. A connection that was
-//! lost while a commit was on its way is never guessed about: it is asked for by event id or key.
+//! lost while a commit was on its way is never guessed about: it is asked for by event id or key. Notifications are hints:
+//! polling goes on beside them, and what is told is what the database says.
 
+mod ssl_mode;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "no_tls.rs"]
+mod tls;
 mod connect;
 mod options;
+mod shared;
 mod migrate;
 mod writer;
 mod group;
+mod statements;
+mod announcements;
+mod listener;
 mod transaction;
 mod values;
 mod rows;
 mod error;
 mod store;
+mod append_in;
 
+pub use append_in::AppendedIn;
 pub use options::Options;
 pub use store::PostgresStore;
 pub use tokio_postgres;

@@ -17,8 +17,13 @@ pub struct Options {
     pub transaction_time_limit: Duration,
     /// How long a statement waits for a lock.
     pub lock_timeout: Duration,
-    /// How often to look for the commits of other processes while somebody waits for news.
+    /// How often to look for the commits of other processes while somebody waits for news and no listener is alive.
     pub poll_interval: Duration,
+    /// The same while a listener is alive: the hint comes first, and this is how late news can be when it is lost.
+    pub poll_interval_listening: Duration,
+    /// Whether commits are announced with `NOTIFY`, and a connection listens to those of other processes. Announcements
+    /// are hints, polling goes on beside them; turn them off behind a pooler that gives out a connection for each transaction.
+    pub hints: bool,
 }
 
 impl Default for Options {
@@ -31,6 +36,8 @@ impl Default for Options {
             transaction_time_limit: Duration::from_secs(30),
             lock_timeout: Duration::from_secs(10),
             poll_interval: Duration::from_millis(20),
+            poll_interval_listening: Duration::from_millis(100),
+            hints: true,
         }
     }
 }

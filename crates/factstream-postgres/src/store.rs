@@ -1,12 +1,17 @@
 //! The store: the port's verbs, each handed to the writer, to a reader or to a transaction of its own.
 
-use crate::connect::{self, Purpose};
+use crate::announcements::Announcements;
+use crate::append_in::Identity;
+use crate::connect::{Purpose, Server};
 use crate::error::{of_pool, of_statement};
+use crate::listener;
 use crate::migrate::migrate;
 use crate::options::Options;
 use crate::rows;
+use crate::shared::Shared;
+use crate::statements::HEAD;
 use crate::transaction::{PostgresTransaction, check_count, parameters, references, refuse_control};
-use crate::writer::{PendingAppend, Writer, tell};
+use crate::writer::{PendingAppend, Writer};
 use async_trait::async_trait;
 use deadpool_postgres::{Object, Pool};
 use factstream_core::envelope::{Position, RecordedEvent, StreamId, Version};
@@ -15,6 +20,7 @@ use factstream_core::store::{Append, CommandKey, Outcome, Store, StoreError, Tra
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 /// Waits are shorter than this, so that a deadline can always be told.
@@ -30,13 +36,27 @@ struct Inner {
     appends: mpsc::Sender<PendingAppend>,
     readers: Pool,
     transactions: Pool,
-    news: watch::Sender<Position>,
-    place: String,
+    shared: Arc<Shared>,
     poll_interval: Duration,
+    poll_interval_listening: Duration,
+    listener: Option<JoinHandle<()>>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(listener) = &self.listener {
+            listener.abort();
+        }
+    }
 }
 
 impl PostgresStore {
     /// Opens the store that a URL names: `postgres://user@host/database`. Makes the tables when they are missing.
+    ///
+    /// `sslmode` has libpq's meaning: `disable`; `prefer` (the default) encrypts when the server can; `require` always encrypts;
+    /// `verify-ca` also checks who signed the server's certificate, and `verify-full` that it names the host. The roots to
+    /// check against are those in `sslrootcert=FILE` (PEM), else the machine's own; with a file, `prefer` and `require`
+    /// check who signed, too. Everything else in the URL is the driver's: see [`tokio_postgres::Config`].
     ///
     /// # Errors
     /// [`StoreError::Url`], [`StoreError::Busy`] when the server cannot be reached, [`StoreError::Unusable`] when it refuses,
@@ -50,39 +70,61 @@ impl PostgresStore {
     /// # Errors
     /// As [`PostgresStore::open_url`].
     pub async fn open_with(url: &str, options: Options) -> Result<Self, StoreError> {
-        let config = connect::config(url)?;
-        let place = connect::place(&config);
-        let pool = |purpose, size| connect::pool(&config, &options, purpose, size);
+        let server = Server::of_url(url)?;
+        let pool = |purpose, size| server.pool(&options, purpose, size);
         let (readers, transactions) =
             (pool(Purpose::Read, options.readers)?, pool(Purpose::Write, options.transactions)?);
         let appending = pool(Purpose::Write, 1)?;
-        let mut client = transactions.get().await.map_err(|error| of_pool(&place, &error))?;
-        migrate(&mut client, &place).await?;
+        let mut client = transactions.get().await.map_err(|error| of_pool(&server.place, &error))?;
+        migrate(&mut client, &server.place).await?;
+        let identity = Identity::of(&client).await?;
         drop(client);
+        let shared = Arc::new(Shared {
+            server,
+            identity,
+            news: watch::Sender::new(0),
+            listening: watch::Sender::new(false),
+            announcements: Announcements::new(options.hints),
+            lock_timeout: options.lock_timeout,
+        });
         let (appends, queue) = mpsc::channel(options.queue_max.max(1));
-        let news = watch::Sender::new(0);
-        let (pool, append_batch_max) = (appending, options.append_batch_max.max(1));
-        let writer = Writer { pool, place: place.clone(), news: news.clone(), append_batch_max };
+        let append_batch_max = options.append_batch_max.max(1);
+        let writer = Writer { pool: appending, shared: Arc::clone(&shared), append_batch_max };
         tokio::spawn(writer.run(queue));
-        let poll_interval = options.poll_interval;
-        let store =
-            Self { inner: Arc::new(Inner { appends, readers, transactions, news, place, poll_interval }) };
+        let (poll_interval, poll_interval_listening) =
+            (options.poll_interval, options.poll_interval_listening);
+        let listener =
+            options.hints.then(|| tokio::spawn(listener::run(Arc::clone(&shared), options.clone())));
+        let inner = Inner {
+            appends,
+            readers,
+            transactions,
+            shared,
+            poll_interval,
+            poll_interval_listening,
+            listener,
+        };
+        let store = Self { inner: Arc::new(inner) };
         store.look().await?;
         Ok(store)
     }
 
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.inner.shared
+    }
+
     async fn reader(&self) -> Result<Object, StoreError> {
-        self.inner.readers.get().await.map_err(|error| of_pool(&self.inner.place, &error))
+        let got = self.inner.readers.get().await;
+        got.map_err(|error| of_pool(&self.inner.shared.server.place, &error))
     }
 
     /// The head as the database has it now.
     async fn look(&self) -> Result<Position, StoreError> {
-        let sql = "SELECT head FROM fs_log WHERE id = 1";
-        let failed = |error: tokio_postgres::Error| of_statement(sql, &error);
+        let failed = |error: tokio_postgres::Error| of_statement(HEAD, &error);
         let client = self.reader().await?;
-        let select = client.prepare_cached(sql).await.map_err(failed)?;
+        let select = client.prepare_cached(HEAD).await.map_err(failed)?;
         let head = client.query_one(&select, &[]).await.map_err(failed)?.get::<_, i64>(0).cast_unsigned();
-        tell(&self.inner.news, head);
+        self.inner.shared.tell(head);
         Ok(head)
     }
 
@@ -144,23 +186,32 @@ impl Store for PostgresStore {
     }
 
     async fn begin(&self) -> Result<Box<dyn Transaction>, StoreError> {
-        let client =
-            self.inner.transactions.get().await.map_err(|error| of_pool(&self.inner.place, &error))?;
-        Ok(Box::new(PostgresTransaction::begin(client, self.inner.news.clone()).await?))
+        let shared = &self.inner.shared;
+        let client = self.inner.transactions.get().await;
+        let client = client.map_err(|error| of_pool(&shared.server.place, &error))?;
+        Ok(Box::new(PostgresTransaction::begin(client, Arc::clone(shared)).await?))
     }
 
     async fn wait_beyond(&self, after: Position, timeout: Duration) -> Result<Position, StoreError> {
         let deadline = Instant::now() + timeout.min(WAIT_MAX);
-        let mut news = self.inner.news.subscribe();
+        let shared = &self.inner.shared;
+        let (mut news, mut listening) = (shared.news.subscribe(), shared.listening.subscribe());
         let mut head = *news.borrow_and_update();
         if timeout.is_zero() || head <= after {
             head = self.look().await?;
         }
         while head <= after && Instant::now() < deadline {
-            let next_look = deadline.min(Instant::now() + self.inner.poll_interval);
-            head = match tokio::time::timeout_at(next_look, news.changed()).await {
-                Ok(_) => *news.borrow_and_update(),
-                Err(_) => self.look().await?,
+            let interval = match *listening.borrow_and_update() {
+                true => self.inner.poll_interval_listening,
+                false => self.inner.poll_interval,
+            };
+            let next_look = deadline.min(Instant::now() + interval);
+            head = tokio::select! {
+                biased;
+                _ = news.changed() => *news.borrow_and_update(),
+                // The interval is another now, and hints may have been missed.
+                _ = listening.changed() => self.look().await?,
+                () = tokio::time::sleep_until(next_look) => self.look().await?,
             };
         }
         Ok(head)

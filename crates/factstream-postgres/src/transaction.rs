@@ -3,11 +3,12 @@
 //! Invariants: events are inserted last, under the counter's lock. Dropping it rolls it back, whatever is under way: the
 //! connection is closed rather than given back in an unknown state.
 
-use crate::error::{first_line, of_statement};
+use crate::error::{first_line, of_append, of_statement};
 use crate::group::{Group, Known};
 use crate::rows;
+use crate::shared::Shared;
+use crate::statements::Statements;
 use crate::values::Parameter;
-use crate::writer::tell;
 use async_trait::async_trait;
 use deadpool_postgres::{ClientWrapper, Object};
 use factstream_core::envelope::{Position, StreamId};
@@ -15,9 +16,9 @@ use factstream_core::sql::{Params, Row};
 use factstream_core::store::{Append, Appended, Commit, Outcome, StoreError, Transaction};
 use futures_util::future::try_join_all;
 use std::any::Any;
-use tokio::sync::watch;
+use std::sync::Arc;
+use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{NoTls, Statement};
 
 /// A transaction on a PostgreSQL store.
 ///
@@ -26,12 +27,12 @@ use tokio_postgres::{NoTls, Statement};
 pub struct PostgresTransaction {
     /// Taken when the transaction has ended and the connection is fit for others.
     client: Option<Object>,
-    news: watch::Sender<Position>,
+    shared: Arc<Shared>,
 }
 
 impl PostgresTransaction {
-    pub(crate) async fn begin(client: Object, news: watch::Sender<Position>) -> Result<Self, StoreError> {
-        let tx = Self { client: Some(client), news };
+    pub(crate) async fn begin(client: Object, shared: Arc<Shared>) -> Result<Self, StoreError> {
+        let tx = Self { client: Some(client), shared };
         tx.wrapper()?.batch_execute("BEGIN").await.map_err(|error| of_statement("BEGIN", &error))?;
         Ok(tx)
     }
@@ -62,28 +63,54 @@ impl PostgresTransaction {
     }
 
     /// Locks the counter and inserts the events; the inner error is a conflict.
-    async fn append(
-        &mut self,
-        appends: &[Append],
-    ) -> Result<Result<(Vec<Appended>, Option<Position>), Outcome>, StoreError> {
-        let failed = |error: tokio_postgres::Error| of_statement("append", &error);
+    async fn append(&mut self, appends: &[Append]) -> Result<Result<Placed, Outcome>, StoreError> {
+        let shared = Arc::clone(&self.shared);
+        let lock_timeout = shared.lock_timeout;
+        let failed = |error: tokio_postgres::Error| of_append(Some(lock_timeout), &error);
         let client = self.client.as_deref_mut().ok_or(StoreError::Closed)?;
         // A savepoint, to be handed on as a transaction; released it is part of this one.
         let inner = client.transaction().await.map_err(failed)?;
-        let streams: Vec<&StreamId> = appends.iter().map(|append| &append.stream).collect();
-        let mut known = Known::read(&inner, &streams, &[]).await.map_err(failed)?;
-        let mut group = Group::default();
-        let mut appended = Vec::with_capacity(appends.len());
-        for append in appends {
-            match group.decide(&mut known, append, None) {
-                Outcome::Appended(done) => appended.push(done),
-                other => return Ok(Err(other)),
-            }
+        let statements = Statements::kept(&inner).await.map_err(failed)?;
+        let announce = || shared.announcements.take();
+        let placed = append_within(&inner, &statements, appends, announce).await.map_err(failed)?;
+        if placed.is_err() {
+            return Ok(placed);
         }
-        group.write(&inner).await.map_err(failed)?;
         inner.commit().await.map_err(failed)?;
-        Ok(Ok((appended, group.head())))
+        Ok(placed)
     }
+}
+
+/// Events that are in a transaction, not yet committed.
+pub(crate) struct Placed {
+    pub(crate) appended: Vec<Appended>,
+    /// The head of the log after them; `None` when there is no event.
+    head: Option<Position>,
+    /// Whether the commit announces them.
+    announced: bool,
+}
+
+/// Locks the counter and inserts the events; when one append is refused, none is inserted.
+pub(crate) async fn append_within(
+    tx: &tokio_postgres::Transaction<'_>,
+    statements: &Statements,
+    appends: &[Append],
+    announce: impl FnOnce() -> bool,
+) -> Result<Result<Placed, Outcome>, tokio_postgres::Error> {
+    let streams: Vec<&StreamId> = appends.iter().map(|append| &append.stream).collect();
+    let mut known = Known::read(tx, statements, &streams, &[]).await?;
+    let mut group = Group::default();
+    let mut appended = Vec::with_capacity(appends.len());
+    for append in appends {
+        match group.decide(&mut known, append, None) {
+            Outcome::Appended(done) => appended.push(done),
+            other => return Ok(Err(other)),
+        }
+    }
+    let head = group.head();
+    let announced = head.is_some() && announce();
+    group.write(tx, statements, announced).await?;
+    Ok(Ok(Placed { appended, head, announced }))
 }
 
 impl Drop for PostgresTransaction {
@@ -92,10 +119,11 @@ impl Drop for PostgresTransaction {
             // Not known where it stands: the server rolls back when the connection closes. What still runs is cancelled,
             // so that it does not hold its locks to the end.
             let cancel = client.cancel_token();
+            let connector = self.shared.server.connector();
             drop(Object::take(client));
             if let Ok(runtime) = tokio::runtime::Handle::try_current() {
                 runtime.spawn(async move {
-                    let _ = cancel.cancel_query(NoTls).await;
+                    let _ = cancel.cancel_query(connector).await;
                 });
             }
         }
@@ -156,11 +184,10 @@ impl Transaction for PostgresTransaction {
     }
 
     async fn commit(mut self: Box<Self>, appends: Vec<Append>) -> Result<Commit, StoreError> {
-        let mut head = None;
-        let mut done = Vec::new();
+        let mut placed = Placed { appended: Vec::new(), head: None, announced: false };
         if !appends.is_empty() {
             match self.append(&appends).await? {
-                Ok((appended, new_head)) => (done, head) = (appended, new_head),
+                Ok(done) => placed = done,
                 Err(Outcome::Conflict(conflict)) => {
                     self.end("ROLLBACK").await?;
                     return Ok(Commit::Conflict(conflict));
@@ -170,17 +197,17 @@ impl Transaction for PostgresTransaction {
                 }
             }
         }
-        let news = self.news.clone();
+        let shared = Arc::clone(&self.shared);
         // A COMMIT of a transaction that has failed rolls back and reports no error: ask before.
         self.wrapper()?.batch_execute("SELECT 1").await.map_err(|error| of_statement("COMMIT", &error))?;
         self.end("COMMIT").await.map_err(|error| match error {
             StoreError::Busy(text) => StoreError::Unknown(text),
             other => other,
         })?;
-        if let Some(head) = head {
-            tell(&news, head);
+        if let Some(head) = placed.head {
+            shared.committed(head, placed.announced);
         }
-        Ok(Commit::Committed(done))
+        Ok(Commit::Committed(placed.appended))
     }
 
     fn as_any(&mut self) -> &mut dyn Any {

@@ -4,15 +4,18 @@
 //! while its COMMIT was on the way is asked for, not guessed about. An append that breaks the statement is tried alone, so
 //! that it does not disturb its neighbours.
 
-use crate::error::{again, of_pool, of_statement};
+use crate::error::{again, of_append, of_pool, of_statement};
 use crate::group::{Group, Known};
+use crate::shared::Shared;
+use crate::statements::Statements;
 use deadpool_postgres::Pool;
-use factstream_core::envelope::{Position, StreamId};
+use factstream_core::envelope::StreamId;
 use factstream_core::store::{Append, CommandKey, Outcome, StoreError};
 use futures_util::future::{BoxFuture, FutureExt};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 /// How often a commit whose reply was lost is asked for, and how long is waited in between.
 const ASK_MAX: u32 = 60;
@@ -26,8 +29,7 @@ pub(crate) struct PendingAppend {
 
 pub(crate) struct Writer {
     pub(crate) pool: Pool,
-    pub(crate) place: String,
-    pub(crate) news: watch::Sender<Position>,
+    pub(crate) shared: Arc<Shared>,
     pub(crate) append_batch_max: usize,
 }
 
@@ -64,13 +66,14 @@ impl Writer {
     }
 
     async fn try_group(&self, pending: &[PendingAppend]) -> Result<Vec<Outcome>, StoreError> {
-        let failed = |error: tokio_postgres::Error| of_statement("append", &error);
-        let mut client = self.pool.get().await.map_err(|error| of_pool(&self.place, &error))?;
+        let failed = |error: tokio_postgres::Error| of_append(Some(self.shared.lock_timeout), &error);
+        let mut client = self.pool.get().await.map_err(|error| of_pool(&self.shared.server.place, &error))?;
         let tx = client.transaction().await.map_err(failed)?;
         let streams: BTreeSet<&StreamId> = pending.iter().map(|pending| &pending.append.stream).collect();
         let streams: Vec<&StreamId> = streams.into_iter().collect();
         let keys: Vec<&CommandKey> = pending.iter().filter_map(|pending| pending.key.as_ref()).collect();
-        let mut known = Known::read(&tx, &streams, &keys).await.map_err(failed)?;
+        let statements = Statements::kept(&tx).await.map_err(failed)?;
+        let mut known = Known::read(&tx, &statements, &streams, &keys).await.map_err(failed)?;
         let mut group = Group::default();
         let decide =
             |pending: &PendingAppend| group.decide(&mut known, &pending.append, pending.key.as_ref());
@@ -78,7 +81,8 @@ impl Writer {
         if group.is_empty() {
             return Ok(outcomes);
         }
-        group.write(&tx).await.map_err(failed)?;
+        let announced = group.head().is_some() && self.shared.announcements.take();
+        group.write(&tx, &statements, announced).await.map_err(failed)?;
         if let Err(error) = tx.commit().await {
             if error.as_db_error().is_some() {
                 return Err(of_statement("COMMIT", &error));
@@ -87,7 +91,7 @@ impl Writer {
             self.ask(&group).await?;
         }
         if let Some(head) = group.head() {
-            tell(&self.news, head);
+            self.shared.committed(head, announced);
         }
         Ok(outcomes)
     }
@@ -111,7 +115,7 @@ impl Writer {
 
     async fn is_stored(&self, group: &Group) -> Result<bool, StoreError> {
         let failed = |error: tokio_postgres::Error| of_statement("asking", &error);
-        let client = self.pool.get().await.map_err(|error| of_pool(&self.place, &error))?;
+        let client = self.pool.get().await.map_err(|error| of_pool(&self.shared.server.place, &error))?;
         // Whoever still commits the group holds the counter's lock: behind it, the answer is final.
         client.query_one("SELECT head FROM fs_log WHERE id = 1 FOR UPDATE", &[]).await.map_err(failed)?;
         let found = match (group.event_id(), group.key()) {
@@ -120,13 +124,4 @@ impl Writer {
         };
         Ok(found.map_err(failed)?.is_some())
     }
-}
-
-/// The log reaches this far.
-pub(crate) fn tell(news: &watch::Sender<Position>, head: Position) {
-    news.send_if_modified(|known| {
-        let is_news = head > *known;
-        *known = head.max(*known);
-        is_news
-    });
 }

@@ -1,32 +1,18 @@
 //! What is PostgreSQL's own: connections that are lost, processes that start together, addresses that are wrong.
 #![allow(missing_docs, clippy::unwrap_used)]
 
-use factstream_core::envelope::{NewEvent, StreamId};
+mod common;
+
+use common::{append, connect, until};
 use factstream_core::params;
-use factstream_core::sql::now;
-use factstream_core::store::{Append, Expected, Outcome, Store, StoreError};
+use factstream_core::store::{Outcome, Store, StoreError};
 use factstream_postgres::{Options, PostgresStore, PostgresTransaction};
 use factstream_tests::postgres::server;
 use std::time::{Duration, Instant};
-use tokio_postgres::NoTls;
-use uuid::Uuid;
-
-fn append(id: &str) -> Append {
-    let event = NewEvent {
-        event_id: Uuid::now_v7(),
-        event_type: "Noted".into(),
-        schema_version: 1,
-        data: "{}".into(),
-        metadata: "{\"source\":\"test\"}".into(),
-        timestamp: now(),
-    };
-    Append { stream: StreamId::new("note", id).unwrap(), expected: Expected::Any, events: vec![event] }
-}
 
 /// Ends every other connection to the database, as a restart of the server does.
 async fn cut_connections(url: &str) -> u64 {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
-    tokio::spawn(connection);
+    let client = connect(url).await;
     let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
                WHERE datname = current_database() AND pid <> pg_backend_pid()";
     client.query_one(sql, &[]).await.unwrap().get::<_, i64>(0).cast_unsigned()
@@ -158,4 +144,56 @@ async fn a_statement_that_runs_too_long_is_ended_and_the_store_goes_on() {
     assert!(tx.query("SELECT pg_sleep(60)", params![]).await.is_err());
     assert!(tx.commit(vec![]).await.is_err(), "a failed transaction never reports a commit");
     assert!(matches!(store.append(append("a"), None).await.unwrap(), Outcome::Appended(_)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_sits_on_the_logs_lock_is_named_as_the_reason_and_appends_go_on_after_it() {
+    let url = server().database();
+    let options = Options { lock_timeout: Duration::from_millis(200), ..Options::default() };
+    let store = PostgresStore::open_with(&url, options).await.unwrap();
+    store.append(append("a"), None).await.unwrap();
+    let foreign = connect(&url).await;
+    foreign.batch_execute("BEGIN; SELECT head FROM fs_log FOR UPDATE").await.unwrap();
+    let appending: Vec<_> = (0..20)
+        .map(|n| {
+            let store = store.clone();
+            tokio::spawn(async move { store.append(append(&format!("{n}")), None).await })
+        })
+        .collect();
+    let mut errors = vec![store.begin().await.unwrap().commit(vec![append("b")]).await.unwrap_err()];
+    for task in appending {
+        errors.push(task.await.unwrap().unwrap_err());
+    }
+    for error in errors {
+        assert!(matches!(error, StoreError::Busy(_)), "{error:?}");
+        let text = error.to_string();
+        for words in ["another session", "fs_log", "200ms", "pg_stat_activity", "pg_terminate_backend"] {
+            assert!(text.contains(words), "{text}");
+        }
+    }
+    assert_eq!(store.read_log(0, 10).await.unwrap().len(), 1, "who reads is not held up");
+    let waiting = {
+        let store = store.clone();
+        tokio::spawn(async move { store.append(append("c"), None).await })
+    };
+    let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    until(&foreign, sql, 1).await;
+    foreign.batch_execute("COMMIT").await.unwrap();
+    assert!(matches!(waiting.await.unwrap().unwrap(), Outcome::Appended(_)), "as soon as it is free");
+}
+
+#[tokio::test]
+async fn a_statements_limit_that_ends_the_wait_for_the_logs_lock_is_transient() {
+    let url = server().database();
+    let options = Options { transaction_time_limit: Duration::from_millis(100), ..Options::default() };
+    let store = PostgresStore::open_with(&url, options).await.unwrap();
+    let foreign = connect(&url).await;
+    foreign.batch_execute("BEGIN; SELECT head FROM fs_log FOR UPDATE").await.unwrap();
+    let error = store.append(append("a"), None).await.unwrap_err();
+    assert!(matches!(error, StoreError::Busy(_)) && error.to_string().contains("fs_log"), "{error}");
+    drop(foreign);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while let Err(error) = store.append(append("a"), None).await {
+        assert!(error.is_transient() && Instant::now() < deadline, "{error}");
+    }
 }

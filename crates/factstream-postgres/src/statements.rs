@@ -1,0 +1,58 @@
+//! The statements of an append, prepared: kept ready on a pooled connection, or made for one transaction of a user's own.
+
+use deadpool_postgres::Transaction as Pooled;
+use futures_util::future::{try_join, try_join3, try_join4};
+use tokio_postgres::{Error, Statement, Transaction};
+
+const LOCK: &str = "SELECT head FROM fs_log WHERE id = 1 FOR UPDATE";
+const MOVE_HEAD: &str = "UPDATE fs_log SET head = $1 WHERE id = 1";
+/// One channel for each log, whatever schema it is in: notifications stay within a database, and the table's number names
+/// the log. The payload is its new head.
+pub(crate) const NOTIFY: &str =
+    "SELECT pg_notify('factstream_' || 'fs_log'::regclass::oid::text, $1::bigint::text)";
+/// The channel that [`NOTIFY`] speaks on.
+pub(crate) const CHANNEL: &str = "SELECT 'factstream_' || 'fs_log'::regclass::oid::text";
+/// The head of the log.
+pub(crate) const HEAD: &str = "SELECT head FROM fs_log WHERE id = 1";
+
+pub(crate) struct Statements {
+    pub(crate) lock: Statement,
+    pub(crate) select_versions: Statement,
+    pub(crate) select_keys: Statement,
+    pub(crate) insert_events: Statement,
+    pub(crate) insert_keys: Statement,
+    pub(crate) move_head: Statement,
+    pub(crate) notify: Statement,
+}
+
+impl Statements {
+    /// Those that the connection keeps: after its first append, no exchange with the server.
+    pub(crate) async fn kept(tx: &Pooled<'_>) -> Result<Self, Error> {
+        Self::prepare(|sql| tx.prepare_cached(sql)).await
+    }
+
+    /// For this transaction only: one exchange with the server.
+    pub(crate) async fn fresh(tx: &Transaction<'_>) -> Result<Self, Error> {
+        Self::prepare(|sql| tx.prepare(sql)).await
+    }
+
+    async fn prepare<F>(prepare: impl Fn(&'static str) -> F) -> Result<Self, Error>
+    where
+        F: Future<Output = Result<Statement, Error>>,
+    {
+        let reads = try_join3(
+            prepare(LOCK),
+            prepare(include_str!("../sql/select_versions.sql")),
+            prepare(include_str!("../sql/select_keys.sql")),
+        );
+        let writes = try_join4(
+            prepare(include_str!("../sql/insert_events.sql")),
+            prepare(include_str!("../sql/insert_keys.sql")),
+            prepare(MOVE_HEAD),
+            prepare(NOTIFY),
+        );
+        let ((lock, select_versions, select_keys), (insert_events, insert_keys, move_head, notify)) =
+            try_join(reads, writes).await?;
+        Ok(Self { lock, select_versions, select_keys, insert_events, insert_keys, move_head, notify })
+    }
+}
