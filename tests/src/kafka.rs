@@ -2,12 +2,19 @@
 //!
 //! It starts from the jars that Maven Central has, without a container: `kafka_2.13` and `kafka-tools`.
 
+mod own;
+
+pub use own::{Kafka, PASSWORD, PASSWORD_IN_URL, USER};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+
+const ADVERTISED: &str = "127.0.0.1";
+const PROPERTIES: &str = "server.properties";
+const CLUSTER: &str = "4L6g3nShT-eMCtK--X86sw";
 
 /// The URL of this process's broker, started at the first call.
 ///
@@ -30,25 +37,65 @@ pub fn fresh() -> String {
 }
 
 fn start() -> (String, TempDir) {
-    let jars = jars();
     let data = tempfile::tempdir().expect("a temporary folder");
     let (port, controller) = (free_port(), free_port());
-    let properties = data.path().join("server.properties");
+    format(&Listeners::plain(port, controller), data.path(), "", &[]);
+    serve(data.path());
+    wait_until_it_listens(port);
+    (format!("kafka://{ADVERTISED}:{port}"), data)
+}
+
+/// Where a broker listens.
+struct Listeners {
+    port: u16,
+    controller: u16,
+    /// What clients have to speak.
+    protocol: &'static str,
+    /// Where the broker speaks with itself, when clients need credentials.
+    internal: Option<u16>,
+}
+
+impl Listeners {
+    fn plain(port: u16, controller: u16) -> Self {
+        Self { port, controller, protocol: "PLAINTEXT", internal: None }
+    }
+
+    fn properties(&self) -> String {
+        let Self { port, controller, protocol, internal } = self;
+        let public = format!("{protocol}://{ADVERTISED}:{port}");
+        let (public, map, more) = match internal {
+            None => (public, "", ""),
+            Some(internal) => (
+                format!("{public},INTERNAL://{ADVERTISED}:{internal}"),
+                ",INTERNAL:PLAINTEXT",
+                "inter.broker.listener.name=INTERNAL\n",
+            ),
+        };
+        format!(
+            "process.roles=broker,controller\nnode.id=1\ncontroller.quorum.voters=1@{ADVERTISED}:{controller}\n\
+             listeners={public},CONTROLLER://{ADVERTISED}:{controller}\nadvertised.listeners={public}\n\
+             controller.listener.names=CONTROLLER\n\
+             listener.security.protocol.map={protocol}:{protocol},CONTROLLER:PLAINTEXT{map}\n{more}"
+        )
+    }
+}
+
+/// Writes the properties and makes the data folder; `more` are lines of properties, `users` options of the tool.
+fn format(listeners: &Listeners, data: &Path, more: &str, users: &[String]) {
+    let properties = data.join(PROPERTIES);
     let text = format!(
-        "process.roles=broker,controller\nnode.id=1\ncontroller.quorum.voters=1@127.0.0.1:{controller}\n\
-         listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
-         advertised.listeners=PLAINTEXT://127.0.0.1:{port}\ncontroller.listener.names=CONTROLLER\n\
-         listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\nlog.dirs={}\n\
+        "{}log.dirs={}\n\
          offsets.topic.replication.factor=1\noffsets.topic.num.partitions=4\ntransaction.state.log.replication.factor=1\n\
-         transaction.state.log.min.isr=1\ngroup.initial.rebalance.delay.ms=0\nauto.create.topics.enable=false\n",
-        data.path().join("log").display()
+         transaction.state.log.min.isr=1\ngroup.initial.rebalance.delay.ms=0\nauto.create.topics.enable=false\n{more}",
+        listeners.properties(),
+        data.join("log").display()
     );
     std::fs::write(&properties, text).expect("the properties can be written");
-    let classpath = format!("{}/*", jars.display());
-    let format =
-        ["-cp", &classpath, "kafka.tools.StorageTool", "format", "-t", "4L6g3nShT-eMCtK--X86sw", "-c"];
+    let classpath = format!("{}/*", jars().display());
     let formatted = Command::new("java")
-        .args(format)
+        .args(["-cp", &classpath, "kafka.tools.StorageTool", "format", "-t", CLUSTER])
+        .args(users)
+        .arg("-c")
         .arg(&properties)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -57,27 +104,41 @@ fn start() -> (String, TempDir) {
         formatted.is_ok_and(|status| status.success()),
         "Kafka's storage cannot be formatted; is Java 17 there?"
     );
-    serve(&classpath, &properties);
+}
+
+fn wait_until_it_listens(port: u16) {
     let deadline = Instant::now() + Duration::from_secs(60);
-    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+    while TcpStream::connect((ADVERTISED, port)).is_err() {
         assert!(Instant::now() < deadline, "Kafka does not listen");
         std::thread::sleep(Duration::from_millis(100));
     }
-    (format!("kafka://127.0.0.1:{port}"), data)
+}
+
+/// A broker as a process.
+struct Running {
+    pid: u32,
+    /// Says when it has ended.
+    ended: mpsc::Receiver<()>,
 }
 
 /// Starts the broker as a child that ends when this process does.
-fn serve(classpath: &str, properties: &Path) {
+fn serve(data: &Path) -> Running {
+    let classpath = format!("{}/*", jars().display());
     let mut serve = Command::new("setpriv");
     serve
-        .args(["--pdeathsig", "KILL", "--", "java", "-Xmx512m", "-cp", classpath, "kafka.Kafka"])
-        .arg(properties);
+        .args(["--pdeathsig", "KILL", "--", "java", "-Xmx512m", "-cp", &classpath, "kafka.Kafka"])
+        .arg(data.join(PROPERTIES));
     serve.stdout(Stdio::null()).stderr(Stdio::null());
-    // A child is told of the death of the thread that made it: that thread has to live as long as the process.
+    let (tell_pid, pid) = mpsc::channel();
+    let (tell_end, ended) = mpsc::channel();
+    // A child is told of the death of the thread that made it: that thread has to live as long as the child.
     std::thread::spawn(move || {
         let mut child = serve.spawn().expect("setpriv (util-linux) starts the broker");
+        let _ = tell_pid.send(child.id());
         let _ = child.wait();
+        let _ = tell_end.send(());
     });
+    Running { pid: pid.recv().expect("the broker starts"), ended }
 }
 
 /// The folder with Kafka's jars, fetched once into the target folder.

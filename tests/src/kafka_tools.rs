@@ -69,8 +69,8 @@ impl Tools {
     /// key and value of each record on a line.
     pub fn consume(&self, topic: &str) -> String {
         let args = ["--topic", topic, "--from-beginning", "--timeout-ms", "8000"];
-        let more = ["--isolation-level", "read_committed", "--formatter-property", "print.headers=true"];
-        let last = ["--formatter-property", "print.key=true"];
+        let more = ["--isolation-level", "read_committed", "--property", "print.headers=true"];
+        let last = ["--property", "print.key=true"];
         let all = [args.as_slice(), &more, &last].concat();
         run("org.apache.kafka.tools.consumer.ConsoleConsumer", &self.broker, &all)
     }

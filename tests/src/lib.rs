@@ -8,6 +8,7 @@ pub mod postgres;
 pub mod kafka;
 pub mod kafka_tools;
 pub mod pair;
+pub mod peers;
 
 use std::time::{Duration, Instant};
 

@@ -16,10 +16,10 @@ use serde::Deserialize;
 pub struct Message {
     /// The topic.
     pub topic: String,
-    /// The key that fixes the partition and the order: the aggregate id.
-    pub key: String,
-    /// The value.
-    pub value: Vec<u8>,
+    /// The key that fixes the partition and the order: the aggregate id. Never missing in what the relay publishes.
+    pub key: Option<Vec<u8>>,
+    /// The value; `None` is a tombstone, which the relay never publishes.
+    pub value: Option<Vec<u8>>,
     /// The headers, in order.
     pub headers: Vec<(String, Vec<u8>)>,
     /// When the event was recorded.
@@ -53,11 +53,18 @@ impl Message {
         let Some(topic) = metadata.topic.clone() else { return Ok(None) };
         Ok(Some(Self {
             topic,
-            key: event.aggregate_id.clone(),
-            value: flat_value(&event.aggregate_id, &event.data)?.into_bytes(),
+            key: Some(event.aggregate_id.clone().into_bytes()),
+            value: Some(flat_value(&event.aggregate_id, &event.data)?.into_bytes()),
             headers: headers_with(event, metadata),
             timestamp: event.timestamp,
         }))
+    }
+}
+
+impl Message {
+    /// The key as it may be shown.
+    pub fn key_text(&self) -> String {
+        String::from_utf8_lossy(self.key.as_deref().unwrap_or_default()).into_owned()
     }
 }
 
@@ -256,8 +263,8 @@ mod tests {
         Record {
             partition: Partition { topic: message.topic, partition: 3 },
             offset: 11,
-            key: Some(message.key.into_bytes()),
-            value: Some(message.value),
+            key: message.key,
+            value: message.value,
             headers: message.headers,
             timestamp: Some(message.timestamp),
         }
@@ -278,7 +285,7 @@ mod tests {
     #[test]
     fn an_event_without_fields_has_just_its_aggregate_id() {
         let message = Message::of(&recorded("{}")).unwrap().expect("public");
-        assert_eq!(message.value, br#"{"aggregate_id":"o-\"1"}"#);
+        assert_eq!(message.value.as_deref(), Some(br#"{"aggregate_id":"o-\"1"}"#.as_slice()));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The broker: the port's verbs.
 
-use crate::config;
+use crate::config::{self, reason::Reasons};
 use crate::lag::Lags;
 use crate::members;
 use crate::publish::Publisher;
@@ -35,7 +35,8 @@ impl KafkaBroker {
         let settings = config::of_url(url)?;
         let publisher = Arc::new(Publisher::new(&config::producer(&settings))?);
         let lags = Arc::new(Lags::new(settings.clone()));
-        let admin = Arc::new(settings.create().map_err(|error| failed(&error))?);
+        let admin = settings.create_with_context(Reasons::of(&settings)).map_err(|error| failed(&error))?;
+        let admin = Arc::new(admin);
         Ok(Self { settings, publisher, lags, admin })
     }
 

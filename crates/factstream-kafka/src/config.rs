@@ -1,7 +1,20 @@
 //! `kafka://host:9092,host:9092?linger.ms=5` to settings of librdkafka, each by its own name.
+//!
+//! Invariant: what order, durability and "nothing skipped" stand on is not the user's to change; all else is.
+
+pub(crate) mod reason;
 
 use factstream_core::broker::BrokerError;
+use percent_encoding::percent_decode_str;
 use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
+pub(crate) use reason::{Reasons, is_waiting};
+
+/// How long at most a broker that is back has to wait for us.
+const RECONNECT_MS_MAX: &str = "1000";
+/// The most that a message may have, as brokers have it by default. librdkafka's own default is less.
+const MESSAGE_BYTES_MAX: &str = "1048588";
 
 /// The settings that a URL says: the brokers, and any setting of librdkafka.
 pub(crate) fn of_url(url: &str) -> Result<ClientConfig, BrokerError> {
@@ -21,10 +34,17 @@ pub(crate) fn of_url(url: &str) -> Result<ClientConfig, BrokerError> {
         return refuse("credentials are settings: write kafka://HOST:9092?sasl.username=..&sasl.password=..");
     }
     let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", brokers).set("client.id", "factstream");
+    config
+        .set("bootstrap.servers", brokers)
+        .set("client.id", "factstream")
+        .set("reconnect.backoff.max.ms", RECONNECT_MS_MAX);
     for setting in settings.split('&').filter(|setting| !setting.is_empty()) {
         let Some((name, value)) = setting.split_once('=') else {
             return refuse("a setting is written name=value, for example linger.ms=5");
+        };
+        // As in any URL: a password with & or % in it is written %26 and %25.
+        let Ok(value) = percent_decode_str(value).decode_utf8() else {
+            return refuse("a setting's value is not UTF-8 once its %XX are decoded");
         };
         config.set(name, value);
     }
@@ -34,10 +54,17 @@ pub(crate) fn of_url(url: &str) -> Result<ClientConfig, BrokerError> {
 /// Our own settings for producers. What the user says wins, but for what order and durability stand on.
 pub(crate) fn producer(user: &ClientConfig) -> ClientConfig {
     let mut config = ClientConfig::new();
-    config.set("linger.ms", "2").set("partitioner", "murmur2_random");
+    config
+        .set("linger.ms", "2")
+        .set("partitioner", "murmur2_random")
+        .set("message.max.bytes", MESSAGE_BYTES_MAX);
     overlay(&mut config, user);
-    // A message that timed out while its successors went through would be published behind them.
-    config.set("enable.idempotence", "true").set("acks", "all").set("message.timeout.ms", "0");
+    // A message that timed out, or was refused, while its successors went through would be published behind them.
+    config
+        .set("enable.idempotence", "true")
+        .set("enable.gapless.guarantee", "true")
+        .set("acks", "all")
+        .set("message.timeout.ms", "0");
     config
 }
 
@@ -45,7 +72,6 @@ pub(crate) fn producer(user: &ClientConfig) -> ClientConfig {
 pub(crate) fn consumer(user: &ClientConfig, group: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
     config
-        .set("auto.offset.reset", "earliest")
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("session.timeout.ms", "10000")
         .set("heartbeat.interval.ms", "1000")
@@ -55,6 +81,8 @@ pub(crate) fn consumer(user: &ClientConfig, group: &str) -> ClientConfig {
     overlay(&mut config, user);
     config
         .set("group.id", group)
+        // Where a group starts is said explicitly; an offset that is gone is an error, never a jump.
+        .set("auto.offset.reset", "error")
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         .set("isolation.level", "read_committed")
@@ -62,9 +90,27 @@ pub(crate) fn consumer(user: &ClientConfig, group: &str) -> ClientConfig {
     config
 }
 
+/// Why a client cannot be made. Values are never shown, for one may be a secret.
+pub(crate) fn refused(error: &KafkaError) -> BrokerError {
+    let text = match error {
+        KafkaError::ClientConfig(_, reason, name, value) => {
+            let reason =
+                if value.is_empty() { reason.clone() } else { reason.replace(value.as_str(), "***") };
+            format!("Kafka: the setting {name} is refused: {reason}; see librdkafka's CONFIGURATION.md")
+        }
+        other => format!("Kafka: a client cannot be made: {other}"),
+    };
+    let hint = if cfg!(feature = "tls") { "" } else { " (built without factstream-kafka's feature tls)" };
+    BrokerError::Engine(text + hint)
+}
+
 fn overlay(config: &mut ClientConfig, user: &ClientConfig) {
-    for (name, value) in user.config_map() {
-        config.set(name, value);
+    config.set_log_level(RDKafkaLogLevel::Info); // our clients tell `tracing`, and learn reasons from it
+    // The map shows a placeholder in the place of a password: names are taken from it, values are not.
+    for name in user.config_map().into_keys() {
+        if let Some(value) = user.get(name) {
+            config.set(name, value);
+        }
     }
 }
 
@@ -82,6 +128,37 @@ mod tests {
             (Some("7"), Some("true"))
         );
         assert_eq!(consumer(&user, "g").get("isolation.level"), Some("read_committed"));
+    }
+
+    #[test]
+    fn a_group_never_jumps_whatever_the_url_says() {
+        let user = of_url("kafka://a:1?auto.offset.reset=latest&enable.auto.commit=true").unwrap();
+        let consumer = consumer(&user, "g");
+        assert_eq!(consumer.get("auto.offset.reset"), Some("error"));
+        assert_eq!(consumer.get("enable.auto.commit"), Some("false"));
+    }
+
+    #[test]
+    fn a_password_with_any_character_can_be_written_in_the_url() {
+        let user = of_url("kafka://a:1?sasl.password=a%26b%25c%3D+d=e").unwrap();
+        assert_eq!(user.get("sasl.password"), Some("a&b%c=+d=e"));
+        assert_eq!(producer(&user).get("sasl.password"), Some("a&b%c=+d=e"));
+        assert_eq!(consumer(&user, "g").get("sasl.password"), Some("a&b%c=+d=e"));
+        assert!(of_url("kafka://a:1?sasl.password=%ff").is_err());
+    }
+
+    #[test]
+    fn a_setting_that_is_refused_is_named_without_its_value() {
+        for (setting, name) in [
+            ("sasl.jaas.config=x password=s3cret", "sasl.jaas.config"),
+            ("no.such.setting=s3cret", "no.such.setting"),
+            ("acks=s3cret", "acks"),
+        ] {
+            let user = of_url(&format!("kafka://a:1?{setting}")).unwrap();
+            let error = user.create_native_config().map(|_| ()).unwrap_err();
+            let error = refused(&error).to_string();
+            assert!(error.contains(name) && !error.contains("s3cret"), "{error}");
+        }
     }
 
     #[test]

@@ -1,25 +1,26 @@
 //! How far a group is behind: its committed offsets against the ends of the partitions, asked for by a client that is no
 //! member, so that looking moves nothing.
 
-use crate::broker::{ANSWER, failed, has_no_coordinator};
-use crate::config;
+use crate::config::{self, Reasons, refused};
 use factstream_core::broker::{BrokerError, Lag};
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::KafkaResult;
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Groups whose client is kept.
 const CLIENTS_MAX: usize = 64;
-/// The pause before a group that is on its way is asked for again.
-const ASK_AGAIN: Duration = Duration::from_millis(100);
+/// How many events of a client are served between two questions. There are few: nobody subscribes with it.
+const EVENTS_MAX: usize = 100;
+
+type Client = BaseConsumer<Reasons>;
 
 pub(crate) struct Lags {
     settings: ClientConfig,
-    clients: Mutex<HashMap<String, Arc<BaseConsumer>>>,
+    clients: Mutex<HashMap<String, Arc<Client>>>,
 }
 
 impl Lags {
@@ -33,7 +34,7 @@ impl Lags {
         asked.map_err(|error| BrokerError::Engine(error.to_string()))?
     }
 
-    fn client(&self, group: &str) -> Result<Arc<BaseConsumer>, BrokerError> {
+    fn client(&self, group: &str) -> Result<Arc<Client>, BrokerError> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(group) {
             return Ok(Arc::clone(client));
@@ -41,27 +42,28 @@ impl Lags {
         if clients.len() >= CLIENTS_MAX {
             clients.clear();
         }
-        let client = config::consumer(&self.settings, group).create().map_err(|error| failed(&error))?;
+        let config = config::consumer(&self.settings, group);
+        let client = config.create_with_context(Reasons::of(&config)).map_err(|error| refused(&error))?;
         let client = Arc::new(client);
         clients.insert(group.to_owned(), Arc::clone(&client));
         Ok(client)
     }
 }
 
-fn ask(client: &BaseConsumer, topics: &[String]) -> Result<Lag, BrokerError> {
-    let failed = |error: rdkafka::error::KafkaError| failed(&error);
+fn ask(client: &Client, topics: &[String]) -> Result<Lag, BrokerError> {
     let mut partitions = TopicPartitionList::new();
     for topic in topics {
-        let metadata = client.fetch_metadata(Some(topic), ANSWER).map_err(failed)?;
+        let metadata = answered(client, |wait| client.fetch_metadata(Some(topic), wait))?;
         for partition in metadata.topics().iter().flat_map(MetadataTopic::partitions) {
             partitions.add_partition(topic, partition.id());
         }
     }
-    let committed = committed(client, partitions).map_err(failed)?;
+    // Asks again while the group is on its way to its broker, as it is when it is new.
+    let committed = answered(client, |wait| client.committed_offsets(partitions.clone(), wait))?;
     let mut events = 0;
     for element in committed.elements() {
-        let (oldest, end) =
-            client.fetch_watermarks(element.topic(), element.partition(), ANSWER).map_err(failed)?;
+        let (topic, partition) = (element.topic(), element.partition());
+        let (oldest, end) = answered(client, |wait| client.fetch_watermarks(topic, partition, wait))?;
         let at = match element.offset() {
             Offset::Offset(offset) => offset.max(oldest),
             _ => oldest,
@@ -71,15 +73,17 @@ fn ask(client: &BaseConsumer, topics: &[String]) -> Result<Lag, BrokerError> {
     Ok(Lag { events, oldest: None })
 }
 
-/// The group's offsets; asks again while the group is on its way to its broker, as it is when it is new.
-fn committed(client: &BaseConsumer, partitions: TopicPartitionList) -> KafkaResult<TopicPartitionList> {
-    let deadline = Instant::now() + ANSWER;
-    loop {
-        match client.committed_offsets(partitions.clone(), ANSWER) {
-            Err(KafkaError::MetadataFetch(code)) if has_no_coordinator(code) && Instant::now() < deadline => {
-                std::thread::sleep(ASK_AGAIN);
+/// Asks the cluster, and serves the client's events, for that is how it tells the reason of an error.
+fn answered<T>(client: &Client, ask: impl Fn(Duration) -> KafkaResult<T>) -> Result<T, BrokerError> {
+    client.context().ask(|wait| {
+        let answer = ask(wait);
+        if answer.is_err() {
+            for _ in 0..EVENTS_MAX {
+                if client.poll(Duration::ZERO).is_none() {
+                    break;
+                }
             }
-            answer => return answer,
         }
-    }
+        answer
+    })
 }

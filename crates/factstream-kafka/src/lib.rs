@@ -5,12 +5,14 @@
 //! | which brokers, which settings | `config` |
 //! | how the relay publishes in order | `publish` |
 //! | how a group reads | `subscription` |
+//! | what an error says, and never says | `config::reason` |
 //! | how far a group is behind | `lag` |
 //! | who is in a group | `members` |
 //! | topics as code | [`Change`] and [`KafkaBroker::plan_topics`] |
 //!
 //! Invariants: an idempotent producer that never gives a message up, so the order of a key holds through restarts of the
-//! brokers (G5). Consumers read committed records only and commit nothing by themselves. A consumer is polled on a thread
+//! brokers (G5); one that the cluster refuses is never overtaken by later ones of its key. A group whose records were deleted
+//! unread halts and says so. Consumers read committed records only and commit nothing by themselves. A consumer is polled on a thread
 //! of its own and only when the processor asks for records, so partitions move only while nothing is in flight.
 
 mod config;

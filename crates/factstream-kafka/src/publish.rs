@@ -1,26 +1,66 @@
 //! Publishing in order: an idempotent producer, every message sent before the first is waited for.
+//!
+//! Invariant: nothing overtakes a message of its key that was refused (G5). The producer is gapless: after a refusal it
+//! writes nothing more. One that failed a message is purged and never used again; a new one goes on from the first
+//! message that is not acknowledged.
 
-use crate::broker::{ANSWER, failed};
+mod known;
+mod size;
+
+use crate::config::{Reasons, refused};
 use factstream_core::broker::{BrokerError, PublishError};
 use factstream_core::message::Message;
+use known::Known;
 use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer};
+use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer, PurgeConfig};
 use std::collections::{HashSet, VecDeque};
-use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How often the wait for an acknowledgement looks whether the cluster refuses us for good.
+const LOOK_FOR_REFUSAL: Duration = Duration::from_secs(1);
+/// The pause before the queue that others have filled is tried again.
+const QUEUE_FULL_WAIT: Duration = Duration::from_millis(10);
+/// How often in a row a message is sent with a new producer because another's message ended the old one.
+const RENEWALS_MAX: u32 = 5;
 
 pub(crate) struct Publisher {
-    producer: FutureProducer,
-    /// Topics that are known to exist.
-    known: Mutex<HashSet<String>>,
+    config: ClientConfig,
+    reasons: Reasons,
+    current: Mutex<Current>,
+    known: Known,
+}
+
+/// The producer in use.
+#[derive(Clone)]
+struct Current {
+    producer: FutureProducer<Reasons>,
+    /// How many were used up before it.
+    generation: u64,
+    /// The most that it sends in one piece; a message alone may have more.
+    batch_bytes: usize,
+}
+
+/// Why the first message that is not acknowledged is not.
+enum Failure {
+    /// Refused before it was sent; the producer is as it was.
+    AtHand(KafkaError),
+    /// Not delivered: the producer is used up.
+    Undelivered(KafkaError),
+    /// The cluster refuses us: the producer is used up, for it has messages that nobody waits for.
+    Refused(BrokerError),
 }
 
 impl Publisher {
     pub(crate) fn new(config: &ClientConfig) -> Result<Self, BrokerError> {
-        let producer = config.create().map_err(|error| failed(&error))?;
-        Ok(Self { producer, known: Mutex::default() })
+        let reasons = Reasons::of(config);
+        let batch_bytes = config.get("batch.size").and_then(|size| size.parse().ok());
+        let batch_bytes = batch_bytes.unwrap_or(size::BATCH_BYTES_MAX);
+        let producer = produce(config, &reasons, batch_bytes)?;
+        let current = Mutex::new(Current { producer, generation: 0, batch_bytes });
+        Ok(Self { config: config.clone(), reasons, current, known: Known::default() })
     }
 
     /// Publishes in order; an error says how many from the first are durable for certain.
@@ -28,109 +68,180 @@ impl Publisher {
         let topics: HashSet<String> = batch.iter().map(|message| message.topic.clone()).collect();
         let nothing = |source| PublishError { acknowledged: 0, source };
         self.check_topics(topics.into_iter().collect()).await.map_err(nothing)?;
-        let mut sent: VecDeque<DeliveryFuture> = VecDeque::with_capacity(batch.len());
-        let mut acknowledged = 0;
-        for message in &batch {
+        let (mut acknowledged, mut renewals) = (0, 0);
+        loop {
+            let current = self.current().clone();
+            let rest = &batch[acknowledged..];
+            let (delivered, failure) = self.deliver(&current.producer, rest).await;
+            acknowledged += delivered;
+            if delivered > 0 {
+                self.reasons.forget();
+            }
+            let (Some(failure), Some(message)) = (failure, rest.get(delivered)) else { return Ok(()) };
+            renewals = if delivered > 0 { 1 } else { renewals + 1 };
+            let failed = |source| PublishError { acknowledged, source };
+            let batch_bytes = match &failure {
+                Failure::Undelivered(error) => size::next_batch_bytes(error, message, current.batch_bytes),
+                _ => current.batch_bytes,
+            };
+            let is_in_smaller_pieces = batch_bytes < current.batch_bytes;
+            if !matches!(&failure, Failure::AtHand(error) if !is_anothers(error)) {
+                self.renew(current, batch_bytes).await.map_err(failed)?;
+            }
+            match failure {
+                _ if is_in_smaller_pieces => {}
+                Failure::AtHand(error) | Failure::Undelivered(error) => {
+                    if !is_anothers(&error) || renewals > RENEWALS_MAX {
+                        return Err(failed(self.explain(&error, message)));
+                    }
+                }
+                Failure::Refused(source) => {
+                    self.reasons.forget(); // the next attempt is judged by what comes of it
+                    return Err(failed(source));
+                }
+            }
+        }
+    }
+
+    /// Sends these and waits for them; how many from the first are acknowledged, and why the next one is not.
+    async fn deliver(
+        &self,
+        producer: &FutureProducer<Reasons>,
+        messages: &[Message],
+    ) -> (usize, Option<Failure>) {
+        let mut sent: VecDeque<DeliveryFuture> = VecDeque::with_capacity(messages.len());
+        let mut delivered = 0;
+        let mut unsent = None;
+        'messages: for message in messages {
             loop {
-                match self.send(message) {
+                match send(producer, message) {
                     Ok(delivery) => {
                         sent.push_back(delivery);
                         break;
                     }
                     // The queue is full: wait for the oldest, then go on. Nothing is sent out of turn.
                     Err(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)) if !sent.is_empty() => {
-                        acknowledged += delivered(&mut sent)
-                            .await
-                            .map_err(|source| PublishError { acknowledged, source })?;
+                        if let Err(failure) = self.delivery(&mut sent).await {
+                            return (delivered, Some(failure));
+                        }
+                        delivered += 1;
+                    }
+                    // Full of others' messages.
+                    Err(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)) => {
+                        if let Some(refusal) = self.reasons.refusal() {
+                            return (delivered, Some(Failure::Refused(refusal)));
+                        }
+                        tokio::time::sleep(QUEUE_FULL_WAIT).await;
                     }
                     Err(error) => {
-                        let source = BrokerError::Engine(format!(
-                            "a message for {} cannot be sent: {error}",
-                            message.topic
-                        ));
-                        while let Some(delivery) = sent.pop_front() {
-                            if !matches!(delivery.await, Ok(Ok(_))) {
-                                break;
-                            }
-                            acknowledged += 1;
-                        }
-                        return Err(PublishError { acknowledged, source });
+                        unsent = Some(Failure::AtHand(error));
+                        break 'messages;
                     }
                 }
             }
         }
         while !sent.is_empty() {
-            acknowledged +=
-                delivered(&mut sent).await.map_err(|source| PublishError { acknowledged, source })?;
-        }
-        Ok(())
-    }
-
-    fn send(&self, message: &Message) -> Result<DeliveryFuture, KafkaError> {
-        let mut headers = OwnedHeaders::new_with_capacity(message.headers.len());
-        for (key, value) in &message.headers {
-            headers = headers.insert(Header { key, value: Some(value.as_slice()) });
-        }
-        let record = FutureRecord::to(&message.topic)
-            .key(message.key.as_bytes())
-            .payload(message.value.as_slice())
-            .headers(headers)
-            .timestamp(message.timestamp.as_millisecond());
-        self.producer.send_result(record).map_err(|(error, _)| error)
-    }
-
-    /// Refuses topics that do not exist.
-    pub(crate) async fn check_topics(&self, topics: Vec<String>) -> Result<(), BrokerError> {
-        for topic in topics {
-            if !self.is_known(&topic) && !self.exists(topic.clone()).await? {
-                return Err(BrokerError::UnknownTopic { topic });
+            if let Err(failure) = self.delivery(&mut sent).await {
+                return (delivered, Some(failure));
             }
+            delivered += 1;
         }
-        Ok(())
+        (delivered, unsent)
     }
 
-    /// Waits until the cluster tells of topics that were just made.
-    pub(crate) async fn wait_for_topics(&self, topics: Vec<String>) -> Result<(), BrokerError> {
-        let deadline = Instant::now() + ANSWER;
-        for topic in topics {
-            while !self.is_known(&topic) && !self.exists(topic.clone()).await? {
-                if Instant::now() >= deadline {
-                    return Err(BrokerError::UnknownTopic { topic });
+    /// Waits for the oldest message.
+    async fn delivery(&self, sent: &mut VecDeque<DeliveryFuture>) -> Result<(), Failure> {
+        let Some(mut delivery) = sent.pop_front() else { return Ok(()) };
+        loop {
+            match tokio::time::timeout(LOOK_FOR_REFUSAL, &mut delivery).await {
+                Ok(Ok(Ok(_))) => {
+                    return Ok(());
                 }
-                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                Ok(Ok(Err((error, _)))) => return Err(Failure::Undelivered(error)),
+                Ok(Err(_)) => return Err(Failure::Undelivered(KafkaError::Canceled)),
+                Err(_) => {
+                    if let Some(refusal) = self.reasons.refusal() {
+                        return Err(Failure::Refused(refusal));
+                    }
+                }
             }
         }
-        Ok(())
     }
 
-    fn is_known(&self, topic: &str) -> bool {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).contains(topic)
-    }
-
-    async fn exists(&self, topic: String) -> Result<bool, BrokerError> {
-        let (producer, name) = (self.producer.clone(), topic.clone());
-        let asked =
-            tokio::task::spawn_blocking(move || producer.client().fetch_metadata(Some(&name), ANSWER)).await;
-        let metadata =
-            asked.map_err(|error| BrokerError::Engine(error.to_string()))?.map_err(|error| failed(&error))?;
-        let ready = |partitions: &[rdkafka::metadata::MetadataPartition]| {
-            !partitions.is_empty() && partitions.iter().all(|partition| partition.leader() >= 0)
+    fn explain(&self, error: &KafkaError, message: &Message) -> BrokerError {
+        use RDKafkaErrorCode::{
+            MessageSizeTooLarge, TopicAuthorizationFailed, UnknownPartition, UnknownTopic,
+            UnknownTopicOrPartition,
         };
-        let exists =
-            metadata.topics().iter().any(|found| found.error().is_none() && ready(found.partitions()));
-        if exists {
-            self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(topic);
+        let topic = message.topic.clone();
+        match error.rdkafka_error_code() {
+            Some(MessageSizeTooLarge) => size::too_large(message),
+            Some(UnknownTopic | UnknownPartition | UnknownTopicOrPartition) => {
+                self.known.forget(&topic);
+                BrokerError::UnknownTopic { topic }
+            }
+            Some(TopicAuthorizationFailed) => {
+                self.known.forget(&topic);
+                known::forbidden(&topic)
+            }
+            _ => {
+                let key = message.key_text();
+                BrokerError::Engine(format!(
+                    "Kafka: a message for {topic}, key {key:?}, was not published: {error}"
+                ))
+            }
         }
-        Ok(exists)
+    }
+
+    /// Puts a new producer in the place of one that is used up, unless somebody did.
+    async fn renew(&self, used: Current, batch_bytes: usize) -> Result<(), BrokerError> {
+        {
+            let mut current = self.current();
+            if current.generation == used.generation {
+                let producer = produce(&self.config, &self.reasons, batch_bytes)?;
+                *current = Current { producer, generation: used.generation + 1, batch_bytes };
+                tracing::warn!(generation = current.generation, batch_bytes, "a new producer goes on");
+            }
+        }
+        let purged = tokio::task::spawn_blocking(move || {
+            used.producer.purge(PurgeConfig::default().queue().inflight());
+        });
+        purged.await.map_err(|error| BrokerError::Engine(error.to_string()))
+    }
+
+    fn current(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Waits for the oldest message.
-async fn delivered(sent: &mut VecDeque<DeliveryFuture>) -> Result<usize, BrokerError> {
-    let Some(delivery) = sent.pop_front() else { return Ok(0) };
-    match delivery.await {
-        Ok(Ok(_)) => Ok(1),
-        Ok(Err((error, _))) => Err(BrokerError::Engine(format!("a message was not published: {error}"))),
-        Err(_) => Err(BrokerError::Engine("the producer is closed".into())),
+fn produce(
+    config: &ClientConfig,
+    reasons: &Reasons,
+    batch_bytes: usize,
+) -> Result<FutureProducer<Reasons>, BrokerError> {
+    let mut config = config.clone();
+    config.set("batch.size", batch_bytes.to_string());
+    config.create_with_context(reasons.clone()).map_err(|error| refused(&error))
+}
+
+fn send(producer: &FutureProducer<Reasons>, message: &Message) -> Result<DeliveryFuture, KafkaError> {
+    let mut headers = OwnedHeaders::new_with_capacity(message.headers.len());
+    for (key, value) in &message.headers {
+        headers = headers.insert(Header { key, value: Some(value.as_slice()) });
     }
+    let mut record: FutureRecord<'_, [u8], [u8]> =
+        FutureRecord::to(&message.topic).headers(headers).timestamp(message.timestamp.as_millisecond());
+    (record.key, record.payload) = (message.key.as_deref(), message.value.as_deref());
+    producer.send_result(record).map_err(|(error, _)| error)
+}
+
+/// The producer ended because of another message: this one may go through with the next.
+fn is_anothers(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{Fatal, GaplessGuarantee, OutOfOrderSequenceNumber, PurgeInflight, PurgeQueue};
+    let code = error.rdkafka_error_code();
+    matches!(error, KafkaError::Canceled)
+        || matches!(
+            code,
+            Some(Fatal | GaplessGuarantee | OutOfOrderSequenceNumber | PurgeInflight | PurgeQueue)
+        )
 }

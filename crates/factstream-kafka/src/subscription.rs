@@ -4,23 +4,21 @@
 //! nothing is in flight then. Records of a poll that was given up are kept for the next one, unless their partition is
 //! gone.
 
-use crate::broker::failed;
+mod group;
+mod gone;
+mod member;
+
+use crate::config::{Reasons, refused};
 use async_trait::async_trait;
 use factstream_core::broker::{BrokerError, Partition, Subscription};
 use factstream_core::message::Record;
-use jiff::Timestamp;
+use group::Group;
+use member::Member;
 use rdkafka::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers, Message as _};
-use rdkafka::{Offset, TopicPartitionList};
-use std::collections::HashSet;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::oneshot;
-
-/// A poll is cut into pieces of this, so that a member that is dropped leaves soon.
-const SLICE: Duration = Duration::from_millis(100);
 
 type Reply<T> = oneshot::Sender<Result<T, BrokerError>>;
 
@@ -35,11 +33,13 @@ pub(crate) struct KafkaSubscription {
 
 impl KafkaSubscription {
     pub(crate) fn join(config: &ClientConfig, topics: &[String]) -> Result<Self, BrokerError> {
-        let consumer: BaseConsumer = config.create().map_err(|error| failed(&error))?;
+        let reasons = Reasons::of(config);
+        let consumer: BaseConsumer<Group> =
+            config.create_with_context(Group::new(reasons.clone())).map_err(|error| refused(&error))?;
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
-        consumer.subscribe(&names).map_err(|error| failed(&error))?;
+        consumer.subscribe(&names).map_err(|error| reasons.explain(&error))?;
         let (requests, received) = mpsc::channel();
-        let member = Member { consumer, kept: Vec::new() };
+        let member = Member::new(consumer);
         std::thread::Builder::new()
             .name("factstream-kafka-member".into())
             .spawn(move || member.run(&received))
@@ -67,116 +67,6 @@ impl Subscription for KafkaSubscription {
     }
 }
 
-/// The thread's side.
-struct Member {
-    consumer: BaseConsumer,
-    /// Records of a poll whose caller went away.
-    kept: Vec<Record>,
-}
-
-impl Member {
-    /// Serves until the subscription is dropped, then leaves the group.
-    fn run(mut self, requests: &mpsc::Receiver<Request>) {
-        while let Ok(request) = requests.recv() {
-            match request {
-                Request::Poll { records_max, wait, reply } => {
-                    let polled = self.poll(records_max, wait, &reply);
-                    if let Err(Ok(records)) = reply.send(polled) {
-                        self.kept = records;
-                    }
-                }
-                Request::Commit { next, reply } => {
-                    let _ = reply.send(self.commit(&next));
-                }
-            }
-        }
-        self.consumer.unsubscribe();
-    }
-
-    fn poll(
-        &mut self,
-        records_max: usize,
-        wait: Duration,
-        reply: &Reply<Vec<Record>>,
-    ) -> Result<Vec<Record>, BrokerError> {
-        let until = Instant::now().checked_add(wait);
-        let mut records = self.take_kept()?;
-        loop {
-            let left = until.map_or(SLICE, |until| until.saturating_duration_since(Instant::now()));
-            let patience = if records.is_empty() { left.min(SLICE) } else { Duration::ZERO };
-            match self.consumer.poll(patience) {
-                Some(Ok(message)) => records.push(record(&message)),
-                Some(Err(error)) if is_passing(&error) => tracing::debug!(%error, "polling goes on"),
-                Some(Err(error)) if records.is_empty() => return Err(failed(&error)),
-                Some(Err(_)) => return Ok(records), // told again by the next poll
-                None if !records.is_empty() || left.is_zero() || reply.is_closed() => return Ok(records),
-                None => {}
-            }
-            if records.len() >= records_max {
-                return Ok(records);
-            }
-        }
-    }
-
-    /// What was kept, without partitions that went to others meanwhile: their new owner is given those records.
-    fn take_kept(&mut self) -> Result<Vec<Record>, BrokerError> {
-        let kept = std::mem::take(&mut self.kept);
-        if kept.is_empty() {
-            return Ok(kept);
-        }
-        let assigned = self.consumer.assignment().map_err(|error| failed(&error))?;
-        let assigned: HashSet<(String, i32)> = assigned
-            .elements()
-            .iter()
-            .map(|element| (element.topic().to_owned(), element.partition()))
-            .collect();
-        let is_ours = |record: &Record| {
-            let partition = i32::try_from(record.partition.partition).unwrap_or(-1);
-            assigned.contains(&(record.partition.topic.clone(), partition))
-        };
-        Ok(kept.into_iter().filter(is_ours).collect())
-    }
-
-    fn commit(&self, next: &[(Partition, i64)]) -> Result<(), BrokerError> {
-        if next.is_empty() {
-            return Ok(());
-        }
-        let mut list = TopicPartitionList::new();
-        for (Partition { topic, partition }, offset) in next {
-            let partition = i32::try_from(*partition).unwrap_or(i32::MAX);
-            list.add_partition_offset(topic, partition, Offset::Offset(*offset))
-                .map_err(|error| failed(&error))?;
-        }
-        self.consumer.commit(&list, CommitMode::Sync).map_err(|error| failed(&error))
-    }
-}
-
-/// What librdkafka recovers from by itself.
-fn is_passing(error: &KafkaError) -> bool {
-    use RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure, PartitionEOF, Resolve};
-    let KafkaError::MessageConsumption(code) = error else { return false };
-    matches!(code, AllBrokersDown | BrokerTransportFailure | PartitionEOF | Resolve)
-}
-
-fn record(message: &BorrowedMessage<'_>) -> Record {
-    let headers = message.headers().map(|headers| {
-        let pairs =
-            headers.iter().map(|header| (header.key.to_owned(), header.value.unwrap_or_default().to_vec()));
-        pairs.collect()
-    });
-    let partition = Partition {
-        topic: message.topic().to_owned(),
-        partition: u32::try_from(message.partition()).unwrap_or_default(),
-    };
-    Record {
-        partition,
-        offset: message.offset(),
-        key: message.key().map(<[u8]>::to_vec),
-        value: message.payload().map(<[u8]>::to_vec),
-        headers: headers.unwrap_or_default(),
-        timestamp: message
-            .timestamp()
-            .to_millis()
-            .and_then(|millis| Timestamp::from_millisecond(millis).ok()),
-    }
+fn partition_of(topic: &str, partition: i32) -> Partition {
+    Partition { topic: topic.to_owned(), partition: u32::try_from(partition).unwrap_or_default() }
 }

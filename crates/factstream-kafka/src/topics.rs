@@ -5,12 +5,12 @@
 //! Settings that were not declared stay as they are.
 
 use crate::broker::{ANSWER, KafkaBroker, failed};
+use crate::config::reason::Reasons;
 use factstream_core::broker::{BrokerError, Topic};
 use rdkafka::admin::{
     AdminClient, AdminOptions, AlterConfig, ConfigEntry, ConfigResource, ConfigSource, NewPartitions,
     NewTopic, ResourceSpecifier, TopicReplication,
 };
-use rdkafka::client::DefaultClientContext;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::metadata::MetadataTopic;
 use std::collections::HashMap;
@@ -18,7 +18,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// A client that asks and orders.
-pub(crate) type Admin = Arc<AdminClient<DefaultClientContext>>;
+pub(crate) type Admin = Arc<AdminClient<Reasons>>;
 
 /// One difference between what is declared and what the cluster has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -205,9 +205,11 @@ impl KafkaBroker {
 
     async fn find(&self, topics: &[Topic]) -> Result<HashMap<String, Found>, BrokerError> {
         let admin = Arc::clone(self.admin());
-        let asked = tokio::task::spawn_blocking(move || admin.inner().fetch_metadata(None, ANSWER)).await;
-        let metadata =
-            asked.map_err(|error| BrokerError::Engine(error.to_string()))?.map_err(|error| failed(&error))?;
+        let asked = tokio::task::spawn_blocking(move || {
+            let client = admin.inner();
+            client.context().ask(|patience| client.fetch_metadata(None, patience))
+        });
+        let metadata = asked.await.map_err(|error| BrokerError::Engine(error.to_string()))??;
         let there: HashMap<&str, &MetadataTopic> =
             metadata.topics().iter().map(|topic| (topic.name(), topic)).collect();
         let names: Vec<&str> =

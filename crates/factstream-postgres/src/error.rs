@@ -41,7 +41,7 @@ pub(crate) fn of_append(lock_timeout: Option<Duration>, error: &Error) -> StoreE
 }
 
 /// The server is starting, stopping, out of connections, or was cut off: it will pass.
-fn is_passing(code: &SqlState) -> bool {
+pub(crate) fn is_passing(code: &SqlState) -> bool {
     ["57P", "08", "53"].iter().any(|class| code.code().starts_with(class))
 }
 

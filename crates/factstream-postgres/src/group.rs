@@ -3,13 +3,14 @@
 //! Pure but for the statements: [`Known`] is what the server told under the counter's lock, [`Group::decide`] gives each
 //! append its outcome, chained where two go to one stream, and collects the columns to insert.
 
+use crate::lost_commit::Mark;
 use crate::statements::Statements;
 use crate::values::Time;
 use factstream_core::envelope::{NewEvent, Position, StreamId, Version};
 use factstream_core::sql::{format_timestamp, now};
 use factstream_core::store::{Append, Appended, CommandKey, Conflict, Expected, Outcome};
 use std::collections::HashMap;
-use tokio_postgres::{Error, Transaction};
+use tokio_postgres::{Error, GenericClient};
 use uuid::Uuid;
 
 /// What the server knows that the appends depend on.
@@ -29,7 +30,7 @@ impl Known {
     /// Locks the counter, then reads the versions and keys: one exchange with the server, for the statements run there in
     /// this order, and each sees what was committed before it began.
     pub(crate) async fn read(
-        tx: &Transaction<'_>,
+        tx: &(impl GenericClient + Sync),
         statements: &Statements,
         streams: &[&StreamId],
         keys: &[&CommandKey],
@@ -141,14 +142,10 @@ impl Group {
         self.positions.is_empty() && self.keys.names.is_empty()
     }
 
-    /// The id of an event in it, by which a commit can be asked for.
-    pub(crate) fn event_id(&self) -> Option<Uuid> {
-        self.event_ids.first().copied()
-    }
-
-    /// A key in it, by which a commit can be asked for.
-    pub(crate) fn key(&self) -> Option<&str> {
-        self.keys.names.first().map(String::as_str)
+    /// What tells whether it was committed; `None` when it is empty.
+    pub(crate) fn mark(&self) -> Option<Mark> {
+        let event = self.event_ids.first().map(|id| Mark::Event(*id));
+        event.or_else(|| self.keys.names.first().map(|key| Mark::Key(key.clone())))
     }
 
     /// The head of the log after it.
@@ -159,7 +156,7 @@ impl Group {
     /// Inserts it all, moves the counter and, when there are events, says so to who listens: one exchange with the server.
     pub(crate) async fn write(
         &self,
-        tx: &Transaction<'_>,
+        tx: &(impl GenericClient + Sync),
         statements: &Statements,
         notify: bool,
     ) -> Result<(), Error> {

@@ -8,6 +8,7 @@
 //! | which database, how it is reached, which limits | `connect`, `ssl_mode`, `tls`, [`Options`] |
 //! | what makes a database a store | `migrate` |
 //! | how appends become commits | `writer`, `group`, `statements` |
+//! | what became of a COMMIT whose reply was lost | `lost_commit` |
 //! | how other processes' commits are noticed | `announcements`, `listener` |
 //! | what a transaction can do | [`PostgresTransaction`] |
 //! | events in a transaction of your own | [`PostgresStore::append_in`] |
@@ -30,6 +31,7 @@ mod shared;
 mod migrate;
 mod writer;
 mod group;
+mod lost_commit;
 mod statements;
 mod announcements;
 mod listener;

@@ -1,6 +1,6 @@
 //! The statements of an append, prepared: kept ready on a pooled connection, or made for one transaction of a user's own.
 
-use deadpool_postgres::Transaction as Pooled;
+use deadpool_postgres::GenericClient as Pooled;
 use futures_util::future::{try_join, try_join3, try_join4};
 use tokio_postgres::{Error, Statement, Transaction};
 
@@ -27,8 +27,8 @@ pub(crate) struct Statements {
 
 impl Statements {
     /// Those that the connection keeps: after its first append, no exchange with the server.
-    pub(crate) async fn kept(tx: &Pooled<'_>) -> Result<Self, Error> {
-        Self::prepare(|sql| tx.prepare_cached(sql)).await
+    pub(crate) async fn kept(client: &impl Pooled) -> Result<Self, Error> {
+        Self::prepare(|sql| client.prepare_cached(sql)).await
     }
 
     /// For this transaction only: one exchange with the server.

@@ -5,6 +5,7 @@
 
 use crate::error::{first_line, of_append, of_statement};
 use crate::group::{Group, Known};
+use crate::lost_commit::{self, Mark, is_lost};
 use crate::rows;
 use crate::shared::Shared;
 use crate::statements::Statements;
@@ -17,8 +18,8 @@ use factstream_core::store::{Append, Appended, Commit, Outcome, StoreError, Tran
 use futures_util::future::try_join_all;
 use std::any::Any;
 use std::sync::Arc;
-use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
+use tokio_postgres::{GenericClient, Statement};
 
 /// A transaction on a PostgreSQL store.
 ///
@@ -56,28 +57,40 @@ impl PostgresTransaction {
         Ok(statement)
     }
 
-    async fn end(mut self, how: &str) -> Result<(), StoreError> {
-        self.wrapper()?.batch_execute(how).await.map_err(|error| of_statement(how, &error))?;
+    async fn roll_back(mut self) -> Result<(), StoreError> {
+        self.wrapper()?.batch_execute("ROLLBACK").await.map_err(|error| of_statement("ROLLBACK", &error))?;
         drop(self.client.take()); // back to the pool
         Ok(())
     }
 
+    /// Commits. When the reply is lost, `mark` tells what happened.
+    async fn end(mut self, mark: Option<Mark>) -> Result<(), StoreError> {
+        let pool = self.client.as_ref().and_then(Object::pool);
+        let Err(error) = self.wrapper()?.batch_execute("COMMIT").await else {
+            drop(self.client.take()); // back to the pool
+            return Ok(());
+        };
+        let failed = of_statement("COMMIT", &error);
+        match (mark, pool) {
+            _ if !is_lost(&error) => Err(failed),
+            (Some(mark), Some(pool)) => {
+                let place = self.shared.server.place.clone();
+                drop(self);
+                lost_commit::ask(&pool, &place, &mark).await
+            }
+            _ => Err(StoreError::Unknown(failed.to_string())),
+        }
+    }
+
     /// Locks the counter and inserts the events; the inner error is a conflict.
-    async fn append(&mut self, appends: &[Append]) -> Result<Result<Placed, Outcome>, StoreError> {
+    async fn append(&self, appends: &[Append]) -> Result<Result<Placed, Outcome>, StoreError> {
         let shared = Arc::clone(&self.shared);
         let lock_timeout = shared.lock_timeout;
         let failed = |error: tokio_postgres::Error| of_append(Some(lock_timeout), &error);
-        let client = self.client.as_deref_mut().ok_or(StoreError::Closed)?;
-        // A savepoint, to be handed on as a transaction; released it is part of this one.
-        let inner = client.transaction().await.map_err(failed)?;
-        let statements = Statements::kept(&inner).await.map_err(failed)?;
+        let client = self.client.as_ref().ok_or(StoreError::Closed)?;
+        let statements = Statements::kept(client).await.map_err(failed)?;
         let announce = || shared.announcements.take();
-        let placed = append_within(&inner, &statements, appends, announce).await.map_err(failed)?;
-        if placed.is_err() {
-            return Ok(placed);
-        }
-        inner.commit().await.map_err(failed)?;
-        Ok(placed)
+        append_within(&***client, &statements, appends, announce).await.map_err(failed)
     }
 }
 
@@ -92,7 +105,7 @@ pub(crate) struct Placed {
 
 /// Locks the counter and inserts the events; when one append is refused, none is inserted.
 pub(crate) async fn append_within(
-    tx: &tokio_postgres::Transaction<'_>,
+    tx: &(impl GenericClient + Sync),
     statements: &Statements,
     appends: &[Append],
     announce: impl FnOnce() -> bool,
@@ -189,7 +202,7 @@ impl Transaction for PostgresTransaction {
             match self.append(&appends).await? {
                 Ok(done) => placed = done,
                 Err(Outcome::Conflict(conflict)) => {
-                    self.end("ROLLBACK").await?;
+                    self.roll_back().await?;
                     return Ok(Commit::Conflict(conflict));
                 }
                 Err(other) => {
@@ -200,10 +213,8 @@ impl Transaction for PostgresTransaction {
         let shared = Arc::clone(&self.shared);
         // A COMMIT of a transaction that has failed rolls back and reports no error: ask before.
         self.wrapper()?.batch_execute("SELECT 1").await.map_err(|error| of_statement("COMMIT", &error))?;
-        self.end("COMMIT").await.map_err(|error| match error {
-            StoreError::Busy(text) => StoreError::Unknown(text),
-            other => other,
-        })?;
+        let first_event = appends.iter().flat_map(|append| &append.events).next();
+        self.end(first_event.map(|event| Mark::Event(event.event_id))).await?;
         if let Some(head) = placed.head {
             shared.committed(head, placed.announced);
         }

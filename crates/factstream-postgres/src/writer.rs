@@ -6,6 +6,7 @@
 
 use crate::error::{again, of_append, of_pool, of_statement};
 use crate::group::{Group, Known};
+use crate::lost_commit::{self, is_lost};
 use crate::shared::Shared;
 use crate::statements::Statements;
 use deadpool_postgres::Pool;
@@ -14,12 +15,7 @@ use factstream_core::store::{Append, CommandKey, Outcome, StoreError};
 use futures_util::future::{BoxFuture, FutureExt};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
-
-/// How often a commit whose reply was lost is asked for, and how long is waited in between.
-const ASK_MAX: u32 = 60;
-const ASK_PAUSE: Duration = Duration::from_millis(500);
 
 pub(crate) struct PendingAppend {
     pub(crate) append: Append,
@@ -73,7 +69,7 @@ impl Writer {
         let streams: Vec<&StreamId> = streams.into_iter().collect();
         let keys: Vec<&CommandKey> = pending.iter().filter_map(|pending| pending.key.as_ref()).collect();
         let statements = Statements::kept(&tx).await.map_err(failed)?;
-        let mut known = Known::read(&tx, &statements, &streams, &keys).await.map_err(failed)?;
+        let mut known = Known::read(&*tx, &statements, &streams, &keys).await.map_err(failed)?;
         let mut group = Group::default();
         let decide =
             |pending: &PendingAppend| group.decide(&mut known, &pending.append, pending.key.as_ref());
@@ -82,46 +78,18 @@ impl Writer {
             return Ok(outcomes);
         }
         let announced = group.head().is_some() && self.shared.announcements.take();
-        group.write(&tx, &statements, announced).await.map_err(failed)?;
+        group.write(&*tx, &statements, announced).await.map_err(failed)?;
         if let Err(error) = tx.commit().await {
-            if error.as_db_error().is_some() {
+            if !is_lost(&error) {
                 return Err(of_statement("COMMIT", &error));
             }
             drop(client);
-            self.ask(&group).await?;
+            let mark = group.mark().ok_or_else(|| of_statement("COMMIT", &error))?;
+            lost_commit::ask(&self.pool, &self.shared.server.place, &mark).await?;
         }
         if let Some(head) = group.head() {
             self.shared.committed(head, announced);
         }
         Ok(outcomes)
-    }
-
-    /// The reply to a COMMIT was lost: did it happen? A group is all or nothing, so one event or key tells.
-    async fn ask(&self, group: &Group) -> Result<(), StoreError> {
-        for _ in 0..ASK_MAX {
-            match self.is_stored(group).await {
-                Ok(true) => return Ok(()),
-                Ok(false) => {
-                    let text =
-                        "the connection was lost while the append was being committed; nothing was stored";
-                    return Err(StoreError::Busy(text.into()));
-                }
-                Err(error) => tracing::warn!(%error, "asking whether an append was committed"),
-            }
-            tokio::time::sleep(ASK_PAUSE).await;
-        }
-        Err(StoreError::Unknown("the connection was lost while the append was being committed".into()))
-    }
-
-    async fn is_stored(&self, group: &Group) -> Result<bool, StoreError> {
-        let failed = |error: tokio_postgres::Error| of_statement("asking", &error);
-        let client = self.pool.get().await.map_err(|error| of_pool(&self.shared.server.place, &error))?;
-        // Whoever still commits the group holds the counter's lock: behind it, the answer is final.
-        client.query_one("SELECT head FROM fs_log WHERE id = 1 FOR UPDATE", &[]).await.map_err(failed)?;
-        let found = match (group.event_id(), group.key()) {
-            (Some(id), _) => client.query_opt("SELECT 1 FROM events WHERE event_id = $1", &[&id]).await,
-            (None, key) => client.query_opt("SELECT 1 FROM fs_command_keys WHERE key = $1", &[&key]).await,
-        };
-        Ok(found.map_err(failed)?.is_some())
     }
 }

@@ -32,6 +32,7 @@ pub(crate) struct Parts {
     /// Whether the broker lets every member of a group read all partitions, so that a group needs one owner.
     pub(crate) owned_groups: bool,
     pub(crate) service: Arc<str>,
+    pub(crate) mirrors_dead_letters: bool,
     pub(crate) states: States,
     pub(crate) specs: Vec<Spec>,
     pub(crate) managed: Vec<Managed>,
@@ -128,6 +129,10 @@ impl App {
 
     pub(crate) fn healths(&self) -> &Healths {
         &self.inner.healths
+    }
+
+    pub(crate) fn mirrors_dead_letters(&self) -> bool {
+        self.inner.mirrors_dead_letters
     }
 
     pub(crate) fn owned_groups(&self) -> bool {

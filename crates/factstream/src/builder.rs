@@ -5,6 +5,7 @@ use crate::connect::{self, Connected};
 use crate::error::Error;
 use crate::handler::{Caller, Handler};
 use crate::migrations;
+use crate::mirror;
 use crate::processor::options::{Options, UnknownTypes, option_methods};
 use crate::processor::reaction::{Calling, Handlers, Handling, Reaction};
 use crate::processor::{From, Kind, Spec};
@@ -38,6 +39,7 @@ pub struct Builder {
     service: String,
     states_max: usize,
     partitions: u32,
+    mirrors_dead_letters: bool,
     topics: BTreeMap<String, Topic>,
     upcasters: Upcasters,
     event_types: Vec<&'static EventType>,
@@ -77,6 +79,7 @@ impl Builder {
             service: "factstream".to_owned(),
             states_max: STATES_MAX,
             partitions: PARTITIONS,
+            mirrors_dead_letters: false,
             topics: BTreeMap::new(),
             upcasters: Upcasters::new(),
             event_types: Vec::new(),
@@ -121,7 +124,22 @@ impl Builder {
         let mut topics: BTreeMap<String, Topic> =
             of_events.map(|name| (name.to_owned(), Topic::new(name, self.partitions))).collect();
         topics.extend(self.topics.clone());
-        topics.into_values().collect()
+        let consumers = self.handlers.iter().filter(|declared| declared.kind == Kind::Consumer);
+        let consumed: BTreeSet<&str> = match self.mirrors_dead_letters {
+            true => consumers.flat_map(Declared::topics).collect(),
+            false => BTreeSet::new(),
+        };
+        let mirrors = consumed.into_iter().filter_map(|name| topics.get(name).cloned().map(mirror::topic_of));
+        let mirrors: Vec<Topic> = mirrors.collect();
+        topics.into_values().chain(mirrors).collect()
+    }
+
+    /// Whether dead letters of consumers are also published to `<topic>-dlt`, with the header names of Spring Kafka
+    /// (`kafka_dlt-original-topic`, `kafka_dlt-exception-message`, ..), at least once. Off unless said: the dead letters of
+    /// record are those in the store ([`App::dead_letters`]).
+    pub fn mirror_dead_letters(mut self, mirror: bool) -> Self {
+        self.mirrors_dead_letters = mirror;
+        self
     }
 
     /// The steps from old schema versions to today's. Checked by [`Builder::open`].
@@ -195,7 +213,7 @@ impl Builder {
             specs.push(spec);
         }
         let store = connect::store(&self.store_url).await?;
-        migrations::migrate(store.as_ref(), &self.store_url).await?;
+        migrations::migrate(store.as_ref(), &connect::without_credentials(&self.store_url)).await?;
         let Connected { broker, owned_groups } = connect::broker(&self.broker_url, &store)?;
         broker.declare(&topics).await?;
         let healths = Healths::new(specs.iter().map(|spec| (spec.name.clone(), spec.kind)));
@@ -204,6 +222,7 @@ impl Builder {
             broker,
             owned_groups,
             service: self.service.into(),
+            mirrors_dead_letters: self.mirrors_dead_letters,
             states,
             specs,
             managed,
@@ -217,6 +236,16 @@ impl Builder {
 }
 
 impl Declared {
+    /// The topics of its events.
+    fn topics(&self) -> Vec<&'static str> {
+        match &self.reacting {
+            Reacting::Handlers(handlers, _) => {
+                handlers.event_types().iter().filter_map(|event_type| event_type.topic).collect()
+            }
+            Reacting::Fold(_) => Vec::new(),
+        }
+    }
+
     fn wire(self, states: &States, managed: &mut Vec<Managed>) -> Result<Spec, Error> {
         check_id("handler name", &self.name)?;
         let (name, kind, options) = (self.name, self.kind, self.options);

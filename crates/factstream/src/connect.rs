@@ -62,10 +62,36 @@ pub(crate) fn broker(url: &str, store: &Arc<dyn Store>) -> Result<Connected, Err
     }
 }
 
-/// The URL as it may be shown: what stands between `//` and `@` is left out.
-fn without_credentials(url: &str) -> String {
-    match (url.split_once("://"), url.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://***@{rest}"),
-        _ => url.to_owned(),
-    }
+/// Parts of the names of settings that hold secrets.
+const SECRETS: [&str; 5] = ["password", "secret", "key", "jaas", "oauth"];
+
+/// A URL as it may be shown: passwords and other secrets are `***`, the rest can still be read and typed.
+///
+/// ```
+/// # use factstream::without_credentials;
+/// assert_eq!(without_credentials("postgres://me:s3cret@db/orders"), "postgres://me:***@db/orders");
+/// assert_eq!(without_credentials("postgres://me@db/orders?sslmode=require"), "postgres://me@db/orders?sslmode=require");
+/// assert_eq!(without_credentials("kafka://h:9092?sasl.password=x&linger.ms=5"), "kafka://h:9092?sasl.password=***&linger.ms=5");
+/// assert_eq!(without_credentials("postgres://me:s3?cret@db/orders"), "postgres://***");
+/// ```
+pub fn without_credentials(url: &str) -> String {
+    let (place, settings) =
+        url.split_once('?').map_or((url, None), |(place, settings)| (place, Some(settings)));
+    let place = match (place.split_once("://"), place.rsplit_once('@')) {
+        (Some((scheme, rest)), Some((_, host))) => {
+            let user = rest.strip_suffix(host).unwrap_or_default().trim_end_matches('@');
+            match user.split_once(':') {
+                Some((user, _)) => format!("{scheme}://{user}:***@{host}"),
+                None => place.to_owned(),
+            }
+        }
+        _ => place.to_owned(),
+    };
+    let Some(settings) = settings else { return place };
+    let is_secret = |name: &str| SECRETS.iter().any(|secret| name.to_ascii_lowercase().contains(secret));
+    let settings = settings.split('&').map(|setting| match setting.split_once('=') {
+        Some((name, _)) if is_secret(name) => format!("{name}=***"),
+        _ => setting.to_owned(),
+    });
+    format!("{place}?{}", settings.collect::<Vec<_>>().join("&"))
 }

@@ -29,6 +29,7 @@ mod handler;
 mod processor;
 pub mod read_model;
 pub mod dead_letters;
+mod mirror;
 mod progress;
 mod leases;
 mod housekeeping;
@@ -39,6 +40,7 @@ mod statements;
 
 pub use app::App;
 pub use builder::{Builder, Consumer, Projection};
+pub use connect::without_credentials;
 pub use error::{Error, ExecuteError};
 pub use execute::{ATTEMPTS_MAX, Done, Execute};
 pub use handler::{Caller, Failure, Handler};

@@ -9,7 +9,8 @@ use factstream_core::sql::now;
 use factstream_core::store::{Commit, Store, StoreError};
 
 const COMPONENT: &str = "framework";
-const MIGRATIONS: &[&str] = &[include_str!("sql/migrations/0001_framework.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("sql/migrations/0001_framework.sql"), include_str!("sql/migrations/0002_mirror.sql")];
 
 /// Brings the tables to this build's version.
 pub(crate) async fn migrate(store: &dyn Store, what: &str) -> Result<(), Error> {

@@ -19,6 +19,7 @@ pub(crate) const ADD_HISTORY: &str = include_str!("sql/add_history.sql");
 pub(crate) const SELECT_LETTERS: &str = include_str!("sql/select_letters.sql");
 pub(crate) const SELECT_LETTER_SUMMARY: &str = include_str!("sql/select_letter_summary.sql");
 pub(crate) const COUNT_LETTERS: &str = include_str!("sql/count_letters.sql");
+pub(crate) const SELECT_MIRROR: &str = include_str!("sql/select_mirror.sql");
 pub(crate) const SELECT_PARTITIONS: &str = include_str!("sql/select_partitions.sql");
 pub(crate) const SELECT_RECORDS: &str = include_str!("sql/select_records.sql");
 pub(crate) const INSERT_RECORD: &str = include_str!("sql/insert_record.sql");

@@ -7,6 +7,7 @@ use crate::app::App;
 use crate::error::Error;
 use crate::housekeeping;
 use crate::leases::Leases;
+use crate::mirror;
 use crate::processor::options::Retry;
 use crate::processor::reaction::panic_text;
 use crate::processor::{From, Processor, Spec};
@@ -71,6 +72,13 @@ impl App {
                 }
             }));
         }
+        if self.mirrors_dead_letters() {
+            let health = Arc::new(Health::new());
+            tasks.spawn(supervise(mirror::NAME.to_owned(), health, stop.clone(), {
+                let (app, leases, stop) = (self.clone(), Arc::clone(&leases), stop.clone());
+                move || run_mirror(app.clone(), Arc::clone(&leases), stop.clone())
+            }));
+        }
         let health = Arc::new(Health::new());
         tasks.spawn(supervise("housekeeping".to_owned(), health, stop.clone(), {
             let (app, stop) = (self.clone(), stop.clone());
@@ -115,6 +123,13 @@ async fn run_relay(
     let standby = |owner: &str| health.set(State::Standby { owner: owner.to_owned() });
     match leases.acquire(relay::NAME, &stop, standby).await? {
         Some(owned) => relay::run(&app, health.clone(), owned).await,
+        None => Ok(()),
+    }
+}
+
+async fn run_mirror(app: App, leases: Arc<Leases>, stop: CancellationToken) -> Result<(), Error> {
+    match leases.acquire(mirror::NAME, &stop, |_| ()).await? {
+        Some(owned) => mirror::run(&app, owned).await,
         None => Ok(()),
     }
 }

@@ -69,6 +69,10 @@ impl Tx {
         Self { inner, app, origin, appends: Vec::new(), states: HashMap::new(), tables }
     }
 
+    pub(crate) fn app(&self) -> &App {
+        &self.app
+    }
+
     /// What follows is caused by this.
     pub(crate) fn caused_by(&mut self, origin: Origin) {
         self.origin = origin;

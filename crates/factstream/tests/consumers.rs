@@ -323,8 +323,8 @@ async fn what_cannot_be_read_is_a_dead_letter_with_its_bytes_and_the_partition_g
     let send = |key: &str, value: &[u8], headers: Vec<(String, Vec<u8>)>| {
         let message = message::Message {
             topic: "orders.events".into(),
-            key: key.into(),
-            value: value.to_vec(),
+            key: Some(key.into()),
+            value: Some(value.to_vec()),
             headers,
             timestamp: "2026-01-01T00:00:00Z".parse().unwrap(),
         };
@@ -362,8 +362,8 @@ async fn a_consumer_may_demand_that_every_type_is_known() {
     let running = app.start().await.unwrap();
     let message = message::Message {
         topic: "orders.events".into(),
-        key: "k".into(),
-        value: b"{}".to_vec(),
+        key: Some("k".into()),
+        value: Some(b"{}".to_vec()),
         headers: vec![("event_type".into(), b"NobodyKnows".to_vec())],
         timestamp: "2026-01-01T00:00:00Z".parse().unwrap(),
     };

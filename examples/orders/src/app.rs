@@ -46,6 +46,8 @@ pub struct Config {
     pub service: Option<Service>,
     /// Whether an order ships by itself when it is paid and its stock reserved.
     pub auto_ship: bool,
+    /// Whether dead letters are also published to `<topic>-dlt`.
+    pub mirror_dead_letters: bool,
     /// How often the simulated gateway fails, from 0.0 to 1.0.
     pub gateway_failure_rate: f64,
 }
@@ -57,6 +59,7 @@ impl Default for Config {
             broker: "embedded".to_owned(),
             service: None,
             auto_ship: true,
+            mirror_dead_letters: false,
             gateway_failure_rate: 0.0,
         }
     }
@@ -75,6 +78,7 @@ pub fn builder(config: &Config) -> Builder {
     let mut builder = App::builder(&config.store)
         .broker(&config.broker)
         .service(config.service.map_or("orders", Service::name));
+    builder = builder.mirror_dead_letters(config.mirror_dead_letters);
     builder = topics::registry().into_iter().fold(builder, Builder::topic);
     let runs = |service| config.service.is_none_or(|only| only == service);
     if runs(Service::Order) {

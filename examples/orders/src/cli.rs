@@ -49,6 +49,9 @@ pub struct Serve {
     /// Ship an order by itself when it is paid and its stock reserved
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "true|false")]
     pub auto_ship: bool,
+    /// Publish dead letters to TOPIC-dlt, too, with the header names of Spring Kafka
+    #[arg(long)]
+    pub mirror_dead_letters: bool,
     /// How often the simulated payment gateway fails, from 0.0 to 1.0
     #[arg(long, default_value_t = 0.0, value_parser = rate, value_name = "RATE")]
     pub gateway_failure_rate: f64,

@@ -30,14 +30,6 @@ pub fn check_exists(store: &str) -> Result<(), Failed> {
     }
 }
 
-/// A URL as it may be shown: without what stands between `//` and `@`.
-pub fn without_credentials(url: &str) -> String {
-    match (url.split_once("://"), url.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://***@{rest}"),
-        _ => url.to_owned(),
-    }
-}
-
 /// This program as it was called, so that what is printed can be typed.
 pub fn program() -> String {
     std::env::args().next().unwrap_or_else(|| "orders".to_owned())

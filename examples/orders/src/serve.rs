@@ -5,8 +5,8 @@
 //! within a deadline; what does not end by then is rolled back and handled after the next start.
 
 use crate::app::{self, Config, Service};
-use crate::output::without_credentials;
 use crate::{Failed, cli, http};
+use factstream::without_credentials;
 use std::future::IntoFuture;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
@@ -26,9 +26,16 @@ const HANDLERS_END_WITHIN: Duration = Duration::from_secs(10);
 pub async fn run(args: cli::Serve) -> Result<ExitCode, Failed> {
     let listener = listen(&args.listen).await?;
     let stopped = stop_signal()?;
-    let cli::Serve { store, broker, service, auto_ship, gateway_failure_rate, .. } = args;
-    let config =
-        Config { store: store.clone(), broker: broker.clone(), service, auto_ship, gateway_failure_rate };
+    let cli::Serve { store, broker, service, auto_ship, gateway_failure_rate, mirror_dead_letters, .. } =
+        args;
+    let config = Config {
+        store: store.clone(),
+        broker: broker.clone(),
+        service,
+        auto_ship,
+        mirror_dead_letters,
+        gateway_failure_rate,
+    };
     let app = app::open(config).await?;
     let running = app.start().await?;
     let (store, broker) = (without_credentials(&store), without_credentials(&broker));

@@ -47,7 +47,9 @@ pub(super) async fn declare(broker: &dyn Broker, topic: &Topic) {
 /// A message for a key.
 pub(super) fn message(topic: &str, key: impl Into<String>, value: impl Into<Vec<u8>>) -> Message {
     let headers = vec![("event_type".to_owned(), b"Happened".to_vec())];
-    Message { topic: topic.to_owned(), key: key.into(), value: value.into(), headers, timestamp: now() }
+    let (key, value): (String, Vec<u8>) = (key.into(), value.into());
+    let (key, value) = (Some(key.into_bytes()), Some(value));
+    Message { topic: topic.to_owned(), key, value, headers, timestamp: now() }
 }
 
 /// So many messages for one key, valued `0`, `1`, ..

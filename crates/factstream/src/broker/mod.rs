@@ -39,7 +39,8 @@ impl Embedded {
         let partitions = count_partitions(tx.as_mut(), batch).await?;
         let mut by_partition: BTreeMap<(&str, u32), Vec<&Message>> = BTreeMap::new();
         for message in batch {
-            let partition = partition_of(message.key.as_bytes(), partitions[message.topic.as_str()]);
+            let partition =
+                partition_of(message.key.as_deref().unwrap_or_default(), partitions[message.topic.as_str()]);
             by_partition.entry((&message.topic, partition)).or_default().push(message);
         }
         // In the order of the map, so that two publishers cannot wait for each other.
@@ -92,8 +93,8 @@ fn record_params(message: &Message, partition: u32, offset: i64) -> Result<Param
     let headers = headers::to_json(&message.headers).map_err(|error| {
         BrokerError::Engine(format!("the headers of a message cannot be written: {error}"))
     })?;
-    let (key, value) = (message.key.as_bytes(), message.value.as_slice());
-    Ok(params![&message.topic, partition, offset, key, value, headers, message.timestamp])
+    let Message { topic, key, value, timestamp, .. } = message;
+    Ok(params![topic, partition, offset, key.clone(), value.clone(), headers, *timestamp])
 }
 
 #[async_trait]

@@ -56,6 +56,14 @@ pub(crate) enum Reason {
 }
 
 impl Delivery {
+    /// The topic that it came from; [`LOG`] for the log.
+    pub(crate) fn topic(&self) -> &str {
+        match &self.raw {
+            Raw::Event(_) => LOG,
+            Raw::Record(record) => &record.partition.topic,
+        }
+    }
+
     /// An event of the log.
     pub(crate) fn of_event(event: RecordedEvent, reaction: &dyn Reaction, service: &Arc<str>) -> Self {
         let content = match event.envelope() {

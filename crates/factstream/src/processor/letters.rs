@@ -7,7 +7,7 @@
 use crate::error::Error;
 use crate::handler::Failure;
 use crate::headers;
-use crate::processor::delivery::Delivery;
+use crate::processor::delivery::{Delivery, LOG};
 use crate::processor::options::Retry;
 use crate::statements as sql;
 use crate::tx::Tx;
@@ -54,6 +54,9 @@ pub(crate) async fn hold(
     insert(tx, id, handler, delivery, &entry).await?;
     tx.execute(sql::BLOCK_KEY, params![handler, &delivery.key, id, next]).await?;
     record_attempt(tx, id, 1, failure).await?;
+    if next.is_none() {
+        mirror(tx, id, delivery.topic()).await?;
+    }
     Ok(next.map_or(Held::Dead, |at| Held::Retrying { at }))
 }
 
@@ -74,6 +77,9 @@ pub(crate) async fn fail_again(
     let sql = "UPDATE fs_blocked_keys SET next_attempt_at = $3 WHERE handler = $1 AND event_key = $2";
     tx.execute(sql, params![&letter.handler, &letter.key, next]).await?;
     record_attempt(tx, letter.id, attempts, failure).await?;
+    if next.is_none() {
+        mirror(tx, letter.id, &letter.record.partition.topic).await?;
+    }
     Ok(next.map_or(Held::Dead, |at| Held::Retrying { at }))
 }
 
@@ -114,6 +120,15 @@ pub(crate) async fn add_history(
     detail: &serde_json::Value,
 ) -> Result<(), Error> {
     tx.execute(sql::ADD_HISTORY, params![id, now(), action, detail.to_string()]).await?;
+    Ok(())
+}
+
+/// Has a letter that died mirrored, where that is wanted and it came from a topic.
+async fn mirror(tx: &mut Tx, id: u64, topic: &str) -> Result<(), Error> {
+    if tx.app().mirrors_dead_letters() && topic != LOG {
+        let sql = "INSERT INTO fs_dead_letter_mirror (letter_id) VALUES ($1) ON CONFLICT DO NOTHING";
+        tx.execute(sql, params![id]).await?;
+    }
     Ok(())
 }
 

@@ -38,10 +38,10 @@ pub fn print(summary: &Summary) {
     } else {
         println!("NOT CONSISTENT: see what was found above.\n");
     }
-    let (program, store) = (output::program(), output::without_credentials(&summary.store));
+    let (program, store) = (output::program(), factstream::without_credentials(&summary.store));
     let broker = match summary.broker.as_str() {
         "embedded" => String::new(),
-        broker => format!(" --broker '{broker}'"),
+        broker => format!(" --broker '{}'", factstream::without_credentials(broker)),
     };
     println!("Where to look next:");
     println!("  {program} deadletters list --store {store}");

@@ -1,0 +1,221 @@
+//! The thread's side of a member: polls, commits, and what becomes of both when partitions move.
+//!
+//! Invariants: records of a partition that went are not given out, and progress in it is not committed: both are its new
+//! owner's. An error that comes with records is told by the next poll, never dropped. A group whose records are gone
+//! halts and keeps saying so.
+
+use super::gone::{self, Halt};
+use super::group::{Group, Place, places};
+use super::{Reply, Request, partition_of};
+use crate::broker::ANSWER;
+use crate::config::is_waiting;
+use factstream_core::broker::{BrokerError, Partition};
+use factstream_core::message::Record;
+use jiff::Timestamp;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Headers, Message as _};
+use rdkafka::{Offset, TopicPartitionList};
+use std::collections::{HashMap, HashSet};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+/// A poll is cut into pieces of this, so that a member that is dropped leaves soon.
+const SLICE: Duration = Duration::from_millis(100);
+
+pub(super) struct Member {
+    consumer: BaseConsumer<Group>,
+    /// Records of a poll whose caller went away.
+    kept: Vec<Record>,
+    /// What the next poll has to report.
+    failed: Option<BrokerError>,
+    /// Why nothing is read any more.
+    halted: Option<Halt>,
+    /// Progress that the group was too busy to take.
+    uncommitted: HashMap<Place, i64>,
+}
+
+impl Member {
+    pub(super) fn new(consumer: BaseConsumer<Group>) -> Self {
+        Self { consumer, kept: Vec::new(), failed: None, halted: None, uncommitted: HashMap::new() }
+    }
+
+    /// Serves until the subscription is dropped, then leaves the group.
+    pub(super) fn run(mut self, requests: &mpsc::Receiver<Request>) {
+        while let Ok(request) = requests.recv() {
+            match request {
+                Request::Poll { records_max, wait, reply } => {
+                    let polled = self.poll(records_max, wait, &reply);
+                    if let Err(Ok(records)) = reply.send(polled) {
+                        self.kept = records;
+                    }
+                }
+                Request::Commit { next, reply } => {
+                    let committed = self.commit(next, &reply);
+                    let _ = reply.send(committed);
+                }
+            }
+        }
+        self.consumer.unsubscribe();
+    }
+
+    fn poll(
+        &mut self,
+        records_max: usize,
+        wait: Duration,
+        reply: &Reply<Vec<Record>>,
+    ) -> Result<Vec<Record>, BrokerError> {
+        if let Some(halted) = &self.halted {
+            return Err(halted.error());
+        }
+        if let Some(failed) = self.failed.take() {
+            return Err(failed);
+        }
+        if !self.uncommitted.is_empty() {
+            self.commit_what_is_left(|| reply.is_closed())?;
+        }
+        let until = Instant::now().checked_add(wait);
+        let mut records = self.take_kept();
+        loop {
+            let left = until.map_or(SLICE, |until| until.saturating_duration_since(Instant::now()));
+            let patience = if records.is_empty() { left.min(SLICE) } else { Duration::ZERO };
+            let polled = self.consumer.poll(patience).map(|polled| polled.map(|message| record(&message)));
+            self.give_up_revoked(&mut records);
+            match polled {
+                Some(Ok(record)) => records.push(record),
+                Some(Err(error)) => {
+                    if let Some(told) = self.judge(&error) {
+                        if records.is_empty() {
+                            return Err(told);
+                        }
+                        self.failed = Some(told);
+                        return Ok(records);
+                    }
+                }
+                None if !records.is_empty() || left.is_zero() || reply.is_closed() => return Ok(records),
+                None => {}
+            }
+            if records.len() >= records_max {
+                return Ok(records);
+            }
+        }
+    }
+
+    /// What to report of an error; `None` when librdkafka recovers by itself.
+    fn judge(&mut self, error: &KafkaError) -> Option<BrokerError> {
+        match error.rdkafka_error_code() {
+            // The partition stands still from here on, in silence: so all do, and say so.
+            Some(RDKafkaErrorCode::AutoOffsetReset) => {
+                Some(self.halted.insert(gone::explain(&self.consumer, error)).error())
+            }
+            Some(RDKafkaErrorCode::PollExceeded) => {
+                tracing::warn!(
+                    "a batch took longer than max.poll.interval.ms: the partitions went to others, and the member joins again"
+                );
+                None
+            }
+            Some(RDKafkaErrorCode::PartitionEOF) => None,
+            _ if is_waiting(error) => {
+                tracing::debug!(%error, "polling goes on");
+                None
+            }
+            _ => Some(self.consumer.context().reasons.explain(error)),
+        }
+    }
+
+    fn give_up_revoked(&mut self, records: &mut Vec<Record>) {
+        let revoked = self.consumer.context().take_revoked();
+        if !revoked.is_empty() {
+            records.retain(|record| !revoked.contains(&place(&record.partition)));
+            self.uncommitted.retain(|place, _| !revoked.contains(place));
+        }
+    }
+
+    /// What was kept, unless the partitions went to others meanwhile: their new owner is given those records.
+    fn take_kept(&mut self) -> Vec<Record> {
+        let mut kept = std::mem::take(&mut self.kept);
+        if !kept.is_empty() {
+            let assigned = self.assigned();
+            kept.retain(|record| assigned.contains(&place(&record.partition)));
+        }
+        kept
+    }
+
+    /// The partitions that are ours for certain.
+    fn assigned(&self) -> HashSet<Place> {
+        match self.consumer.assignment() {
+            Ok(assigned) if !self.consumer.assignment_lost() => places(&assigned).into_iter().collect(),
+            _ => HashSet::new(),
+        }
+    }
+
+    fn commit(&mut self, next: Vec<(Partition, i64)>, reply: &Reply<()>) -> Result<(), BrokerError> {
+        self.uncommitted.extend(next.into_iter().map(|(partition, offset)| (place(&partition), offset)));
+        self.commit_what_is_left(|| reply.is_closed())
+    }
+
+    /// Commits for the partitions that are still ours. Those that went are no error: their records come again where they
+    /// are now, and the inbox knows what was handled.
+    fn commit_what_is_left(&mut self, is_given_up: impl Fn() -> bool) -> Result<(), BrokerError> {
+        use RDKafkaErrorCode::{
+            AssignmentLost, FencedMemberEpoch, IllegalGeneration, RebalanceInProgress, StaleMemberEpoch,
+            UnknownMemberId,
+        };
+        let assigned = self.assigned();
+        self.uncommitted.retain(|place, _| assigned.contains(place));
+        let deadline = Instant::now() + ANSWER;
+        while !self.uncommitted.is_empty() {
+            let Err(error) = self.commit_once() else {
+                self.uncommitted.clear();
+                return Ok(());
+            };
+            match error.rdkafka_error_code() {
+                // Refused for the generation of the group, which says nothing of the partitions: those that a member keeps
+                // through a rebalance are refused too. The next poll tries again; one that went drops out before.
+                Some(
+                    RebalanceInProgress | IllegalGeneration | UnknownMemberId | AssignmentLost
+                    | FencedMemberEpoch | StaleMemberEpoch,
+                ) => {
+                    tracing::debug!(%error, "progress is committed after the rebalance, where it is still ours");
+                    return Ok(());
+                }
+                _ if is_waiting(&error) && Instant::now() < deadline && !is_given_up() => {
+                    std::thread::sleep(SLICE);
+                }
+                _ => return Err(self.consumer.context().reasons.explain(&error)),
+            }
+        }
+        Ok(())
+    }
+
+    fn commit_once(&self) -> KafkaResult<()> {
+        let mut list = TopicPartitionList::new();
+        for ((topic, partition), offset) in &self.uncommitted {
+            list.add_partition_offset(topic, *partition, Offset::Offset(*offset))?;
+        }
+        self.consumer.commit(&list, CommitMode::Sync)
+    }
+}
+
+fn place(partition: &Partition) -> Place {
+    (partition.topic.clone(), i32::try_from(partition.partition).unwrap_or(-1))
+}
+
+fn record(message: &BorrowedMessage<'_>) -> Record {
+    let headers = message.headers().map(|headers| {
+        let pairs =
+            headers.iter().map(|header| (header.key.to_owned(), header.value.unwrap_or_default().to_vec()));
+        pairs.collect()
+    });
+    Record {
+        partition: partition_of(message.topic(), message.partition()),
+        offset: message.offset(),
+        key: message.key().map(<[u8]>::to_vec),
+        value: message.payload().map(<[u8]>::to_vec),
+        headers: headers.unwrap_or_default(),
+        timestamp: message
+            .timestamp()
+            .to_millis()
+            .and_then(|millis| Timestamp::from_millisecond(millis).ok()),
+    }
+}

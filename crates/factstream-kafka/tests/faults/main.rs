@@ -1,0 +1,10 @@
+//! The Kafka engine when things go wrong, on real brokers: killed and started again, with records deleted, members that
+//! come, go and sleep, credentials that are refused, messages that are too large.
+#![allow(missing_docs)]
+
+mod support;
+mod restart;
+mod offset_gone;
+mod rebalances;
+mod credentials;
+mod too_large;

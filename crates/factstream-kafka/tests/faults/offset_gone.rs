@@ -1,0 +1,141 @@
+//! Records that were deleted before a group had read them: it halts and says so, and never jumps over them.
+
+use crate::support::{
+    DEADLINE, POLL, admin, declare, declared, delete_records, join, message, number_of, open, read_until,
+    relay, unique,
+};
+use factstream_core::broker::{Broker, BrokerError, Subscription, Topic};
+use factstream_kafka::rdkafka::admin::AdminOptions;
+use factstream_tests::kafka;
+use std::time::Instant;
+
+/// Polls until an error comes.
+async fn failure(member: &mut dyn Subscription) -> BrokerError {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        match member.poll(500, POLL).await {
+            Err(error) => return error,
+            Ok(records) => assert!(records.is_empty(), "it jumped to {:?}", records[0].offset),
+        }
+        assert!(Instant::now() < deadline, "no error comes");
+    }
+}
+
+fn assert_gone(error: &BrokerError, wanted_committed: i64, wanted_oldest: i64) {
+    let BrokerError::OffsetGone { partition, committed, oldest } = error else { panic!("{error}") };
+    assert_eq!((partition.partition, *committed, *oldest), (0, wanted_committed, wanted_oldest), "{error}");
+}
+
+async fn publish(url: &str, topic: &str, from: usize, to: usize) {
+    relay(&open(url), (from..to).map(|number| message(topic, "key", number.to_string())).collect()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_whose_next_records_were_deleted_halts_and_a_new_group_starts_at_the_oldest() {
+    let url = kafka::server();
+    let broker = open(&url);
+    let (topic, group) = (declared(&broker, 1).await, unique("group"));
+    publish(&url, &topic, 0, 10).await;
+    let mut member = join(&broker, &group, &topic).await;
+    read_until(member.as_mut(), |read| read.len() == 10).await;
+    drop(member);
+    publish(&url, &topic, 10, 30).await;
+    delete_records(&url, &topic, 20).await;
+    for _ in 0..2 {
+        let mut member = join(&broker, &group, &topic).await;
+        assert_gone(&failure(member.as_mut()).await, 10, 20);
+        assert_gone(&failure(member.as_mut()).await, 10, 20); // and keeps saying so
+    }
+    let mut member = join(&broker, &unique("new"), &topic).await;
+    let records = read_until(member.as_mut(), |read| read.len() >= 10).await;
+    assert_eq!(records.iter().map(number_of).collect::<Vec<_>>(), (20..30).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_at_the_oldest_record_left_goes_on() {
+    let url = kafka::server();
+    let broker = open(&url);
+    let (topic, group) = (declared(&broker, 1).await, unique("group"));
+    publish(&url, &topic, 0, 10).await;
+    let mut member = join(&broker, &group, &topic).await;
+    read_until(member.as_mut(), |read| read.len() == 10).await;
+    drop(member);
+    delete_records(&url, &topic, 10).await;
+    let mut member = join(&broker, &group, &topic).await;
+    publish(&url, &topic, 10, 11).await;
+    let records = read_until(member.as_mut(), |read| !read.is_empty()).await;
+    assert_eq!(records.iter().map(number_of).collect::<Vec<_>>(), [10]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_reads_too_slowly_for_the_retention_halts() {
+    let url = kafka::server();
+    // So few are fetched ahead that the rest lies with the broker when it is deleted.
+    let slow = open(&format!("{url}?fetch.message.max.bytes=20000&queued.min.messages=1"));
+    let topic = declared(&slow, 1).await;
+    let messages = (0..200).map(|_| message(&topic, "key", vec![b'x'; 10_000]));
+    relay(&slow, messages.collect()).await;
+    let mut member = join(&slow, &unique("group"), &topic).await;
+    let deadline = Instant::now() + DEADLINE;
+    let mut next = 0;
+    while next == 0 {
+        assert!(Instant::now() < deadline, "nothing comes");
+        let records = member.poll(1, POLL).await.expect("a record");
+        member.commit(&crate::support::after(&records)).await.expect("a commit");
+        next = records.last().map_or(0, |record| record.offset + 1);
+    }
+    delete_records(&url, &topic, 199).await;
+    let error = loop {
+        assert!(Instant::now() < deadline, "no error comes");
+        match member.poll(10, POLL).await {
+            Err(error) => break error,
+            Ok(records) => {
+                for record in records {
+                    assert_eq!(record.offset, next, "it jumped");
+                    next += 1;
+                }
+            }
+        }
+    };
+    assert_gone(&error, next, 199);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_beyond_the_end_of_a_topic_that_was_made_anew_halts() {
+    let url = kafka::server();
+    let broker = open(&url);
+    let (topic, group) = (declared(&broker, 1).await, unique("group"));
+    publish(&url, &topic, 0, 10).await;
+    let mut member = join(&broker, &group, &topic).await;
+    read_until(member.as_mut(), |read| read.len() == 10).await;
+    drop(member);
+    // The offset that a group has of the topic goes with it; so the group is put where it was by hand.
+    let deleted =
+        admin(&url).delete_topics(&[&topic], &AdminOptions::new()).await.expect("it can be deleted");
+    assert!(deleted.iter().all(Result::is_ok), "{deleted:?}");
+    declare_anew(&url, &topic).await;
+    let broker = open(&url);
+    publish(&url, &topic, 0, 3).await;
+    let mut member = join(&broker, &group, &topic).await;
+    read_until(member.as_mut(), |read| read.len() == 3).await;
+    let partition = factstream_core::broker::Partition { topic: topic.clone(), partition: 0 };
+    member.commit(&[(partition, 10)]).await.expect("a commit");
+    drop(member);
+    let mut member = join(&broker, &group, &topic).await;
+    for _ in 0..2 {
+        let error = failure(member.as_mut()).await.to_string();
+        let said = ["/0", "at offset 10", "ends at 3", "by hand"].iter().all(|text| error.contains(text));
+        assert!(said && error.contains(&topic), "{error}");
+    }
+}
+
+/// Deleting a topic takes the cluster a moment.
+async fn declare_anew(url: &str, topic: &str) {
+    let deadline = Instant::now() + DEADLINE;
+    let topics = [topic.to_owned()];
+    // Each asks with a new client, for one remembers topics that exist.
+    while !matches!(open(url).subscribe("nobody", &topics).await, Err(BrokerError::UnknownTopic { .. })) {
+        assert!(Instant::now() < deadline, "the topic is not deleted");
+    }
+    declare(&open(url), &Topic::new(topic, 1)).await;
+}

@@ -1,0 +1,57 @@
+//! The reply to a COMMIT was lost: did it happen? It is asked for, never guessed.
+//!
+//! A transaction that appends is all or nothing, so one of its events or keys tells. Whoever still commits it holds the
+//! counter's lock: behind that lock the answer is final. A transaction that appends nothing leaves no such mark; its caller
+//! is told that the outcome is unknown, and the framework's own look at their checkpoint or inbox then.
+
+use crate::error::{is_passing, of_pool, of_statement};
+use deadpool_postgres::Pool;
+use factstream_core::store::StoreError;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// How often is asked, and how long is waited in between.
+const ASK_MAX: u32 = 60;
+const ASK_PAUSE: Duration = Duration::from_millis(500);
+
+/// Something that is there if the transaction was committed, and only then.
+pub(crate) enum Mark {
+    Event(Uuid),
+    Key(String),
+}
+
+/// Whether a COMMIT that failed like this may have happened: the connection went away, or the server ended it, which it
+/// also does right after a commit.
+pub(crate) fn is_lost(error: &tokio_postgres::Error) -> bool {
+    error.as_db_error().is_none_or(|db| is_passing(db.code()))
+}
+
+/// Returns when the transaction was committed.
+///
+/// # Errors
+/// [`StoreError::Busy`] when it was not; [`StoreError::Unknown`] when the server did not come back in time.
+pub(crate) async fn ask(pool: &Pool, place: &str, mark: &Mark) -> Result<(), StoreError> {
+    for _ in 0..ASK_MAX {
+        match is_stored(pool, place, mark).await {
+            Ok(true) => return Ok(()),
+            Ok(false) => {
+                let text = "the connection was lost while events were being committed; nothing was stored";
+                return Err(StoreError::Busy(text.into()));
+            }
+            Err(error) => tracing::warn!(%error, "asking whether events were committed"),
+        }
+        tokio::time::sleep(ASK_PAUSE).await;
+    }
+    Err(StoreError::Unknown("the connection was lost while events were being committed".into()))
+}
+
+async fn is_stored(pool: &Pool, place: &str, mark: &Mark) -> Result<bool, StoreError> {
+    let failed = |error: tokio_postgres::Error| of_statement("asking", &error);
+    let client = pool.get().await.map_err(|error| of_pool(place, &error))?;
+    client.query_one("SELECT head FROM fs_log WHERE id = 1 FOR UPDATE", &[]).await.map_err(failed)?;
+    let found = match mark {
+        Mark::Event(id) => client.query_opt("SELECT 1 FROM events WHERE event_id = $1", &[id]).await,
+        Mark::Key(key) => client.query_opt("SELECT 1 FROM fs_command_keys WHERE key = $1", &[key]).await,
+    };
+    Ok(found.map_err(failed)?.is_some())
+}

@@ -1,0 +1,168 @@
+//! A broker that a test may do anything to: kill it, stop it, start it again on the same ports and data. And one that
+//! demands TLS and SASL/SCRAM.
+
+use super::{ADVERTISED, Listeners, Running, format, serve, wait_until_it_listens};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use tempfile::TempDir;
+
+/// The user that a broker with credentials knows.
+pub const USER: &str = "orders";
+/// Its password: with signs that mean something in a URL.
+pub const PASSWORD: &str = "s3cret&50%=/+";
+/// The password as it is written in a URL.
+pub const PASSWORD_IN_URL: &str = "s3cret%2650%25%3D/+";
+const STORE_PASSWORD: &str = "of-the-key-store";
+
+/// A broker of one test's own. Dropping it ends it.
+pub struct Kafka {
+    port: u16,
+    internal: u16,
+    data: TempDir,
+    demands_credentials: bool,
+    running: Option<Running>,
+}
+
+impl Kafka {
+    /// A plain broker.
+    ///
+    /// # Panics
+    /// When Java or Maven is missing, or the broker does not start.
+    pub fn start_own() -> Self {
+        Self::make(false)
+    }
+
+    /// A broker that demands TLS and SASL/SCRAM-SHA-512; it knows [`USER`] with [`PASSWORD`].
+    ///
+    /// # Panics
+    /// As [`start_own`](Self::start_own).
+    pub fn start_own_with_credentials() -> Self {
+        Self::make(true)
+    }
+
+    fn make(demands_credentials: bool) -> Self {
+        let data = tempfile::tempdir().expect("a temporary folder");
+        let [port, controller, internal] = lasting_ports();
+        let mut more = String::new();
+        let mut user = Vec::new();
+        let mut listeners = Listeners::plain(port, controller);
+        if demands_credentials {
+            make_key_store(data.path());
+            listeners.protocol = "SASL_SSL";
+            listeners.internal = Some(internal);
+            more = format!(
+                "sasl.enabled.mechanisms=SCRAM-SHA-512\nlistener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=\
+                 org.apache.kafka.common.security.scram.ScramLoginModule required;\nssl.keystore.type=PKCS12\n\
+                 ssl.keystore.location={}\nssl.keystore.password={STORE_PASSWORD}\n",
+                data.path().join("keys.p12").display()
+            );
+            user = vec!["--add-scram".to_owned(), format!("SCRAM-SHA-512=[name={USER},password={PASSWORD}]")];
+        }
+        format(&listeners, data.path(), &more, &user);
+        let mut kafka = Self { port, internal, data, demands_credentials, running: None };
+        kafka.start();
+        kafka
+    }
+
+    /// Starts it again, on the same ports and data; returns as soon as it listens.
+    ///
+    /// # Panics
+    /// When it runs, or does not start.
+    pub fn start(&mut self) {
+        assert!(self.running.is_none(), "the broker runs already");
+        self.running = Some(serve(self.data.path()));
+        wait_until_it_listens(self.port);
+    }
+
+    /// SIGKILL; returns when it is gone.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn kill(&mut self) {
+        self.end(Signal::SIGKILL);
+    }
+
+    /// SIGTERM; returns when it has ended.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn stop(&mut self) {
+        self.end(Signal::SIGTERM);
+    }
+
+    fn end(&mut self, signal: Signal) {
+        let running = self.running.take().expect("the broker runs");
+        kill(Pid::from_raw(running.pid.cast_signed()), signal).expect("the broker can be told to end");
+        running.ended.recv().expect("the broker ends");
+    }
+
+    /// Its URL; with credentials also what is right to say to it.
+    pub fn url(&self) -> String {
+        if self.demands_credentials { self.url_as(USER, PASSWORD_IN_URL) } else { self.plain_url() }
+    }
+
+    /// Its URL for another user or password, each written as in a URL.
+    pub fn url_as(&self, user: &str, password: &str) -> String {
+        let authority = self.certificate();
+        format!(
+            "{}?security.protocol=SASL_SSL&sasl.mechanism=SCRAM-SHA-512&sasl.username={user}&sasl.password={password}\
+             &ssl.ca.location={}",
+            self.plain_url(),
+            authority.display()
+        )
+    }
+
+    /// Its URL without any setting.
+    pub fn plain_url(&self) -> String {
+        format!("kafka://{ADVERTISED}:{}", self.port)
+    }
+
+    /// The URL at which a broker with credentials speaks with itself and demands none: for Kafka's own tools.
+    pub fn internal_url(&self) -> String {
+        format!("kafka://{ADVERTISED}:{}", self.internal)
+    }
+
+    /// The certificate that a client has to trust.
+    pub fn certificate(&self) -> PathBuf {
+        self.data.path().join("certificate.pem")
+    }
+}
+
+impl Drop for Kafka {
+    fn drop(&mut self) {
+        if self.running.is_some() {
+            self.end(Signal::SIGKILL);
+        }
+    }
+}
+
+/// A key with a certificate for the address, and the certificate for clients.
+fn make_key_store(folder: &Path) {
+    let keytool = |args: &[&str]| {
+        let mut keytool = Command::new("keytool");
+        keytool.args(args).arg("-keystore").arg(folder.join("keys.p12"));
+        keytool.args(["-alias", "broker", "-storetype", "PKCS12", "-storepass", STORE_PASSWORD]);
+        let done = keytool.stdout(Stdio::null()).stderr(Stdio::null()).status();
+        assert!(done.is_ok_and(|status| status.success()), "keytool of the JDK fails; is Java 17 there?");
+    };
+    let names = format!("SAN=IP:{ADVERTISED},DNS:localhost");
+    let subject = ["-dname", "CN=factstream-test", "-ext", &names, "-validity", "30"];
+    keytool(&[["-genkeypair", "-keyalg", "EC", "-groupname", "secp256r1"].as_slice(), &subject].concat());
+    let certificate = folder.join("certificate.pem").display().to_string();
+    keytool(&["-exportcert", "-rfc", "-file", &certificate]);
+}
+
+/// Free ports that nobody is given by chance while the broker is down: below those of outgoing connections.
+fn lasting_ports<const N: usize>() -> [u16; N] {
+    let mut taken: Vec<(u16, TcpListener)> = Vec::new();
+    while taken.len() < N {
+        let port = rand::random_range(20_000..32_000);
+        if let Ok(listener) = TcpListener::bind((ADVERTISED, port)) {
+            taken.push((port, listener)); // held until all are found, so that they differ
+        }
+    }
+    std::array::from_fn(|at| taken[at].0)
+}
