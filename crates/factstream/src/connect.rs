@@ -75,6 +75,11 @@ const SECRETS: [&str; 5] = ["password", "secret", "key", "jaas", "oauth"];
 /// assert_eq!(without_credentials("postgres://me:s3?cret@db/orders"), "postgres://***");
 /// ```
 pub fn without_credentials(url: &str) -> String {
+    if let (Some((scheme, _)), Some((_, settings))) = (url.split_once("://"), url.split_once('?'))
+        && settings.contains('@')
+    {
+        return format!("{scheme}://***"); // it is not known where a password ends
+    }
     let (place, settings) =
         url.split_once('?').map_or((url, None), |(place, settings)| (place, Some(settings)));
     let place = match (place.split_once("://"), place.rsplit_once('@')) {
