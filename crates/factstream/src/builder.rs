@@ -8,6 +8,7 @@ use crate::migrations;
 use crate::mirror;
 use crate::processor::options::{Options, UnknownTypes, option_methods};
 use crate::processor::reaction::{Calling, Handlers, Handling, Reaction};
+use crate::processor::shard::Shard;
 use crate::processor::{From, Kind, Spec};
 use crate::progress::Progress;
 use crate::read_model::fold::Folding;
@@ -160,7 +161,12 @@ impl Builder {
         self.handlers.push(Declared {
             name: R::TABLE.to_owned(),
             kind: Kind::ReadModel,
-            options: Options { retry: R::retry(), batch_events_max: READ_MODEL_BATCH, ..Options::default() },
+            options: Options {
+                retry: R::retry(),
+                batch_events_max: READ_MODEL_BATCH,
+                shards: R::shards().max(1),
+                ..Options::default()
+            },
             reacting: Reacting::Fold(Box::new(FoldOf::<R>(std::marker::PhantomData))),
         });
         self
@@ -206,11 +212,13 @@ impl Builder {
         let mut specs: Vec<Spec> = Vec::new();
         for declared in self.handlers {
             let spec = declared.wire(&states, &mut managed)?;
-            if specs.iter().any(|other| other.name == spec.name) {
-                let text = format!("two handlers are called {:?}; give each a name of its own", spec.name);
+            if specs.iter().any(|other| other.handler == spec.handler) {
+                let text = format!("two handlers are called {:?}; give each a name of its own", spec.handler);
                 return Err(Error::Wiring(text));
             }
-            specs.push(spec);
+            for shard in Shard::all(spec.options.shards) {
+                specs.push(Spec { name: shard.name(&spec.handler), shard, ..spec.clone() });
+            }
         }
         let store = connect::store(&self.store_url).await?;
         migrations::migrate(store.as_ref(), &connect::without_credentials(&self.store_url)).await?;
@@ -250,8 +258,11 @@ impl Declared {
         check_id("handler name", &self.name)?;
         let (name, kind, options) = (self.name, self.kind, self.options);
         let reaction: Arc<dyn Reaction> = match self.reacting {
-            Reacting::Handlers(mut handlers, tables) => {
+            Reacting::Handlers(mut handlers, mut tables) => {
                 handlers.wire(states, &name)?;
+                for table in &mut tables {
+                    table.shards = options.shards;
+                }
                 if !tables.is_empty() {
                     managed.push(Managed { projection: name.clone(), tables });
                 }
@@ -267,7 +278,7 @@ impl Declared {
             Kind::Consumer => From::Topics(topics_of(&name, &reaction.event_types())?),
             Kind::ReadModel | Kind::Projection => From::Log,
         };
-        Ok(Spec { name, kind, reaction, options, from })
+        Ok(Spec { handler: name.clone(), name, shard: Shard::WHOLE, kind, reaction, options, from })
     }
 }
 
@@ -308,7 +319,16 @@ impl Projection {
     /// `{table}` stands for its name: `CREATE TABLE {table} (..)`, `CREATE INDEX {table}_x ON {table} (..)`.
     pub fn table(mut self, name: &str, create: &str, indexes: &[&str]) -> Self {
         let indexes = indexes.iter().map(|index| (*index).to_owned()).collect();
-        self.tables.push(Table { name: name.to_owned(), create: create.to_owned(), indexes });
+        let (name, create) = (name.to_owned(), create.to_owned());
+        self.tables.push(Table { name, create, indexes, shards: 1 });
+        self
+    }
+
+    /// Splits it by the aggregate's id into so many parts, each with an owner of its own, so that several processes handle
+    /// it: for projections whose rows of different aggregates are apart. Stop all processes before you change the number; the
+    /// projection is then rebuilt.
+    pub fn shards(mut self, shards: u32) -> Self {
+        self.options.shards = shards.max(1);
         self
     }
 

@@ -93,6 +93,25 @@ pub(crate) struct Leases {
     store: Arc<dyn Store>,
     owner: String,
     held: Mutex<HashMap<String, CancellationToken>>,
+    /// The other processes, as this one has watched them.
+    others: Mutex<HashMap<String, (i64, Instant)>>,
+    /// One shard is taken at a time, so that a share is never exceeded by two at once.
+    taking: tokio::sync::Mutex<()>,
+}
+
+/// A lease on one part of something that the processes of a service share.
+#[derive(Debug, Clone)]
+pub(crate) struct Part {
+    /// What it is a part of.
+    pub(crate) family: String,
+    /// How many parts there are.
+    pub(crate) of: u32,
+}
+
+impl Part {
+    fn is_of(&self, lease: &str) -> bool {
+        lease.strip_prefix(&self.family).is_some_and(|rest| rest.starts_with('#'))
+    }
 }
 
 /// How far a candidate has watched an owner.
@@ -110,7 +129,13 @@ impl Leases {
         let mut tx = store.begin().await?;
         tx.execute("INSERT INTO fs_owners (owner, beat) VALUES ($1, 0)", params![&owner]).await?;
         tx.commit(Vec::new()).await?;
-        Ok(Self { store, owner, held: Mutex::default() })
+        Ok(Self {
+            store,
+            owner,
+            held: Mutex::default(),
+            others: Mutex::default(),
+            taking: tokio::sync::Mutex::default(),
+        })
     }
 
     /// Moves the beat until `stop`, and tells whoever has lost a lease.
@@ -137,6 +162,83 @@ impl Leases {
             }
             kept
         });
+        self.watch_others().await
+    }
+
+    /// Notes which other processes of this service live: those whose beat moves.
+    async fn watch_others(&self) -> Result<(), Error> {
+        let rows = self.store.query("SELECT owner, beat FROM fs_owners", params![]).await?;
+        let service = Identity::parse(&self.owner).service;
+        let mut beats = HashMap::new();
+        for row in &rows {
+            let (owner, beat): (String, i64) = (row.get("owner")?, row.get("beat")?);
+            let identity = Identity::parse(&owner);
+            if owner != self.owner && identity.service == service && !identity.died_here() {
+                beats.insert(owner, beat);
+            }
+        }
+        let mut others = crate::processor::lock(&self.others);
+        others.retain(|owner, _| beats.contains_key(owner));
+        for (owner, beat) in beats {
+            let seen = others.entry(owner).or_insert((beat, Instant::now()));
+            if seen.0 != beat {
+                *seen = (beat, Instant::now());
+            }
+        }
+        Ok(())
+    }
+
+    /// How many parts of a whole are this process's share among the processes of its service that live.
+    fn share(&self, of: u32) -> usize {
+        let others = crate::processor::lock(&self.others);
+        let living = others.values().filter(|(_, moved)| moved.elapsed() < PATIENCE).count();
+        (of as usize).div_ceil(living + 1)
+    }
+
+    fn holds(&self, part: &Part) -> usize {
+        crate::processor::lock(&self.held).keys().filter(|lease| part.is_of(lease)).count()
+    }
+
+    /// Whether this process holds more than its share and is to end its work on this part. It then counts as given up.
+    pub(crate) fn is_to_give_up(&self, name: &str, part: &Part) -> bool {
+        let share = self.share(part.of);
+        let mut held = crate::processor::lock(&self.held);
+        let exceeds = held.keys().filter(|lease| part.is_of(lease)).count() > share;
+        exceeds && held.remove(name).is_some()
+    }
+
+    /// Waits until this process owns one more part, and no more than its share of them; as [`Leases::acquire`].
+    pub(crate) async fn acquire_part(
+        &self,
+        name: &str,
+        part: &Part,
+        stop: &CancellationToken,
+        standby: impl Fn(&str),
+    ) -> Result<Option<CancellationToken>, Error> {
+        let mut watched: Option<Watched> = None;
+        while !stop.is_cancelled() {
+            let taking = self.taking.lock().await;
+            if self.holds(part) < self.share(part.of) && self.try_acquire(name, &mut watched).await? {
+                return Ok(Some(self.hold(name, stop)));
+            }
+            drop(taking);
+            standby(&watched.as_ref().map_or_else(|| "another".to_owned(), |seen| readable(&seen.owner)));
+            let _ = tokio::time::timeout(BEAT / 2, stop.cancelled()).await;
+        }
+        Ok(None)
+    }
+
+    fn hold(&self, name: &str, stop: &CancellationToken) -> CancellationToken {
+        let lost = stop.child_token();
+        crate::processor::lock(&self.held).insert(name.to_owned(), lost.clone());
+        lost
+    }
+
+    /// Gives one lease back, whose work has ended.
+    pub(crate) async fn give_back(&self, name: &str) -> Result<(), Error> {
+        crate::processor::lock(&self.held).remove(name);
+        self.write("DELETE FROM fs_leases WHERE name = $1 AND owner = $2", params![name, &self.owner])
+            .await?;
         Ok(())
     }
 
@@ -151,9 +253,7 @@ impl Leases {
         let mut watched: Option<Watched> = None;
         while !stop.is_cancelled() {
             if self.try_acquire(name, &mut watched).await? {
-                let lost = stop.child_token();
-                crate::processor::lock(&self.held).insert(name.to_owned(), lost.clone());
-                return Ok(Some(lost));
+                return Ok(Some(self.hold(name, stop)));
             }
             if let Some(watched) = &watched {
                 standby(&readable(&watched.owner));

@@ -151,7 +151,8 @@ pub struct RelayStatus {
 /// One handler.
 #[derive(Debug, Clone, Serialize)]
 pub struct HandlerStatus {
-    /// Its name: the table of a read model, the group of a consumer.
+    /// Its name: the table of a read model, the group of a consumer; of a projection that is split, also which part. Dead
+    /// letters are told with the first part.
     pub name: String,
     /// What kind it is.
     pub kind: Kind,
@@ -221,7 +222,8 @@ impl App {
                 }
             };
             let health = self.healths().of(&spec.name);
-            let Waiting { retrying, dead, parked } = waiting.get(&spec.name).copied().unwrap_or_default();
+            let of_handler = waiting.get(&spec.handler).filter(|_| spec.shard.is_first());
+            let Waiting { retrying, dead, parked } = of_handler.copied().unwrap_or_default();
             handlers.push(HandlerStatus {
                 name: spec.name.clone(),
                 kind: spec.kind,

@@ -6,7 +6,7 @@
 use crate::app::App;
 use crate::error::Error;
 use crate::housekeeping;
-use crate::leases::Leases;
+use crate::leases::{Leases, Part};
 use crate::mirror;
 use crate::processor::options::Retry;
 use crate::processor::reaction::panic_text;
@@ -141,6 +141,9 @@ async fn run_handler(
     health: Arc<Health>,
     stop: CancellationToken,
 ) -> Result<(), Error> {
+    if spec.shard.count() > 1 {
+        return run_shard(app, spec, leases, health, stop).await;
+    }
     let needs_owner = spec.from == From::Log || app.owned_groups();
     let stop = if needs_owner {
         let standby = |owner: &str| health.set(State::Standby { owner: owner.to_owned() });
@@ -153,6 +156,42 @@ async fn run_handler(
     };
     health.idle();
     Processor::new(&app, &spec, health, stop).run(&spec).await
+}
+
+/// How often a process looks whether it owns more than its share.
+const SHARE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Runs one part of a projection that several processes share, as long as it is within this process's share.
+async fn run_shard(
+    app: App,
+    spec: Spec,
+    leases: Arc<Leases>,
+    health: Arc<Health>,
+    stop: CancellationToken,
+) -> Result<(), Error> {
+    let name = format!("handler {}", spec.name);
+    let part = Part { family: format!("handler {}", spec.handler), of: spec.shard.count() };
+    let standby = |owner: &str| health.set(State::Standby { owner: owner.to_owned() });
+    let Some(owned) = leases.acquire_part(&name, &part, &stop, standby).await? else { return Ok(()) };
+    health.idle();
+    let processor = Processor::new(&app, &spec, health.clone(), owned.clone());
+    let running = processor.run(&spec);
+    tokio::pin!(running);
+    let done = loop {
+        tokio::select! {
+            done = &mut running => break done,
+            () = tokio::time::sleep(SHARE_INTERVAL) => {
+                if leases.is_to_give_up(&name, &part) {
+                    owned.cancel(); // it ends after its batch
+                    break running.await;
+                }
+            }
+        }
+    };
+    if !stop.is_cancelled() {
+        leases.give_back(&name).await?;
+    }
+    done
 }
 
 /// Runs `start` again and again until `stop`.

@@ -235,8 +235,8 @@ impl Processor {
 
     async fn mark_checkpoint(&self, tx: &mut Tx, checkpoint: Option<Move>) -> Result<(), Error> {
         let Some(Move { from, to }) = checkpoint else { return Ok(()) };
-        match tx.execute(sql::MOVE_CHECKPOINT, move_params(&self.name, from, to)).await? {
-            0 => Err(Error::Superseded { handler: self.name.clone() }),
+        match tx.execute(sql::MOVE_CHECKPOINT, move_params(&self.checkpoint, from, to)).await? {
+            0 => Err(Error::Superseded { handler: self.checkpoint.clone() }),
             _ => Ok(()),
         }
     }

@@ -7,6 +7,7 @@
 //! they happen between batches.
 
 pub(crate) mod options;
+pub(crate) mod shard;
 pub(crate) mod reaction;
 pub(crate) mod delivery;
 pub(crate) mod source;
@@ -28,6 +29,7 @@ use factstream_core::store::Store;
 use jiff::Timestamp;
 use options::Options;
 use reaction::SharedReaction;
+use shard::Shard;
 use source::{End, Log, Source, Topics};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError};
@@ -44,7 +46,11 @@ const RETRYING_KEYS_MAX: u64 = 1_000;
 /// What a handler is: its name, what it does, and where its events come from.
 #[derive(Clone)]
 pub(crate) struct Spec {
+    /// What its status, checkpoint and lease are called.
     pub(crate) name: String,
+    /// The handler that it is, or is a part of: what its inbox and letters are called.
+    pub(crate) handler: String,
+    pub(crate) shard: Shard,
     pub(crate) kind: Kind,
     pub(crate) reaction: SharedReaction,
     pub(crate) options: Options,
@@ -73,7 +79,10 @@ pub(crate) enum From {
 pub(crate) struct Processor {
     app: App,
     store: Arc<dyn Store>,
+    /// The handler: inbox and letters.
     name: String,
+    /// What its checkpoint is called: the handler, or its shard.
+    checkpoint: String,
     reaction: SharedReaction,
     options: Options,
     from_log: bool,
@@ -89,7 +98,8 @@ impl Processor {
         Self {
             app: app.clone(),
             store: Arc::clone(app.store()),
-            name: spec.name.clone(),
+            name: spec.handler.clone(),
+            checkpoint: spec.name.clone(),
             reaction: Arc::clone(&spec.reaction),
             options: spec.options,
             from_log: spec.from == From::Log,
@@ -102,6 +112,7 @@ impl Processor {
 
     /// The same handler under another name, on tables beside the live ones: a rebuild.
     pub(crate) fn beside(mut self, name: String) -> Self {
+        self.checkpoint.clone_from(&name);
         self.name = name;
         self.tables = TableNames::Beside;
         self
@@ -137,11 +148,11 @@ impl Processor {
     /// Runs until `stop`: due retries first, then the next batch.
     pub(crate) async fn run(&self, spec: &Spec) -> Result<(), Error> {
         let mut checkpoint = match spec.from {
-            From::Log => Some(checkpoint_within(self.store.as_ref(), &self.name).await?),
+            From::Log => Some(checkpoint_within(self.store.as_ref(), &self.checkpoint).await?),
             From::Topics(_) => None,
         };
         let mut source = self.open(spec, checkpoint.unwrap_or(0)).await?;
-        self.app.progress().reached(&self.name, checkpoint.unwrap_or(0));
+        self.app.progress().reached(&self.checkpoint, checkpoint.unwrap_or(0));
         let mut looked_at_retries: Option<Instant> = None;
         let mut wrote_checkpoint = Instant::now();
         while !self.stop.is_cancelled() {
@@ -158,15 +169,16 @@ impl Processor {
                 () = self.stop.cancelled() => break,
                 batch = next => batch?,
             };
+            if batch.as_ref().is_none_or(|batch| batch.deliveries.is_empty())
+                && let (Some(at), Source::Log(log)) = (&mut checkpoint, &source)
+                && *at < log.read_to
+                && wrote_checkpoint.elapsed() >= IDLE_CHECKPOINT
+            {
+                checkpoint::move_alone(self.store.as_ref(), &self.checkpoint, *at, log.read_to).await?;
+                (*at, wrote_checkpoint) = (log.read_to, Instant::now());
+            }
             let Some(batch) = batch else {
                 self.health.idle();
-                if let (Some(at), Source::Log(log)) = (&mut checkpoint, &source)
-                    && *at < log.read_to
-                    && wrote_checkpoint.elapsed() >= IDLE_CHECKPOINT
-                {
-                    checkpoint::move_alone(self.store.as_ref(), &self.name, *at, log.read_to).await?;
-                    (*at, wrote_checkpoint) = (log.read_to, Instant::now());
-                }
                 continue;
             };
             self.health.running();
@@ -175,13 +187,13 @@ impl Processor {
             self.health.handled(batch.deliveries.len() as u64);
             self.health.skipped(batch.skipped);
             if let End::Log(position) = batch.end {
-                self.app.progress().reached(&self.name, position);
+                self.app.progress().reached(&self.checkpoint, position);
             }
         }
         if let (Some(at), Source::Log(log)) = (checkpoint, &source)
             && at < log.read_to
         {
-            checkpoint::move_alone(self.store.as_ref(), &self.name, at, log.read_to).await?;
+            checkpoint::move_alone(self.store.as_ref(), &self.checkpoint, at, log.read_to).await?;
         }
         Ok(())
     }
@@ -203,7 +215,7 @@ impl Processor {
         self.handle_batch(batch, moves).await?;
         if let Some(Move { from, to }) = moves {
             if self.options.concurrency > 1 {
-                checkpoint::move_alone(self.store.as_ref(), &self.name, from, to).await?;
+                checkpoint::move_alone(self.store.as_ref(), &self.checkpoint, from, to).await?;
             }
             *checkpoint = Some(to);
         }
@@ -212,7 +224,7 @@ impl Processor {
 
     async fn open(&self, spec: &Spec, read_to: Position) -> Result<Source, Error> {
         Ok(match &spec.from {
-            From::Log => Source::Log(Log { store: Arc::clone(&self.store), read_to }),
+            From::Log => Source::Log(Log { store: Arc::clone(&self.store), read_to, shard: spec.shard }),
             From::Topics(topics) => Source::Topics(Topics {
                 subscription: self.app.broker().subscribe(&self.name, topics).await?,
                 unknown_types: self.options.unknown_types,

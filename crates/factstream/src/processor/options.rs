@@ -71,6 +71,8 @@ pub(crate) struct Options {
     pub(crate) batch_events_max: usize,
     pub(crate) time_limit: Duration,
     pub(crate) unknown_types: UnknownTypes,
+    /// Into how many parts a projection is split, at least 1.
+    pub(crate) shards: u32,
 }
 
 impl Default for Options {
@@ -81,6 +83,7 @@ impl Default for Options {
             batch_events_max: 500,
             time_limit: Duration::from_secs(20),
             unknown_types: UnknownTypes::default(),
+            shards: 1,
         }
     }
 }

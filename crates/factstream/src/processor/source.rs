@@ -7,8 +7,9 @@ use crate::error::Error;
 use crate::processor::delivery::{Content, Delivery};
 use crate::processor::options::UnknownTypes;
 use crate::processor::reaction::SharedReaction;
+use crate::processor::shard::Shard;
 use factstream_core::broker::{Partition, Subscription};
-use factstream_core::envelope::Position;
+use factstream_core::envelope::{Position, RecordedEvent};
 use factstream_core::store::Store;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,6 +37,8 @@ pub(crate) enum End {
 pub(crate) struct Log {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) read_to: Position,
+    /// The share of the keys that is wanted.
+    pub(crate) shard: Shard,
 }
 
 /// Topics, as a member of a group.
@@ -87,7 +90,10 @@ impl Log {
         let end = last.position;
         self.read_to = end;
         let all = events.len();
-        let mine = events.into_iter().filter(|event| reaction.handles(&event.event_type));
+        let is_mine = |event: &RecordedEvent| {
+            reaction.handles(&event.event_type) && self.shard.has(&event.aggregate_id)
+        };
+        let mine = events.into_iter().filter(is_mine);
         let deliveries: Vec<Delivery> =
             mine.map(|event| Delivery::of_event(event, reaction.as_ref(), service)).collect();
         let skipped = (all - deliveries.len()) as u64;

@@ -56,7 +56,14 @@ impl<R: Fold> Folding<R> {
     }
 
     fn key_of(event: &Decoded) -> Result<Option<Key>, Failure> {
-        let Some(value) = R::row_key(typed(event)) else { return Ok(None) };
+        let envelope: &Envelope<R::Events> = typed(event);
+        let Some(value) = R::row_key(envelope) else { return Ok(None) };
+        if R::shards() > 1 && value != Value::from(&envelope.aggregate_id) {
+            return Err(Failure::permanent(format!(
+                "{} is split by the aggregate's id, but this row's key is another: use one shard",
+                R::TABLE
+            )));
+        }
         let not_a_key = || {
             Failure::permanent(format!("{value:?} cannot be the key of a row; use text or a whole number"))
         };

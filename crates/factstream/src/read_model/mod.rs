@@ -69,6 +69,13 @@ pub trait Fold: ReadModel {
     /// The row after an event: from `row`, which is `None` before the first. `None` removes it. Pure.
     fn fold(row: Option<Self>, event: &Envelope<Self::Events>) -> Option<Self>;
 
+    /// Into how many parts it is split, each with an owner of its own, so that several processes fold it. 1 unless
+    /// overridden: one owner. With more, [`Fold::row_key`] has to be the aggregate's id. Stop all processes before you change the
+    /// number; the read model is then rebuilt.
+    fn shards() -> u32 {
+        1
+    }
+
     /// When an event that could not be folded is tried again.
     fn retry() -> Retry {
         Retry::default()

@@ -5,6 +5,7 @@ use super::table::column_list;
 use crate::app::App;
 use crate::error::Error;
 use crate::processor::checkpoint;
+use crate::processor::shard::Shard;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use factstream_core::envelope::Position;
@@ -193,13 +194,28 @@ impl<R: Fold> Read<'_, R> {
     async fn wait(&self, key: Option<&Value>) -> Result<(), Error> {
         let Some(position) = self.wait_for else { return Ok(()) };
         let deadline = Instant::now() + self.deadline;
-        let mut follow = self.app.progress().follow(R::TABLE);
+        let shards = R::shards().max(1);
+        // The part that the row is in; all of them for a list.
+        let parts: Vec<Shard> = match key {
+            Some(Value::Text(key)) => vec![Shard::of_key(key, shards)],
+            _ => Shard::all(shards).collect(),
+        };
+        let mut parts = parts.into_iter().map(|shard| shard.name(R::TABLE));
+        let mut part = parts.next().unwrap_or_else(|| R::TABLE.to_owned());
+        let mut follow = self.app.progress().follow(&part);
         loop {
             let here = *follow.borrow_and_update();
             let reached = match here >= position {
                 true => here,
-                false => checkpoint::read(self.app.store().as_ref(), R::TABLE).await?.unwrap_or(0).max(here),
+                false => checkpoint::read(self.app.store().as_ref(), &part).await?.unwrap_or(0).max(here),
             };
+            if reached >= position
+                && let Some(next) = parts.next()
+            {
+                follow = self.app.progress().follow(&next);
+                part = next;
+                continue;
+            }
             let held = match reached >= position {
                 true => self.held_letter(position, key).await?,
                 false => None,

@@ -8,6 +8,7 @@ use super::table::Managed;
 use crate::app::App;
 use crate::error::Error;
 use crate::processor::delivery::Delivery;
+use crate::processor::shard::Shard;
 use crate::processor::source::{End, Log, Source};
 use crate::processor::{Processor, Spec, checkpoint};
 use crate::statements as sql;
@@ -53,7 +54,7 @@ impl App {
         mut progress: impl FnMut(RebuildProgress) + Send,
     ) -> Result<RebuildProgress, Error> {
         let managed = self.managed().iter().find(|managed| managed.projection == projection);
-        let spec = self.specs().iter().find(|spec| spec.name == projection);
+        let spec = self.specs().iter().find(|spec| spec.handler == projection);
         let (Some(managed), Some(spec)) = (managed, spec) else {
             let known: Vec<&str> = self.managed().iter().map(|managed| managed.projection.as_str()).collect();
             return Err(Error::UnknownProjection { name: projection.to_owned(), known: known.join(", ") });
@@ -81,7 +82,7 @@ struct Rebuild<'a> {
 impl<'a> Rebuild<'a> {
     /// Clears what an earlier rebuild left behind and makes the new tables.
     async fn begin(app: &'a App, managed: &'a Managed, spec: &'a Spec) -> Result<Self, Error> {
-        let name = format!("{} (rebuild)", spec.name);
+        let name = format!("{} (rebuild)", spec.handler);
         let mut tx = app.begin().await?;
         for table in &managed.tables {
             let beside = TableNames::Beside.of(&table.name);
@@ -102,7 +103,7 @@ impl<'a> Rebuild<'a> {
         progress: &mut (impl FnMut(RebuildProgress) + Send),
     ) -> Result<RebuildProgress, Error> {
         let store = Arc::clone(self.app.store());
-        let mut source = Source::Log(Log { store, read_to: 0 });
+        let mut source = Source::Log(Log { store, read_to: 0, shard: Shard::WHOLE });
         let mut at = 0;
         for _ in 0..SWITCHES_MAX {
             let service = self.app.service();
@@ -120,7 +121,7 @@ impl<'a> Rebuild<'a> {
         }
         Err(Error::Wiring(format!(
             "the rebuild of {} could not switch: an event that came meanwhile fails each time; look at its dead letters",
-            self.spec.name
+            self.spec.handler
         )))
     }
 
@@ -160,28 +161,35 @@ impl<'a> Rebuild<'a> {
         Ok(true)
     }
 
-    /// Takes the live checkpoint's row, so that the live projection waits, and reads it.
+    /// Takes the rows of the live checkpoints, so that the live projection waits, and reads how far it is.
     async fn lock_live(&self, tx: &mut Tx) -> Result<Position, Error> {
-        let sql = "INSERT INTO fs_checkpoints (handler, position, updated_at) VALUES ($1, 0, $2) \
-                   ON CONFLICT (handler) DO UPDATE SET updated_at = excluded.updated_at";
-        tx.execute(sql, params![&self.spec.name, now()]).await?;
-        let sql = "SELECT handler, position FROM fs_checkpoints WHERE handler IN ($1, $2)";
-        let rows = tx.query(sql, params![&self.spec.name, &self.name]).await?;
-        let mut live = None;
-        for row in &rows {
-            if row.get::<String>("handler")? == self.spec.name {
-                live = Some(row.get::<Position>("position")?);
-            }
+        let mut live = 0;
+        for part in self.parts() {
+            let sql = "INSERT INTO fs_checkpoints (handler, position, updated_at) VALUES ($1, 0, $2) \
+                       ON CONFLICT (handler) DO UPDATE SET updated_at = excluded.updated_at";
+            tx.execute(sql, params![&part, now()]).await?;
+            live = live.max(self.position_of(tx, &part).await?.unwrap_or(0));
         }
-        match (live, rows.len()) {
-            (Some(live), 2) => Ok(live),
-            _ => Err(Error::Superseded { handler: self.name.clone() }),
+        match self.position_of(tx, &self.name).await? {
+            Some(_) => Ok(live),
+            None => Err(Error::Superseded { handler: self.name.clone() }),
         }
+    }
+
+    async fn position_of(&self, tx: &mut Tx, handler: &str) -> Result<Option<Position>, Error> {
+        let rows =
+            tx.query("SELECT position FROM fs_checkpoints WHERE handler = $1", params![handler]).await?;
+        Ok(rows.first().map(|row| row.get("position")).transpose()?)
+    }
+
+    /// What the checkpoints of the live projection are called.
+    fn parts(&self) -> impl Iterator<Item = String> {
+        Shard::all(self.spec.shard.count()).map(|shard| shard.name(&self.spec.handler))
     }
 
     /// The rebuild's checkpoint, inbox and letters become the live ones.
     async fn hand_over(&self, tx: &mut Tx, position: Position) -> Result<(), Error> {
-        let (live, name) = (&self.spec.name, &self.name);
+        let (live, name) = (&self.spec.handler, &self.name);
         forget(tx, live).await?;
         for table in ["fs_inbox", "fs_blocked_keys", "fs_dead_letters"] {
             tx.execute(&format!("UPDATE {table} SET handler = $1 WHERE handler = $2"), params![live, name])
@@ -189,7 +197,9 @@ impl<'a> Rebuild<'a> {
         }
         tx.execute("DELETE FROM fs_checkpoints WHERE handler = $1", params![name]).await?;
         let sql = "INSERT INTO fs_checkpoints (handler, position, updated_at) VALUES ($1, $2, $3)";
-        tx.execute(sql, params![live, position, now()]).await?;
+        for part in self.parts() {
+            tx.execute(sql, params![part, position, now()]).await?;
+        }
         Ok(())
     }
 }
@@ -202,7 +212,8 @@ async fn forget(tx: &mut Tx, handler: &str) -> Result<(), Error> {
         "DELETE FROM fs_dead_letters WHERE handler = $1 AND state IN ('retrying', 'parked')",
         "DELETE FROM fs_blocked_keys WHERE handler = $1",
         "DELETE FROM fs_inbox WHERE handler = $1",
-        "DELETE FROM fs_checkpoints WHERE handler = $1",
+        // Its shards', too, however many there were.
+        "DELETE FROM fs_checkpoints WHERE handler = $1 OR substr(handler, 1, length($1) + 1) = $1 || '#'",
     ] {
         tx.execute(sql, params![handler]).await?;
     }

@@ -20,6 +20,8 @@ pub(crate) struct Table {
     pub(crate) name: String,
     pub(crate) create: String,
     pub(crate) indexes: Vec<String>,
+    /// Into how many parts its projection is split.
+    pub(crate) shards: u32,
 }
 
 impl Table {
@@ -27,7 +29,11 @@ impl Table {
     pub(crate) fn shape(&self) -> String {
         let statements: Vec<&str> =
             std::iter::once(&self.create).chain(&self.indexes).map(String::as_str).collect();
-        statements.join(";\n")
+        let split = match self.shards {
+            1 => String::new(),
+            shards => format!(";\n-- {shards} shards"),
+        };
+        statements.join(";\n") + &split
     }
 
     /// Makes it under its live name, or beside that one; indexes come last, with the switch.
@@ -79,6 +85,7 @@ impl Managed {
             name: R::TABLE.to_owned(),
             create: format!("CREATE TABLE {{table}} ({})", columns.join(", ")),
             indexes: indexes.collect(),
+            shards: R::shards().max(1),
         };
         Self { projection: R::TABLE.to_owned(), tables: vec![table] }
     }
