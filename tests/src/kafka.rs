@@ -47,8 +47,11 @@ fn start() -> (String, TempDir) {
 
 /// Where a broker listens.
 struct Listeners {
+    /// The broker's number in its cluster.
+    node: usize,
     port: u16,
-    controller: u16,
+    /// Where each broker of the cluster speaks as a controller; the first is number 1.
+    controllers: Vec<u16>,
     /// What clients have to speak.
     protocol: &'static str,
     /// Where the broker speaks with itself, when clients need credentials.
@@ -57,11 +60,14 @@ struct Listeners {
 
 impl Listeners {
     fn plain(port: u16, controller: u16) -> Self {
-        Self { port, controller, protocol: "PLAINTEXT", internal: None }
+        Self { node: 1, port, controllers: vec![controller], protocol: "PLAINTEXT", internal: None }
     }
 
     fn properties(&self) -> String {
-        let Self { port, controller, protocol, internal } = self;
+        let Self { node, port, controllers, protocol, internal } = self;
+        let controller = controllers[node - 1];
+        let voters = (1..).zip(controllers).map(|(node, port)| format!("{node}@{ADVERTISED}:{port}"));
+        let voters = voters.collect::<Vec<_>>().join(",");
         let public = format!("{protocol}://{ADVERTISED}:{port}");
         let (public, map, more) = match internal {
             None => (public, "", ""),
@@ -72,7 +78,7 @@ impl Listeners {
             ),
         };
         format!(
-            "process.roles=broker,controller\nnode.id=1\ncontroller.quorum.voters=1@{ADVERTISED}:{controller}\n\
+            "process.roles=broker,controller\nnode.id={node}\ncontroller.quorum.voters={voters}\n\
              listeners={public},CONTROLLER://{ADVERTISED}:{controller}\nadvertised.listeners={public}\n\
              controller.listener.names=CONTROLLER\n\
              listener.security.protocol.map={protocol}:{protocol},CONTROLLER:PLAINTEXT{map}\n{more}"

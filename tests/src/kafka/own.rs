@@ -43,6 +43,27 @@ impl Kafka {
         Self::make(true)
     }
 
+    /// Three plain brokers in one cluster: each partition is on all three, and a message is acknowledged when two have it.
+    ///
+    /// # Panics
+    /// As [`start_own`](Self::start_own).
+    pub fn start_cluster() -> [Self; 3] {
+        let ports: [u16; 6] = lasting_ports();
+        let (clients, controllers) = ports.split_at(3);
+        let more = "default.replication.factor=3\nmin.insync.replicas=2\noffsets.topic.replication.factor=3\n\
+                    replica.lag.time.max.ms=3000\nbroker.session.timeout.ms=3000\n";
+        let cluster = std::array::from_fn(|at| {
+            let data = tempfile::tempdir().expect("a temporary folder");
+            let (port, controllers) = (clients[at], controllers.to_vec());
+            let listeners = Listeners { node: at + 1, controllers, ..Listeners::plain(port, 0) };
+            format(&listeners, data.path(), more, &[]);
+            let running = Some(serve(data.path()));
+            Self { port, internal: 0, data, demands_credentials: false, running }
+        });
+        cluster.iter().for_each(|kafka: &Self| wait_until_it_listens(kafka.port));
+        cluster
+    }
+
     fn make(demands_credentials: bool) -> Self {
         let data = tempfile::tempdir().expect("a temporary folder");
         let [port, controller, internal] = lasting_ports();
