@@ -60,7 +60,9 @@ impl Kafka {
             let running = Some(serve(data.path()));
             Self { port, internal: 0, data, demands_credentials: false, running }
         });
-        cluster.iter().for_each(|kafka: &Self| wait_until_it_listens(kafka.port));
+        for kafka in &cluster as &[Self; 3] {
+            wait_until_it_listens(kafka.port);
+        }
         cluster
     }
 
