@@ -4,6 +4,7 @@
 
 mod own;
 
+use crate::target_folder;
 pub use own::{Kafka, PASSWORD, PASSWORD_IN_URL, USER};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -149,8 +150,7 @@ fn serve(data: &Path) -> Running {
 
 /// The folder with Kafka's jars, fetched once into the target folder.
 pub(crate) fn jars() -> PathBuf {
-    let here = std::env::current_exe().expect("a test knows its own file");
-    let folder = here.ancestors().nth(3).expect("a test runs in target/PROFILE/deps").join("kafka-4.1.0");
+    let folder = target_folder().join("kafka-4.1.0");
     if folder.join("complete").exists() {
         return folder;
     }

@@ -10,7 +10,18 @@ pub mod kafka_tools;
 pub mod pair;
 pub mod peers;
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
+
+/// The folder that everything is built into: Cargo marks it as a cache.
+///
+/// # Panics
+/// When this program was not built by Cargo.
+pub fn target_folder() -> PathBuf {
+    let here = std::env::current_exe().expect("a program knows its own file");
+    let target = here.ancestors().find(|folder| folder.join("CACHEDIR.TAG").exists());
+    target.expect("this program runs in Cargo's target folder").to_owned()
+}
 
 /// Waits until the condition holds.
 ///

@@ -1,5 +1,6 @@
 //! Programs of other teams, in Python with `confluent-kafka` from PyPI: the other side of the wire.
 
+use crate::target_folder;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -49,9 +50,7 @@ pub fn succeeded(output: Output) -> String {
 fn library() -> &'static PathBuf {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     LIBRARY.get_or_init(|| {
-        let here = std::env::current_exe().expect("a test knows its own file");
-        let target = here.ancestors().nth(3).expect("a test runs in target/PROFILE/deps");
-        let folder = target.join("confluent-kafka-2.16");
+        let folder = target_folder().join("confluent-kafka-2.16");
         if !folder.join("complete").exists() {
             let fetched = Command::new("python3")
                 .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"])

@@ -1,5 +1,6 @@
 //! The `orders` binary as a process that can be killed.
 
+use crate::target_folder;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::io::{BufRead, BufReader, Read};
@@ -22,10 +23,7 @@ pub fn binary() -> &'static Path {
             .current_dir(root)
             .status();
         assert!(built.is_ok_and(|status| status.success()), "the binary `orders` cannot be built");
-        // This test runs in target/PROFILE/deps; the binary lies in target/debug.
-        let here = std::env::current_exe().expect("a test knows its own file");
-        let target = here.ancestors().nth(3).expect("a test runs in target/PROFILE/deps");
-        target.join("debug/orders")
+        target_folder().join("debug/orders")
     })
 }
 
@@ -50,6 +48,18 @@ impl Server {
     /// # Panics
     /// When it ends before that; with what it printed.
     pub fn start(store: &str, more: &[&str]) -> Self {
+        Self::try_start(store, more)
+            .unwrap_or_else(|error| panic!("orders serve did not become ready: {error}"))
+    }
+
+    /// As [`Server::start`].
+    ///
+    /// # Errors
+    /// With what it printed, when it ends before it is ready.
+    ///
+    /// # Panics
+    /// When the binary cannot be started at all.
+    pub fn try_start(store: &str, more: &[&str]) -> Result<Self, String> {
         let mut args = vec!["serve", "--store", store, "--listen", "127.0.0.1:0"];
         args.extend(more);
         let mut child = Command::new(binary())
@@ -67,7 +77,8 @@ impl Server {
             let mut error = String::new();
             let _ = child.stderr.take().expect("stderr is piped").read_to_string(&mut error);
             let _ = child.kill();
-            panic!("orders serve did not become ready: {line:?} {error}");
+            let _ = child.wait();
+            return Err(format!("{line:?} {error}"));
         };
         // Its log is not read: what is written there must never make it wait.
         drop(
@@ -76,7 +87,7 @@ impl Server {
                 .take()
                 .map(|mut log| std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()))),
         );
-        Self { child, url }
+        Ok(Self { child, url })
     }
 
     /// The process's number.

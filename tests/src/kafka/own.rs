@@ -116,6 +116,27 @@ impl Kafka {
         self.end(Signal::SIGTERM);
     }
 
+    /// Halts it where it is.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn pause(&self) {
+        self.signal(Signal::SIGSTOP);
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn resume(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let running = self.running.as_ref().expect("the broker runs");
+        kill(Pid::from_raw(running.pid.cast_signed()), signal).expect("the broker can be told");
+    }
+
     fn end(&mut self, signal: Signal) {
         let running = self.running.take().expect("the broker runs");
         kill(Pid::from_raw(running.pid.cast_signed()), signal).expect("the broker can be told to end");

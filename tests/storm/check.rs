@@ -1,0 +1,104 @@
+//! The checker: from the ledgers, the log, the topics and the tables, each read without the framework.
+
+use crate::load::Ledger;
+use crate::system::System;
+use factstream_tests::kafka_tools::Tools;
+use factstream_tests::ledger::{self, Event};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+const TOPICS: [&str; 3] = ["orders.events", "payments.events", "inventory.events"];
+
+/// Checks everything; panics with what does not hold.
+pub(crate) fn check(system: &System, ledgers: &[Ledger]) {
+    ledger::check(&system.store); // positions, versions, stock, one charge for each order, rows equal to a fold
+    let events = ledger::events(&system.store);
+    check_acknowledged(&events, ledgers);
+    check_topics(system);
+    let query = |sql: &str| ledger::query(&system.store, sql)[0][0].clone();
+    for table in ["fs_dead_letters", "fs_blocked_keys"] {
+        let left = query(&format!("SELECT count(*) FROM {table}"));
+        assert_eq!(left.as_deref(), Some("0"), "rows left behind in {table}: nothing had to fail for good");
+    }
+}
+
+/// What was acknowledged is there once; what was not, once or not at all; and nothing else.
+fn check_acknowledged(events: &[Event], ledgers: &[Ledger]) {
+    let created = ledger::of_type(events, "OrderCreated");
+    let acknowledged: BTreeSet<&str> =
+        ledgers.iter().flat_map(|ledger| ledger.acknowledged.values()).map(String::as_str).collect();
+    let count: usize = ledgers.iter().map(|ledger| ledger.acknowledged.len()).sum();
+    assert_eq!(acknowledged.len(), count, "two keys were told one order");
+    for order in &acknowledged {
+        assert!(created.contains(order), "acknowledged order {order} is lost");
+    }
+    let unknown: usize = ledgers.iter().map(|ledger| ledger.unknown.len()).sum();
+    let more = created.len() - acknowledged.len();
+    assert!(
+        more <= unknown,
+        "{more} orders that no client was told of, but only {unknown} outcomes are unknown"
+    );
+    let ended =
+        ledger::of_type(events, "OrderShipped").len() + ledger::of_type(events, "OrderCancelled").len();
+    assert_eq!(ended, created.len(), "every order came to its end");
+}
+
+/// Each public event is on its topic at least once; first appearances in the order of each key (G5).
+fn check_topics(system: &System) {
+    let sql = "SELECT event_id, aggregate_id, position, metadata FROM events ORDER BY position";
+    let mut public: BTreeMap<String, BTreeMap<String, Vec<String>>> = BTreeMap::new();
+    for row in ledger::query(&system.store, sql) {
+        let [id, key, _, metadata] =
+            <[_; 4]>::try_from(row).map(|row| row.map(Option::unwrap_or_default)).expect("four columns");
+        let metadata: Value = serde_json::from_str(&metadata).expect("metadata is JSON");
+        if let Some(topic) = metadata["topic"].as_str() {
+            public.entry(topic.to_owned()).or_default().entry(key).or_default().push(id);
+        }
+    }
+    for topic in TOPICS {
+        let mut seen = BTreeSet::new();
+        let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (id, key) in published(system, topic) {
+            if seen.insert(id.clone()) {
+                found.entry(key).or_default().push(id);
+            }
+        }
+        let wanted = public.remove(topic).unwrap_or_default();
+        for (key, ids) in &wanted {
+            assert_eq!(found.get(key), Some(ids), "{topic}: first appearances of key {key}");
+        }
+        assert_eq!(found.len(), wanted.len(), "{topic}: keys that the log does not have");
+    }
+    assert!(public.is_empty(), "events for topics that nobody declared: {public:?}");
+}
+
+/// Event id and key of each message of a topic, in the order of each partition.
+fn published(system: &System, topic: &str) -> Vec<(String, String)> {
+    if system.has_broker_server() {
+        let printed = Tools::new(&system.broker).consume(topic);
+        let message = |line: &str| {
+            let (headers, rest) = line.split_once('\t')?;
+            let id = headers.split(',').find_map(|header| header.strip_prefix("event_id:"))?;
+            Some((id.to_owned(), rest.split('\t').next()?.to_owned()))
+        };
+        return printed.lines().filter_map(message).collect();
+    }
+    let sql =
+        format!("SELECT headers FROM fs_records WHERE topic = '{topic}' ORDER BY partition, record_offset");
+    let message = |row: Vec<Option<String>>| {
+        let headers: Value = serde_json::from_str(row[0].as_deref().unwrap_or_default()).ok()?;
+        let of = |name: &str| {
+            let header = headers.as_array()?.iter().find(|header| header["name"] == name)?;
+            header["value"].as_str().map(str::to_owned)
+        };
+        Some((of("event_id")?, of("aggregate_id")))
+    };
+    let ids = ledger::query(&system.store, &sql).into_iter().filter_map(message);
+    // The embedded broker keeps the key as bytes: the log knows it, too.
+    let keys: BTreeMap<String, String> =
+        ledger::query(&system.store, "SELECT event_id, aggregate_id FROM events")
+            .into_iter()
+            .filter_map(|row| Some((row[0].clone()?, row[1].clone()?)))
+            .collect();
+    ids.filter_map(|(id, _)| keys.get(&id).map(|key| (id.clone(), key.clone()))).collect()
+}
