@@ -19,7 +19,8 @@ pub fn binary() -> &'static Path {
         let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
         let built = Command::new(cargo)
-            .args(["build", "--quiet", "-p", "orders", "--features", "kafka"])
+            .args(["build", "--quiet", "--workspace", "--bin", "orders"])
+            .args(["--features", "orders/kafka,factstream/postgres"]) // as `./dev test`: compiled once
             .current_dir(root)
             .status();
         assert!(built.is_ok_and(|status| status.success()), "the binary `orders` cannot be built");
