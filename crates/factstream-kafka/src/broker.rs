@@ -1,16 +1,15 @@
 //! The broker: the port's verbs.
 
-use crate::config::{self, reason::Reasons};
-use crate::lag::Lags;
-use crate::members;
+use crate::config::{self, Reasons, refused};
+use crate::onlookers::Onlookers;
 use crate::publish::Publisher;
 use crate::subscription::KafkaSubscription;
 use crate::topics::{self, Admin};
+use crate::{lag, members};
 use async_trait::async_trait;
 use factstream_core::broker::{Broker, BrokerError, Lag, Member, PublishError, Subscription, Topic};
 use factstream_core::message::Message;
 use rdkafka::ClientConfig;
-use rdkafka::error::RDKafkaErrorCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +21,7 @@ pub(crate) const ANSWER: Duration = Duration::from_secs(15);
 pub struct KafkaBroker {
     settings: ClientConfig,
     publisher: Arc<Publisher>,
-    lags: Arc<Lags>,
+    onlookers: Arc<Onlookers>,
     admin: Admin,
 }
 
@@ -34,30 +33,19 @@ impl KafkaBroker {
     pub fn open_url(url: &str) -> Result<Self, BrokerError> {
         let settings = config::of_url(url)?;
         let publisher = Arc::new(Publisher::new(&config::producer(&settings))?);
-        let lags = Arc::new(Lags::new(settings.clone()));
-        let admin = settings.create_with_context(Reasons::of(&settings)).map_err(|error| failed(&error))?;
+        let onlookers = Arc::new(Onlookers::new(settings.clone()));
+        let admin = settings.create_with_context(Reasons::of(&settings)).map_err(|error| refused(&error))?;
         let admin = Arc::new(admin);
-        Ok(Self { settings, publisher, lags, admin })
+        Ok(Self { settings, publisher, onlookers, admin })
     }
 
     pub(crate) fn admin(&self) -> &Admin {
         &self.admin
     }
 
-    pub(crate) async fn wait_for_topics(&self, topics: Vec<String>) -> Result<(), BrokerError> {
-        self.publisher.wait_for_topics(topics).await
+    pub(crate) fn publisher(&self) -> &Publisher {
+        &self.publisher
     }
-}
-
-/// What librdkafka reports.
-pub(crate) fn failed(error: &rdkafka::error::KafkaError) -> BrokerError {
-    BrokerError::Engine(format!("Kafka: {error}"))
-}
-
-/// Nobody has joined a group yet, or it is on its way from one broker to another: it passes.
-pub(crate) fn has_no_coordinator(code: RDKafkaErrorCode) -> bool {
-    use RDKafkaErrorCode::{CoordinatorLoadInProgress, CoordinatorNotAvailable, NotCoordinator};
-    matches!(code, NotCoordinator | CoordinatorNotAvailable | CoordinatorLoadInProgress)
 }
 
 #[async_trait]
@@ -74,7 +62,7 @@ impl Broker for KafkaBroker {
             return Ok(()); // so that whoever may not make topics can run where they were made beforehand
         }
         topics::create(self.admin(), &missing).await?;
-        self.wait_for_topics(missing.into_iter().map(|topic| topic.name).collect()).await
+        self.publisher.wait_for_topics(missing.into_iter().map(|topic| topic.name).collect()).await
     }
 
     async fn publish(&self, batch: Vec<Message>) -> Result<(), PublishError> {
@@ -88,10 +76,10 @@ impl Broker for KafkaBroker {
 
     async fn lag(&self, group: &str, topics: &[String]) -> Result<Lag, BrokerError> {
         self.publisher.check_topics(topics.to_vec()).await?;
-        self.lags.of(group, topics).await
+        lag::of(&self.onlookers, group, topics).await
     }
 
     async fn members(&self, group: &str) -> Result<Vec<Member>, BrokerError> {
-        members::of(self.admin(), group).await
+        members::of(&self.onlookers, group).await
     }
 }

@@ -16,11 +16,14 @@ const RECONNECT_MS_MAX: &str = "1000";
 /// The most that a message may have, as brokers have it by default. librdkafka's own default is less.
 const MESSAGE_BYTES_MAX: &str = "1048588";
 
+/// The longest list of brokers.
+const ADDRESS_BYTES_MAX: usize = 2_048;
+
 /// The settings that a URL says: the brokers, and any setting of librdkafka.
 pub(crate) fn of_url(url: &str) -> Result<ClientConfig, BrokerError> {
-    // Settings and what stands before an @ may hold secrets: never shown.
+    // Settings, and whatever is no host, may hold secrets: never shown.
     let refuse = |reason: &str| {
-        let shown = url.split('?').next().filter(|shown| !shown.contains('@'));
+        let shown = url.split('?').next().filter(|shown| is_address(shown));
         Err(BrokerError::Url { url: shown.unwrap_or("kafka://***").to_owned(), reason: reason.to_owned() })
     };
     let Some(rest) = url.strip_prefix("kafka://") else {
@@ -30,8 +33,17 @@ pub(crate) fn of_url(url: &str) -> Result<ClientConfig, BrokerError> {
     if brokers.is_empty() {
         return refuse("it names no broker; write kafka://HOST:9092");
     }
+    if url.contains('\0') {
+        return refuse("it holds a NUL; write kafka://HOST:9092");
+    }
     if brokers.contains('@') {
         return refuse("credentials are settings: write kafka://HOST:9092?sasl.username=..&sasl.password=..");
+    }
+    // Brokers are told in errors: a setting among them would be told, too.
+    if !is_address(url.split('?').next().unwrap_or_default()) {
+        return refuse(
+            "settings begin with a ?, and more than one are joined with &: write kafka://HOST:9092?linger.ms=5&acks=all",
+        );
     }
     let mut config = ClientConfig::new();
     config
@@ -49,6 +61,21 @@ pub(crate) fn of_url(url: &str) -> Result<ClientConfig, BrokerError> {
         config.set(name, value);
     }
     Ok(config)
+}
+
+/// Checks a URL without asking the cluster; gives the brokers.
+///
+/// # Errors
+/// [`BrokerError::Url`]
+pub fn check_url(url: &str) -> Result<String, BrokerError> {
+    of_url(url).map(|config| config.get("bootstrap.servers").unwrap_or_default().to_owned())
+}
+
+/// Whether it is of hosts and ports alone, so that it may be shown.
+fn is_address(place: &str) -> bool {
+    let Some(brokers) = place.strip_prefix("kafka://") else { return false };
+    let is_plain = |sign: char| sign.is_alphanumeric() || "-._:,[]/".contains(sign);
+    place.len() <= ADDRESS_BYTES_MAX && brokers.chars().all(is_plain)
 }
 
 /// Our own settings for producers. What the user says wins, but for what order and durability stand on.
@@ -163,7 +190,18 @@ mod tests {
 
     #[test]
     fn an_address_that_makes_no_sense_says_what_to_write_and_never_a_password() {
-        for url in ["", "localhost:9092", "kafka://", "kafka://u:s3cret@h:9092", "kafka://h:9092?linger.ms"] {
+        for url in [
+            "",
+            "localhost:9092",
+            "kafka://",
+            "kafka://u:s3cret@h:9092",
+            "kafka://h:9092?linger.ms",
+            "kafka://h:9092&sasl.password=s3cret",
+            "kafka://h:9092;sasl.password=s3cret",
+            "kafka://h:9092#s3cret",
+            "kafka:sasl.password=s3cret",
+            "kafka://h:9092?sasl.password:s3cret",
+        ] {
             let error = of_url(url).unwrap_err().to_string();
             assert!(error.contains("kafka://") && !error.contains("s3cret"), "{url}: {error}");
         }

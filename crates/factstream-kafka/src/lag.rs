@@ -1,56 +1,17 @@
-//! How far a group is behind: its committed offsets against the ends of the partitions, asked for by a client that is no
-//! member, so that looking moves nothing.
+//! How far a group is behind: its committed offsets against the ends of the partitions.
 
-use crate::config::{self, Reasons, refused};
+use crate::onlookers::{Onlooker, Onlookers, answered};
 use factstream_core::broker::{BrokerError, Lag};
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaResult;
+use rdkafka::consumer::Consumer;
 use rdkafka::metadata::MetadataTopic;
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use rdkafka::{Offset, TopicPartitionList};
 
-/// Groups whose client is kept.
-const CLIENTS_MAX: usize = 64;
-/// How many events of a client are served between two questions. There are few: nobody subscribes with it.
-const EVENTS_MAX: usize = 100;
-
-type Client = BaseConsumer<Reasons>;
-
-pub(crate) struct Lags {
-    settings: ClientConfig,
-    clients: Mutex<HashMap<String, Arc<Client>>>,
+pub(crate) async fn of(onlookers: &Onlookers, group: &str, topics: &[String]) -> Result<Lag, BrokerError> {
+    let topics = topics.to_vec();
+    onlookers.ask(group, move |client| ask(client, &topics)).await
 }
 
-impl Lags {
-    pub(crate) fn new(settings: ClientConfig) -> Self {
-        Self { settings, clients: Mutex::default() }
-    }
-
-    pub(crate) async fn of(&self, group: &str, topics: &[String]) -> Result<Lag, BrokerError> {
-        let (client, topics) = (self.client(group)?, topics.to_vec());
-        let asked = tokio::task::spawn_blocking(move || ask(&client, &topics)).await;
-        asked.map_err(|error| BrokerError::Engine(error.to_string()))?
-    }
-
-    fn client(&self, group: &str) -> Result<Arc<Client>, BrokerError> {
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.get(group) {
-            return Ok(Arc::clone(client));
-        }
-        if clients.len() >= CLIENTS_MAX {
-            clients.clear();
-        }
-        let config = config::consumer(&self.settings, group);
-        let client = config.create_with_context(Reasons::of(&config)).map_err(|error| refused(&error))?;
-        let client = Arc::new(client);
-        clients.insert(group.to_owned(), Arc::clone(&client));
-        Ok(client)
-    }
-}
-
-fn ask(client: &Client, topics: &[String]) -> Result<Lag, BrokerError> {
+fn ask(client: &Onlooker, topics: &[String]) -> Result<Lag, BrokerError> {
     let mut partitions = TopicPartitionList::new();
     for topic in topics {
         let metadata = answered(client, |wait| client.fetch_metadata(Some(topic), wait))?;
@@ -71,19 +32,4 @@ fn ask(client: &Client, topics: &[String]) -> Result<Lag, BrokerError> {
         events += u64::try_from(end - at).unwrap_or(0);
     }
     Ok(Lag { events, oldest: None })
-}
-
-/// Asks the cluster, and serves the client's events, for that is how it tells the reason of an error.
-fn answered<T>(client: &Client, ask: impl Fn(Duration) -> KafkaResult<T>) -> Result<T, BrokerError> {
-    client.context().ask(|wait| {
-        let answer = ask(wait);
-        if answer.is_err() {
-            for _ in 0..EVENTS_MAX {
-                if client.poll(Duration::ZERO).is_none() {
-                    break;
-                }
-            }
-        }
-        answer
-    })
 }

@@ -6,6 +6,7 @@
 //! | how the relay publishes in order | `publish` |
 //! | how a group reads | `subscription` |
 //! | what an error says, and never says | `config::reason` |
+//! | who asks about a group without being in it | `onlookers` |
 //! | how far a group is behind | `lag` |
 //! | who is in a group | `members` |
 //! | topics as code | [`Change`] and [`KafkaBroker::plan_topics`] |
@@ -19,10 +20,13 @@ mod config;
 mod broker;
 mod publish;
 mod subscription;
+mod onlookers;
 mod lag;
 mod members;
 mod topics;
 
 pub use broker::KafkaBroker;
+#[doc(hidden)] // for the checks on bad input
+pub use config::check_url;
 pub use rdkafka;
 pub use topics::{Applied, Change};

@@ -3,30 +3,37 @@
 //! The assignment comes as the bytes of Kafka's consumer protocol (its `ConsumerProtocolAssignment`): a version, topics
 //! with their partitions, user data.
 
-use crate::broker::{ANSWER, failed, has_no_coordinator};
-use crate::topics::Admin;
+use crate::onlookers::{Onlooker, Onlookers, answered};
 use factstream_core::broker::{BrokerError, Member};
 use factstream_core::partition::Partition;
-use rdkafka::error::KafkaError;
+use rdkafka::consumer::Consumer;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::groups::GroupInfo;
-use std::sync::Arc;
 
 /// The members of a group; none when nobody ever joined.
-pub(crate) async fn of(admin: &Admin, group: &str) -> Result<Vec<Member>, BrokerError> {
-    let (admin, group) = (Arc::clone(admin), group.to_owned());
-    let asked = tokio::task::spawn_blocking(move || {
-        let list = match admin.inner().fetch_group_list(Some(&group), ANSWER) {
-            Err(KafkaError::GroupListFetch(code)) if has_no_coordinator(code) => return Ok(Vec::new()),
-            list => list.map_err(|error| failed(&error))?,
-        };
-        let members = list.groups().iter().flat_map(GroupInfo::members).map(|member| Member {
-            name: member.client_id().to_owned(),
-            host: member.client_host().trim_start_matches('/').to_owned(),
-            partitions: member.assignment().and_then(assignment).unwrap_or_default(),
-        });
-        Ok(members.collect())
+pub(crate) async fn of(onlookers: &Onlookers, group: &str) -> Result<Vec<Member>, BrokerError> {
+    let name = group.to_owned();
+    onlookers.ask(group, move |client| ask(client, &name)).await
+}
+
+fn ask(client: &Onlooker, group: &str) -> Result<Vec<Member>, BrokerError> {
+    let found = answered(client, |wait| match client.fetch_group_list(Some(group), wait) {
+        Err(KafkaError::GroupListFetch(code)) if has_no_coordinator(code) => Ok(None),
+        list => list.map(Some),
+    })?;
+    let Some(list) = found else { return Ok(Vec::new()) };
+    let members = list.groups().iter().flat_map(GroupInfo::members).map(|member| Member {
+        name: member.client_id().to_owned(),
+        host: member.client_host().trim_start_matches('/').to_owned(),
+        partitions: member.assignment().and_then(assignment).unwrap_or_default(),
     });
-    asked.await.map_err(|error| BrokerError::Engine(error.to_string()))?
+    Ok(members.collect())
+}
+
+/// Nobody has joined a group yet, or it is on its way from one broker to another: it passes.
+fn has_no_coordinator(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode::{CoordinatorLoadInProgress, CoordinatorNotAvailable, NotCoordinator};
+    matches!(code, NotCoordinator | CoordinatorNotAvailable | CoordinatorLoadInProgress)
 }
 
 /// `None` when the bytes end too early.

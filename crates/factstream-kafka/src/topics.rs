@@ -4,14 +4,14 @@
 //! move to other partitions, and the order of a key holds only for what is published after all before it was read.
 //! Settings that were not declared stay as they are.
 
-use crate::broker::{ANSWER, KafkaBroker, failed};
+use crate::broker::{ANSWER, KafkaBroker};
 use crate::config::reason::Reasons;
 use factstream_core::broker::{BrokerError, Topic};
 use rdkafka::admin::{
     AdminClient, AdminOptions, AlterConfig, ConfigEntry, ConfigResource, ConfigSource, NewPartitions,
-    NewTopic, ResourceSpecifier, TopicReplication,
+    NewTopic, ResourceSpecifier, TopicReplication, TopicResult,
 };
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
 use std::collections::HashMap;
 use std::fmt;
@@ -154,8 +154,8 @@ impl KafkaBroker {
                 }
                 Change::AddPartitions { topic, declared, .. } if add_partitions => {
                     let new = NewPartitions::new(topic, *declared as usize);
-                    let answers = self.admin().create_partitions(&[new], &options()).await;
-                    each(answers, "partitions cannot be added")?;
+                    let asked = self.admin().create_partitions(&[new], &options()).await;
+                    each(answered(self.admin(), asked)?, "partitions cannot be added")?;
                     Applied::Done
                 }
                 Change::Set { topic, .. } => {
@@ -170,7 +170,7 @@ impl KafkaBroker {
             applied.push((change.clone(), done));
         }
         let made = plan.iter().filter(|change| matches!(change, Change::Create(_)));
-        self.wait_for_topics(made.map(|change| change.topic().to_owned()).collect()).await?;
+        self.publisher().wait_for_topics(made.map(|change| change.topic().to_owned()).collect()).await?;
         Ok(applied)
     }
 
@@ -192,8 +192,7 @@ impl KafkaBroker {
         for (name, value) in settings {
             alter = alter.set(name, value);
         }
-        let answers =
-            self.admin().alter_configs(&[alter], &options()).await.map_err(|error| failed(&error))?;
+        let answers = answered(self.admin(), self.admin().alter_configs(&[alter], &options()).await)?;
         for answer in answers {
             if let Err((_, code)) = answer {
                 let text = format!("the settings of topic {topic} cannot be changed: {}", explain(code));
@@ -204,12 +203,7 @@ impl KafkaBroker {
     }
 
     async fn find(&self, topics: &[Topic]) -> Result<HashMap<String, Found>, BrokerError> {
-        let admin = Arc::clone(self.admin());
-        let asked = tokio::task::spawn_blocking(move || {
-            let client = admin.inner();
-            client.context().ask(|patience| client.fetch_metadata(None, patience))
-        });
-        let metadata = asked.await.map_err(|error| BrokerError::Engine(error.to_string()))??;
+        let metadata = self.publisher().ask(|client, wait| client.fetch_metadata(None, wait)).await?;
         let there: HashMap<&str, &MetadataTopic> =
             metadata.topics().iter().map(|topic| (topic.name(), topic)).collect();
         let names: Vec<&str> =
@@ -271,7 +265,7 @@ pub(crate) async fn create(admin: &Admin, topics: &[Topic]) -> Result<(), Broker
             topic.settings.iter().fold(new, |new, (name, value)| new.set(name, value))
         })
         .collect();
-    each(admin.create_topics(&new, &options()).await, "cannot be made")
+    each(answered(admin, admin.create_topics(&new, &options()).await)?, "cannot be made")
 }
 
 async fn describe(admin: &Admin, topics: &[&str]) -> Result<Vec<ConfigResource>, BrokerError> {
@@ -280,7 +274,7 @@ async fn describe(admin: &Admin, topics: &[&str]) -> Result<Vec<ConfigResource>,
     }
     let resources: Vec<ResourceSpecifier<'_>> =
         topics.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
-    let answers = admin.describe_configs(&resources, &options()).await.map_err(|error| failed(&error))?;
+    let answers = answered(admin, admin.describe_configs(&resources, &options()).await)?;
     let refused =
         |code| BrokerError::Engine(format!("the settings of topics cannot be read: {}", explain(code)));
     answers.into_iter().map(|answer| answer.map_err(refused)).collect()
@@ -291,11 +285,13 @@ fn is_own(entry: &ConfigEntry) -> bool {
     matches!(entry.source, ConfigSource::DynamicTopic)
 }
 
-fn each(
-    answers: rdkafka::error::KafkaResult<Vec<Result<String, (String, RDKafkaErrorCode)>>>,
-    what: &str,
-) -> Result<(), BrokerError> {
-    for answer in answers.map_err(|error| failed(&error))? {
+/// What the cluster answered; else the reason why it did not.
+fn answered<T>(admin: &Admin, asked: KafkaResult<T>) -> Result<T, BrokerError> {
+    asked.map_err(|error| admin.inner().context().explain(&error))
+}
+
+fn each(answers: Vec<TopicResult>, what: &str) -> Result<(), BrokerError> {
+    for answer in answers {
         match answer {
             Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
             Err((topic, code)) => {

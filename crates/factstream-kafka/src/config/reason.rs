@@ -34,9 +34,7 @@ struct Last {
 impl Reasons {
     pub(crate) fn of(config: &ClientConfig) -> Self {
         let is_secret = |name: &str| {
-            ["password", "secret", "key.pem", "jaas", "oauthbearer.config"]
-                .iter()
-                .any(|part| name.contains(part))
+            ["pass", "secret", "key.pem", "jaas", "oauthbearer.config"].iter().any(|part| name.contains(part))
         };
         // The map shows a placeholder in the place of a password.
         let secrets = config.config_map().into_keys().filter(|name| is_secret(name));
@@ -81,7 +79,8 @@ impl Reasons {
     /// The error, when the cluster refuses who we are or we refuse who it is: waiting does not help.
     pub(crate) fn refusal(&self) -> Option<BrokerError> {
         let last = self.last().error.clone();
-        last.filter(|(code, _)| is_refusal(*code)).map(|(code, reason)| self.told(code, &reason))
+        last.filter(|(code, reason)| is_refusal(meant(*code, reason)))
+            .map(|(code, reason)| self.told(code, &reason))
     }
 
     /// The error of a call, with the reason that librdkafka told.
@@ -90,7 +89,7 @@ impl Reasons {
             let last = self.last();
             (last.error.clone(), last.ended.clone())
         };
-        match (last, error.rdkafka_error_code()) {
+        match (last, code_of(error)) {
             (Some((code, reason)), _) if code != RDKafkaErrorCode::AllBrokersDown && is_waiting(error) => {
                 self.told(code, &reason)
             }
@@ -104,7 +103,7 @@ impl Reasons {
 
     fn told(&self, code: RDKafkaErrorCode, reason: &str) -> BrokerError {
         use RDKafkaErrorCode::{Authentication, Resolve, SSL, SaslAuthenticationFailed};
-        let (what, advice) = match code {
+        let (what, advice) = match meant(code, reason) {
             Authentication | SaslAuthenticationFailed => (
                 "authentication failed",
                 "check sasl.username, sasl.password, sasl.mechanism and security.protocol in the broker's URL",
@@ -176,6 +175,12 @@ impl ClientContext for Reasons {
 
 impl ConsumerContext for Reasons {}
 
+/// Another time in a row, librdkafka tells of a certificate that it refuses as of a connection that ended.
+fn meant(code: RDKafkaErrorCode, reason: &str) -> RDKafkaErrorCode {
+    let refuses = is_waiting_code(code) && reason.contains("certificate verify failed");
+    if refuses { RDKafkaErrorCode::SSL } else { code }
+}
+
 fn is_refusal(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode::{Authentication, SSL, SaslAuthenticationFailed};
     matches!(code, Authentication | SaslAuthenticationFailed | SSL)
@@ -183,7 +188,15 @@ fn is_refusal(code: RDKafkaErrorCode) -> bool {
 
 /// The cluster is away, on its way, or slow: it may answer later.
 pub(crate) fn is_waiting(error: &KafkaError) -> bool {
-    error.rdkafka_error_code().is_some_and(is_waiting_code)
+    code_of(error).is_some_and(is_waiting_code)
+}
+
+/// The code of an error, also of what an admin client is refused.
+fn code_of(error: &KafkaError) -> Option<RDKafkaErrorCode> {
+    match error {
+        KafkaError::AdminOp(code) => Some(*code),
+        other => other.rdkafka_error_code(),
+    }
 }
 
 fn is_waiting_code(code: RDKafkaErrorCode) -> bool {

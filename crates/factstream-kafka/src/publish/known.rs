@@ -2,10 +2,13 @@
 
 use super::Publisher;
 use crate::broker::ANSWER;
+use crate::config::Reasons;
 use factstream_core::broker::BrokerError;
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::client::Client;
+use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::producer::Producer;
+use rdkafka::producer::future_producer::FutureProducerContext;
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -78,11 +81,17 @@ impl Publisher {
     }
 
     async fn state(&self, topic: String) -> Result<State, BrokerError> {
+        let metadata = self.ask(move |client, wait| client.fetch_metadata(Some(&topic), wait)).await?;
+        metadata.topics().first().map_or(Ok(State::Missing), state)
+    }
+
+    /// Asks the cluster with the producer, whose thread serves what it tells of the reason of an error.
+    pub(crate) async fn ask<T: Send + 'static>(
+        &self,
+        ask: impl Fn(&Client<FutureProducerContext<Reasons>>, Duration) -> KafkaResult<T> + Send + 'static,
+    ) -> Result<T, BrokerError> {
         let (producer, reasons) = (self.current().producer.clone(), self.reasons.clone());
-        let asked = tokio::task::spawn_blocking(move || {
-            let metadata = reasons.ask(|wait| producer.client().fetch_metadata(Some(&topic), wait))?;
-            metadata.topics().first().map_or(Ok(State::Missing), state)
-        });
+        let asked = tokio::task::spawn_blocking(move || reasons.ask(|wait| ask(producer.client(), wait)));
         asked.await.map_err(|error| BrokerError::Engine(error.to_string()))?
     }
 }

@@ -1,7 +1,8 @@
 //! TLS and SASL/SCRAM against a broker that demands them, and clear errors where something is wrong with an address.
 
 use crate::support::{DEADLINE, POLL, declared, join, message, number_of, open, read_until, relay, unique};
-use factstream_core::broker::{Broker, BrokerError, Topic};
+use factstream_core::broker::{Broker, BrokerError, Subscription, Topic};
+use factstream_kafka::KafkaBroker;
 use factstream_tests::kafka::{Kafka, PASSWORD, PASSWORD_IN_URL, USER};
 use factstream_tests::kafka_tools::run;
 use std::time::{Duration, Instant};
@@ -15,13 +16,15 @@ async fn errors(url: &str, wanted: &str) {
     let host = url.trim_start_matches("kafka://").split('?').next().expect("an address");
     let topics = ["orders.events".to_owned()];
     let begun = Instant::now();
-    let errors: [BrokerError; 4] = tokio::join!(
+    let errors: [BrokerError; 6] = tokio::join!(
         async {
             broker.publish(vec![message("orders.events", "key", "1")]).await.expect_err("no publish").source
         },
         async { broker.subscribe("group", &topics).await.err().expect("no subscription") },
         async { broker.declare(&[Topic::new("orders.events", 1)]).await.expect_err("no declare") },
         async { broker.lag("group", &topics).await.expect_err("no lag") },
+        async { broker.members("group").await.expect_err("no members") },
+        async { broker.plan_topics(&[Topic::new("orders.events", 1)]).await.expect_err("no plan") },
     )
     .into();
     assert!(begun.elapsed() < ANSWERED_WITHIN, "it took {:?}", begun.elapsed());
@@ -54,20 +57,32 @@ async fn a_broker_that_demands_tls_and_scram_is_used_with_the_right_credentials_
     read_until(member.as_mut(), |read| read.len() == 10).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_broker_is_used_with_its_credentials_through_a_restart() {
-    let mut kafka = Kafka::start_own_with_credentials();
+/// A broker that demands credentials, and a member that has read the first message with them.
+async fn begun() -> (Kafka, KafkaBroker, String, Box<dyn Subscription>) {
+    let kafka = Kafka::start_own_with_credentials();
     let broker = open(&kafka.url());
     let topic = declared(&broker, 1).await;
     let mut member = join(&broker, &unique("group"), &topic).await;
     relay(&broker, vec![message(&topic, "key", "0")]).await;
     read_until(member.as_mut(), |read| read.len() == 1).await;
-    let kafka = tokio::task::spawn_blocking(move || {
+    (kafka, broker, topic, member)
+}
+
+/// Changes something and kills the broker; it is there again.
+async fn restarted(mut kafka: Kafka, change: impl FnOnce(&Kafka) + Send + 'static) -> Kafka {
+    let restarting = tokio::task::spawn_blocking(move || {
+        change(&kafka);
         kafka.kill();
         kafka.start();
         kafka
     });
-    let kafka = kafka.await.expect("the broker is there again");
+    restarting.await.expect("the broker is there again")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_is_used_with_its_credentials_through_a_restart() {
+    let (kafka, broker, topic, mut member) = begun().await;
+    let kafka = restarted(kafka, |_| ()).await;
     let published = relay(&broker, vec![message(&topic, "key", "1")]);
     tokio::time::timeout(DEADLINE, published).await.expect("publishing goes on");
     read_until(member.as_mut(), |read| read.len() == 1).await;
@@ -76,21 +91,14 @@ async fn a_broker_is_used_with_its_credentials_through_a_restart() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_password_that_is_changed_is_told_by_whoever_runs_with_the_old_one() {
-    let mut kafka = Kafka::start_own_with_credentials();
-    let broker = open(&kafka.url());
-    let topic = declared(&broker, 1).await;
-    let mut member = join(&broker, &unique("group"), &topic).await;
-    relay(&broker, vec![message(&topic, "key", "0")]).await;
-    read_until(member.as_mut(), |read| read.len() == 1).await;
-    let kafka = tokio::task::spawn_blocking(move || {
+    let (kafka, broker, topic, mut member) = begun().await;
+    // Connections that were made before the change live on, but for the restart.
+    let kafka = restarted(kafka, |kafka| {
         let new = ["--alter", "--entity-type", "users", "--entity-name", USER];
         let new = [new.as_slice(), &["--add-config", "SCRAM-SHA-512=[password=another]"]].concat();
         run("kafka.admin.ConfigCommand", &kafka.internal_url(), &new);
-        kafka.kill(); // connections that were made before the change live on
-        kafka.start();
-        kafka
-    });
-    let kafka = kafka.await.expect("the broker is there again");
+    })
+    .await;
     let told = |error: BrokerError| {
         let error = error.to_string();
         assert!(error.contains("authentication failed") && !error.contains(PASSWORD), "{error}");

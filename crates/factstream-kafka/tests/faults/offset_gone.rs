@@ -5,6 +5,7 @@ use crate::support::{
     relay, unique,
 };
 use factstream_core::broker::{Broker, BrokerError, Subscription, Topic};
+use factstream_kafka::KafkaBroker;
 use factstream_kafka::rdkafka::admin::AdminOptions;
 use factstream_tests::kafka;
 use std::time::Instant;
@@ -30,15 +31,20 @@ async fn publish(url: &str, topic: &str, from: usize, to: usize) {
     relay(&open(url), (from..to).map(|number| message(topic, "key", number.to_string())).collect()).await;
 }
 
+/// A topic with ten records, and a group that has read them and has no member now.
+async fn read_ten(url: &str, broker: &KafkaBroker) -> (String, String) {
+    let (topic, group) = (declared(broker, 1).await, unique("group"));
+    publish(url, &topic, 0, 10).await;
+    let mut member = join(broker, &group, &topic).await;
+    read_until(member.as_mut(), |read| read.len() == 10).await;
+    (topic, group)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_group_whose_next_records_were_deleted_halts_and_a_new_group_starts_at_the_oldest() {
     let url = kafka::server();
     let broker = open(&url);
-    let (topic, group) = (declared(&broker, 1).await, unique("group"));
-    publish(&url, &topic, 0, 10).await;
-    let mut member = join(&broker, &group, &topic).await;
-    read_until(member.as_mut(), |read| read.len() == 10).await;
-    drop(member);
+    let (topic, group) = read_ten(&url, &broker).await;
     publish(&url, &topic, 10, 30).await;
     delete_records(&url, &topic, 20).await;
     for _ in 0..2 {
@@ -55,11 +61,7 @@ async fn a_group_whose_next_records_were_deleted_halts_and_a_new_group_starts_at
 async fn a_group_at_the_oldest_record_left_goes_on() {
     let url = kafka::server();
     let broker = open(&url);
-    let (topic, group) = (declared(&broker, 1).await, unique("group"));
-    publish(&url, &topic, 0, 10).await;
-    let mut member = join(&broker, &group, &topic).await;
-    read_until(member.as_mut(), |read| read.len() == 10).await;
-    drop(member);
+    let (topic, group) = read_ten(&url, &broker).await;
     delete_records(&url, &topic, 10).await;
     let mut member = join(&broker, &group, &topic).await;
     publish(&url, &topic, 10, 11).await;
@@ -104,11 +106,7 @@ async fn a_member_that_reads_too_slowly_for_the_retention_halts() {
 async fn a_group_beyond_the_end_of_a_topic_that_was_made_anew_halts() {
     let url = kafka::server();
     let broker = open(&url);
-    let (topic, group) = (declared(&broker, 1).await, unique("group"));
-    publish(&url, &topic, 0, 10).await;
-    let mut member = join(&broker, &group, &topic).await;
-    read_until(member.as_mut(), |read| read.len() == 10).await;
-    drop(member);
+    let (topic, group) = read_ten(&url, &broker).await;
     // The offset that a group has of the topic goes with it; so the group is put where it was by hand.
     let deleted =
         admin(&url).delete_topics(&[&topic], &AdminOptions::new()).await.expect("it can be deleted");
