@@ -97,6 +97,11 @@ pub fn appending(stream: &StreamId, expected: Expected, events: Vec<NewEvent>) -
     Append { stream: stream.clone(), expected, events }
 }
 
+/// An append of one event to the stream of the aggregate `id`.
+pub fn appending_one(id: &str, expected: Expected) -> Append {
+    appending(&stream(id), expected, events(1))
+}
+
 /// A key for the command `fingerprint`.
 pub fn key(key: &str, fingerprint: &str) -> CommandKey {
     CommandKey::new(key, fingerprint).expect("the checks' keys are valid")

@@ -30,6 +30,8 @@ pub mod read_model;
 pub mod store;
 pub mod broker;
 pub mod testkit;
+#[doc(hidden)]
+pub mod sabotage;
 
 /// What the derive macros call; not for use by hand.
 #[doc(hidden)]

@@ -11,6 +11,21 @@ use crate::sql::format_timestamp;
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use serde::Deserialize;
 
+/// The headers that are read.
+const HEADERS: [&str; 11] = [
+    "event_id",
+    "event_type",
+    "timestamp",
+    "source",
+    "correlation_id",
+    "causation_id",
+    "aggregate_type",
+    "aggregate_version",
+    "schema_version",
+    "position",
+    "traceparent",
+];
+
 /// A message to be published.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
@@ -113,10 +128,14 @@ impl Record {
         format!("{}/{}", self.partition, self.offset)
     }
 
-    /// The first header of this name, as text.
+    /// The first header of this name, as text: UTF-8 without a NUL, which no database text may hold.
     pub fn header(&self, name: &str) -> Option<&str> {
+        std::str::from_utf8(self.header_bytes(name)?).ok().filter(|text| !text.contains('\0'))
+    }
+
+    fn header_bytes(&self, name: &str) -> Option<&[u8]> {
         let (_, value) = self.headers.iter().find(|(header, _)| header == name)?;
-        std::str::from_utf8(value).ok()
+        Some(value)
     }
 
     /// The key in whose order it is handled, also when nothing else can be read: the record's key, else its partition.
@@ -144,10 +163,19 @@ impl Record {
     pub fn envelope(&self) -> Result<Envelope<String>, Unreadable> {
         for (name, value) in &self.headers {
             if std::str::from_utf8(value).is_err() {
-                return Err(Unreadable::HeaderNotUtf8 { header: name.clone() });
+                return Err(Unreadable::HeaderNotUtf8 { header: shorten(name) });
+            }
+        }
+        for header in HEADERS {
+            if let (Some(bytes), None) = (self.header_bytes(header), self.header(header)) {
+                let value = shorten(&String::from_utf8_lossy(bytes));
+                return Err(Unreadable::BadHeader { header, value });
             }
         }
         let event_type = self.header("event_type").ok_or(Unreadable::NoHeader { header: "event_type" })?;
+        if check_id("event_type", event_type).is_err() {
+            return Err(Unreadable::BadHeader { header: "event_type", value: shorten(event_type) });
+        }
         let value = self.value.as_deref().ok_or(Unreadable::NoValue)?;
         let json = std::str::from_utf8(value).map_err(|_| Unreadable::NotUtf8)?;
         let aggregate_id = match &self.key {
@@ -212,7 +240,7 @@ pub enum Unreadable {
         header: &'static str,
     },
     /// A header's bytes are not text.
-    #[error("the header {header} is not UTF-8")]
+    #[error("the header {header:?} is not UTF-8")]
     HeaderNotUtf8 {
         /// The header.
         header: String,
@@ -332,6 +360,14 @@ mod tests {
         ));
         assert!(matches!(with("source", &[0xff]), Unreadable::HeaderNotUtf8 { .. }));
         assert!(matches!(with("event_id", b""), Unreadable::BadHeader { header: "event_id", .. }));
+        for bad in [&b""[..], b"Order\0Shipped", b"Order\nShipped", &[b'x'; 300]] {
+            let error = with("event_type", bad);
+            assert!(matches!(error, Unreadable::BadHeader { header: "event_type", .. }), "{error}");
+        }
+        assert!(matches!(
+            with("correlation_id", b"a\0b"),
+            Unreadable::BadHeader { header: "correlation_id", .. }
+        ));
         let mut record = published();
         record.value = None;
         assert_eq!(record.envelope(), Err(Unreadable::NoValue));
@@ -339,6 +375,13 @@ mod tests {
         assert_eq!(record.envelope(), Err(Unreadable::NotUtf8));
         record.headers.clear();
         assert_eq!(record.envelope(), Err(Unreadable::NoHeader { header: "event_type" }));
+    }
+
+    #[test]
+    fn a_header_with_a_nul_is_no_text_for_a_database() {
+        let mut record = published();
+        record.headers = vec![("event_type".into(), b"Order\0Shipped".to_vec())];
+        assert_eq!(record.header("event_type"), None);
     }
 
     proptest! {

@@ -43,6 +43,8 @@ mod store;
 mod append_in;
 
 pub use append_in::AppendedIn;
+#[doc(hidden)] // for the checks on bad input
+pub use connect::check_url;
 pub use options::Options;
 pub use store::PostgresStore;
 pub use tokio_postgres;

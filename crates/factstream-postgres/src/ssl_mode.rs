@@ -58,7 +58,8 @@ pub(crate) fn split(url: &str) -> Result<(Wanted, String), String> {
     let (mut mode, mut roots, mut others) = (None, None, Vec::new());
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let value = || percent_decode_str(value).decode_utf8().map_err(|_| format!("{name} is not UTF-8"));
+        let value = || percent_decode_str(value).decode_utf8();
+        let value = || value().map_err(|_| "a setting about TLS is not UTF-8".to_owned());
         match name {
             "sslmode" => mode = Some(parse_mode(&value()?)?),
             "sslrootcert" => {
@@ -93,9 +94,8 @@ fn parse_mode(word: &str) -> Result<Mode, String> {
         "verify-ca" => Mode::VerifyCa,
         "verify-full" => Mode::VerifyFull,
         _ => {
-            return Err(format!(
-                "sslmode={word} is not known; write disable, prefer, require, verify-ca or verify-full"
-            ));
+            let known = "write disable, prefer, require, verify-ca or verify-full";
+            return Err(format!("this sslmode is not known; {known}"));
         }
     })
 }

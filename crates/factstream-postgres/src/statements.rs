@@ -1,6 +1,7 @@
 //! The statements of an append, prepared: kept ready on a pooled connection, or made for one transaction of a user's own.
 
 use deadpool_postgres::GenericClient as Pooled;
+use factstream_core::sabotage::{Sabotage, is_on};
 use futures_util::future::{try_join, try_join3, try_join4};
 use tokio_postgres::{Error, Statement, Transaction};
 
@@ -14,6 +15,14 @@ pub(crate) const NOTIFY: &str =
 pub(crate) const CHANNEL: &str = "SELECT 'factstream_' || 'fs_log'::regclass::oid::text";
 /// The head of the log.
 pub(crate) const HEAD: &str = "SELECT head FROM fs_log WHERE id = 1";
+
+/// The statements that a sabotage replaces: positions from a sequence that the harness has made, without the counter's lock.
+mod from_sequence {
+    pub(super) const LOCK: &str = "SELECT head FROM fs_log WHERE id = 1";
+    pub(super) const MOVE_HEAD: &str =
+        "UPDATE fs_log SET head = s.last_value FROM fs_sabotage_positions s WHERE id = 1 AND $1::bigint > 0";
+    pub(super) const INSERT_EVENTS: &str = include_str!("../sql/sabotage/insert_events.sql");
+}
 
 pub(crate) struct Statements {
     pub(crate) lock: Statement,
@@ -40,15 +49,19 @@ impl Statements {
     where
         F: Future<Output = Result<Statement, Error>>,
     {
+        let (lock, insert_events, move_head) = match is_on(Sabotage::PositionFromSequence) {
+            true => (from_sequence::LOCK, from_sequence::INSERT_EVENTS, from_sequence::MOVE_HEAD),
+            false => (LOCK, include_str!("../sql/insert_events.sql"), MOVE_HEAD),
+        };
         let reads = try_join3(
-            prepare(LOCK),
+            prepare(lock),
             prepare(include_str!("../sql/select_versions.sql")),
             prepare(include_str!("../sql/select_keys.sql")),
         );
         let writes = try_join4(
-            prepare(include_str!("../sql/insert_events.sql")),
+            prepare(insert_events),
             prepare(include_str!("../sql/insert_keys.sql")),
-            prepare(MOVE_HEAD),
+            prepare(move_head),
             prepare(NOTIFY),
         );
         let ((lock, select_versions, select_keys), (insert_events, insert_keys, move_head, notify)) =

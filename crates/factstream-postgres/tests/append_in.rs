@@ -3,7 +3,8 @@
 
 mod common;
 
-use common::{append, append_at, connect, log, number};
+use common::{append, connect, log, number};
+use factstream_conformance::support::appending_one;
 use factstream_core::store::{Append, Expected, Outcome, Store, StoreError};
 use factstream_postgres::{AppendedIn, PostgresStore};
 use factstream_tests::postgres::server;
@@ -47,12 +48,12 @@ async fn a_conflict_is_told_and_leaves_the_transaction_and_the_log_free_to_go_on
     store.append(append("a"), None).await.unwrap();
     let tx = client.transaction().await.unwrap();
     tx.execute("INSERT INTO mine VALUES ('a')", &[]).await.unwrap();
-    let appends = || vec![append("b"), append_at("a", Expected::Exact(0))];
+    let appends = || vec![append("b"), appending_one("a", Expected::Exact(0))];
     let AppendedIn::Conflict(conflict) = store.append_in(&tx, appends()).await.unwrap() else { panic!() };
     assert_eq!((conflict.expected, conflict.actual), (0, 1));
     // The log's lock is free again, although the transaction is open.
     store.append(append("c"), None).await.unwrap();
-    let again = vec![append_at("a", Expected::Exact(1))];
+    let again = vec![appending_one("a", Expected::Exact(1))];
     assert!(matches!(store.append_in(&tx, again).await.unwrap(), AppendedIn::Appended(_)));
     tx.commit().await.unwrap();
     assert_eq!((number(&client, ROWS).await, log(&store).await.len()), (1, 3));

@@ -3,7 +3,8 @@
 
 mod common;
 
-use common::{append, append_at, log};
+use common::{append, log};
+use factstream_conformance::support::appending_one;
 use factstream_core::params;
 use factstream_core::store::{Commit, Expected, Outcome, Store, StoreError};
 use factstream_postgres::PostgresStore;
@@ -69,7 +70,7 @@ async fn appends_whose_commit_was_not_answered_are_acknowledged_and_stored_once(
     let store = PostgresStore::open_url(&proxy.url).await.unwrap();
     for n in 0..5 {
         proxy.swallow.store(1, Ordering::SeqCst);
-        let done = store.append(append_at(&format!("{n}"), Expected::Exact(0)), None).await.unwrap();
+        let done = store.append(appending_one(&format!("{n}"), Expected::Exact(0)), None).await.unwrap();
         assert!(matches!(done, Outcome::Appended(_)), "{done:?}");
         assert_eq!(proxy.swallow.load(Ordering::SeqCst), 0, "the reply was swallowed");
     }

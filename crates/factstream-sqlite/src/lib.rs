@@ -35,3 +35,5 @@ pub use options::Options;
 pub use rusqlite;
 pub use store::SqliteStore;
 pub use transaction::SqliteTransaction;
+#[doc(hidden)] // for the checks on bad input
+pub use url::path_of;

@@ -3,9 +3,12 @@
 use factstream_core::store::StoreError;
 use std::path::PathBuf;
 
+/// The most of a URL that an error shows.
+const URL_SHOWN_MAX: usize = 300;
+
 /// The file that a URL names: `sqlite://orders.db`, `sqlite:orders.db` or `sqlite:///var/lib/orders.db`.
-pub(crate) fn path_of(url: &str) -> Result<PathBuf, StoreError> {
-    let refuse = |reason: &str| Err(StoreError::Url { url: url.to_owned(), reason: reason.to_owned() });
+pub fn path_of(url: &str) -> Result<PathBuf, StoreError> {
+    let refuse = |reason: &str| Err(StoreError::Url { url: shown(url), reason: reason.to_owned() });
     let Some(rest) = url.strip_prefix("sqlite:") else {
         return refuse("it does not begin with sqlite:; write sqlite://FILE, for example sqlite://orders.db");
     };
@@ -15,11 +18,21 @@ pub(crate) fn path_of(url: &str) -> Result<PathBuf, StoreError> {
         _ if path.contains(":memory:") => {
             refuse("a store in memory keeps nothing; name a file, for example sqlite://orders.db")
         }
-        _ if path.contains('\0') => refuse("a file's name has no NUL"),
+        _ if path.contains('\0') => refuse("a file's name has no NUL; write sqlite://FILE"),
+        _ if path.contains("://") => refuse("a file's name has no ://; write just sqlite://FILE"),
         _ if path.contains(['?', '#']) => {
             refuse("a SQLite store has no settings in its URL; write just sqlite://FILE")
         }
         _ => Ok(PathBuf::from(path)),
+    }
+}
+
+/// A URL that was meant for another engine may hold a password, and a wrong one anything: neither is shown.
+fn shown(url: &str) -> String {
+    let place = url.split(['?', '#']).next().unwrap_or_default();
+    match place.strip_prefix("sqlite:") {
+        Some(_) if !place.contains('@') => place.chars().take(URL_SHOWN_MAX).collect(),
+        _ => "sqlite://***".to_owned(),
     }
 }
 
@@ -44,5 +57,21 @@ mod tests {
             let error = path_of(bad).unwrap_err().to_string();
             assert!(error.contains("sqlite://"), "{bad}: {error}");
         }
+    }
+
+    #[test]
+    fn what_may_be_a_password_is_never_shown() {
+        for bad in [
+            "postgres://me:s3cret@db/orders",
+            "sqlite://a.db?password=s3cret",
+            "sqlite://a.db#s3cret",
+            "sqlite://postgres://me:s3cret@db/orders",
+            "s3cret",
+        ] {
+            let error = path_of(bad).unwrap_err().to_string();
+            assert!(!error.contains("s3cret"), "{bad}: {error}");
+        }
+        let long = path_of(&format!("sqlite://{}?", "x".repeat(1_000_000))).unwrap_err().to_string();
+        assert!(long.len() < 1_000, "{}", long.len());
     }
 }

@@ -1,8 +1,7 @@
 //! How appends become commits: counted in the write-ahead log itself, and shared by two stores on one file.
 #![allow(missing_docs, clippy::unwrap_used)]
 
-use factstream_core::envelope::{NewEvent, StreamId};
-use factstream_core::sql::now;
+use factstream_conformance::support::{appending_one, stream};
 use factstream_core::store::{Append, CommandKey, Expected, Outcome, Store, StoreError};
 use factstream_sqlite::SqliteStore;
 use std::path::{Path, PathBuf};
@@ -10,24 +9,8 @@ use std::pin::Pin;
 use std::task::{Context, Waker};
 use std::time::Duration;
 use tempfile::tempdir;
-use uuid::Uuid;
 
 const LONG: Duration = Duration::from_secs(20);
-
-fn event() -> NewEvent {
-    NewEvent {
-        event_id: Uuid::now_v7(),
-        event_type: "Noted".into(),
-        schema_version: 1,
-        data: "{}".into(),
-        metadata: "{\"source\":\"test\"}".into(),
-        timestamp: now(),
-    }
-}
-
-fn append(id: &str, expected: Expected) -> Append {
-    Append { stream: StreamId::new("note", id).unwrap(), expected, events: vec![event()] }
-}
 
 fn wal_of(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
@@ -66,13 +49,13 @@ async fn appends_that_wait_together_are_one_commit_and_one_that_waits_alone_is_o
     let store = SqliteStore::open(&path).await.unwrap();
     let before = commits(&path);
     for n in 0..10 {
-        store.append(append(&format!("alone-{n}"), Expected::Any), None).await.unwrap();
+        store.append(appending_one(&format!("alone-{n}"), Expected::Any), None).await.unwrap();
     }
     assert_eq!(commits(&path) - before, 10, "what is acknowledged is committed before the next is asked for");
     let tx = store.begin().await.unwrap();
     let before = commits(&path);
     let waiting: Vec<_> =
-        (0..64).map(|n| queued(&store, append(&format!("{n}"), Expected::Any), None)).collect();
+        (0..64).map(|n| queued(&store, appending_one(&format!("{n}"), Expected::Any), None)).collect();
     drop(tx);
     for answer in waiting {
         assert!(matches!(answer.await.unwrap(), Outcome::Appended(_)));
@@ -84,19 +67,19 @@ async fn appends_that_wait_together_are_one_commit_and_one_that_waits_alone_is_o
 async fn an_append_that_is_refused_in_a_batch_does_not_touch_its_neighbours() {
     let dir = tempdir().unwrap();
     let store = SqliteStore::open(dir.path().join("s.db")).await.unwrap();
-    let mut twice = append("first", Expected::Exact(0));
+    let mut twice = appending_one("first", Expected::Exact(0));
     store.append(twice.clone(), None).await.unwrap();
-    twice.stream = StreamId::new("note", "same-event-id").unwrap();
+    twice.stream = stream("same-event-id");
     let key = |fingerprint: &str| Some(CommandKey::new("k-1", fingerprint).unwrap());
     let tx = store.begin().await.unwrap();
     let answers = vec![
-        queued(&store, append("a", Expected::Exact(0)), key("make a")),
-        queued(&store, append("a", Expected::Exact(1)), None), // chained to its neighbour
-        queued(&store, append("a", Expected::Exact(1)), None), // lost to it
-        queued(&store, twice, None),                           // breaks the statement
-        queued(&store, append("a", Expected::Exact(9)), key("make a")),
-        queued(&store, append("b", Expected::Exact(0)), key("make b")),
-        queued(&store, append("c", Expected::Exact(0)), None),
+        queued(&store, appending_one("a", Expected::Exact(0)), key("make a")),
+        queued(&store, appending_one("a", Expected::Exact(1)), None), // chained to its neighbour
+        queued(&store, appending_one("a", Expected::Exact(1)), None), // lost to it
+        queued(&store, twice, None),                                  // breaks the statement
+        queued(&store, appending_one("a", Expected::Exact(9)), key("make a")),
+        queued(&store, appending_one("b", Expected::Exact(0)), key("make b")),
+        queued(&store, appending_one("c", Expected::Exact(0)), None),
     ];
     drop(tx);
     let mut found = Vec::new();
@@ -113,13 +96,13 @@ async fn an_append_that_is_refused_in_a_batch_does_not_touch_its_neighbours() {
     assert_eq!(
         found,
         [
-            "note/a 1 2",
-            "note/a 2 3",
-            "stream note/a is at version 2, not 1",
+            "conformance/a 1 2",
+            "conformance/a 2 3",
+            "stream conformance/a is at version 2, not 1",
             "UNIQUE constraint failed: events.event_id",
-            "repeated note/a 2",
+            "repeated conformance/a 2",
             "used to make a",
-            "note/c 1 4",
+            "conformance/c 1 4",
         ]
     );
     let log = store.read_log(0, 100).await.unwrap();
@@ -138,10 +121,11 @@ async fn two_stores_on_one_file_make_one_log_without_gaps_and_lose_no_conflict()
             tasks.push(tokio::spawn(async move {
                 let (mut won, mut version) = (0u64, 0);
                 for n in 0..50 {
-                    let own = append(&format!("{which}-{task}-{n}"), Expected::Exact(0));
+                    let own = appending_one(&format!("{which}-{task}-{n}"), Expected::Exact(0));
                     assert!(matches!(store.append(own, None).await.unwrap(), Outcome::Appended(_)));
                     // All eight fight for this one.
-                    match store.append(append("shared", Expected::Exact(version)), None).await.unwrap() {
+                    match store.append(appending_one("shared", Expected::Exact(version)), None).await.unwrap()
+                    {
                         Outcome::Appended(done) => (won, version) = (won + 1, done.version),
                         Outcome::Conflict(conflict) => version = conflict.actual,
                         other => panic!("{other:?}"),
@@ -174,7 +158,7 @@ async fn news_of_another_store_on_the_file_comes_while_somebody_waits() {
             tokio::spawn(async move { here.wait_beyond(0, LONG).await })
         })
         .collect();
-    there.append(append("a", Expected::Any), None).await.unwrap();
+    there.append(appending_one("a", Expected::Any), None).await.unwrap();
     for waiter in waiting {
         assert_eq!(waiter.await.unwrap().unwrap(), 1);
     }
@@ -188,7 +172,7 @@ async fn what_was_accepted_before_the_last_handle_went_is_still_committed() {
     let store = SqliteStore::open(&path).await.unwrap();
     let tx = store.begin().await.unwrap();
     let waiting: Vec<_> =
-        (0..20).map(|n| queued(&store, append(&format!("{n}"), Expected::Any), None)).collect();
+        (0..20).map(|n| queued(&store, appending_one(&format!("{n}"), Expected::Any), None)).collect();
     drop(store);
     drop(tx);
     for answer in waiting {

@@ -1,25 +1,15 @@
 //! What is SQLite's own: durability settings, group commit, indexes, the native connection, several processes.
 #![allow(missing_docs, clippy::unwrap_used)]
 
-use factstream_core::envelope::{NewEvent, StreamId};
+use factstream_conformance::support::appending_one;
 use factstream_core::params;
-use factstream_core::sql::now;
 use factstream_core::store::{Append, Expected, Outcome, Store, StoreError, Transaction};
 use factstream_sqlite::{Options, SqliteStore, SqliteTransaction};
 use std::time::Duration;
 use tempfile::tempdir;
-use uuid::Uuid;
 
 fn append(id: &str) -> Append {
-    let event = NewEvent {
-        event_id: Uuid::now_v7(),
-        event_type: "Noted".into(),
-        schema_version: 1,
-        data: "{}".into(),
-        metadata: "{\"source\":\"test\"}".into(),
-        timestamp: now(),
-    };
-    Append { stream: StreamId::new("note", id).unwrap(), expected: Expected::Any, events: vec![event] }
+    appending_one(id, Expected::Any)
 }
 
 fn native(tx: &mut Box<dyn Transaction>) -> &mut SqliteTransaction {

@@ -1,26 +1,16 @@
 //! Files that are no store, are damaged, cannot be written, or run full: a clear error, and nothing lost.
 #![allow(missing_docs, clippy::unwrap_used)]
 
-use factstream_core::envelope::{NewEvent, StreamId};
+use factstream_conformance::support::{appending, event, stream};
 use factstream_core::params;
-use factstream_core::sql::now;
 use factstream_core::store::{Append, Expected, Outcome, Store, StoreError};
 use factstream_sqlite::SqliteStore;
 use std::path::Path;
 use std::process::Command;
 use tempfile::tempdir;
-use uuid::Uuid;
 
 fn append(id: &str, bytes: usize) -> Append {
-    let event = NewEvent {
-        event_id: Uuid::now_v7(),
-        event_type: "Noted".into(),
-        schema_version: 1,
-        data: format!("{{\"text\":\"{}\"}}", "x".repeat(bytes)),
-        metadata: "{\"source\":\"test\"}".into(),
-        timestamp: now(),
-    };
-    Append { stream: StreamId::new("note", id).unwrap(), expected: Expected::Any, events: vec![event] }
+    appending(&stream(id), Expected::Any, vec![event(format!("{{\"text\":\"{}\"}}", "x".repeat(bytes)))])
 }
 
 async fn refused(path: &Path) -> String {

@@ -1,14 +1,12 @@
 //! What a transaction may do with the only writer there is: its time, its end, and what it may not say.
 #![allow(missing_docs, clippy::unwrap_used)]
 
-use factstream_core::envelope::{NewEvent, StreamId};
+use factstream_conformance::support::appending_one;
 use factstream_core::params;
-use factstream_core::sql::now;
 use factstream_core::store::{Append, Commit, Expected, Outcome, Store, StoreError, Transaction};
 use factstream_sqlite::{Options, SqliteStore, SqliteTransaction};
 use std::time::{Duration, Instant};
 use tempfile::{TempDir, tempdir};
-use uuid::Uuid;
 
 /// A statement that would run for ever.
 const ENDLESS: &str =
@@ -17,15 +15,7 @@ const ENDLESS: &str =
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn append(id: &str) -> Append {
-    let event = NewEvent {
-        event_id: Uuid::now_v7(),
-        event_type: "Noted".into(),
-        schema_version: 1,
-        data: "{}".into(),
-        metadata: "{\"source\":\"test\"}".into(),
-        timestamp: now(),
-    };
-    Append { stream: StreamId::new("note", id).unwrap(), expected: Expected::Any, events: vec![event] }
+    appending_one(id, Expected::Any)
 }
 
 async fn store_with_limit(limit: Duration) -> (TempDir, SqliteStore) {

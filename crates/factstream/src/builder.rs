@@ -220,6 +220,7 @@ impl Builder {
                 specs.push(Spec { name: shard.name(&spec.handler), shard, ..spec.clone() });
             }
         }
+        managed.iter().try_for_each(Managed::check_names)?;
         let store = connect::store(&self.store_url).await?;
         migrations::migrate(store.as_ref(), &connect::without_credentials(&self.store_url)).await?;
         let Connected { broker, owned_groups } = connect::broker(&self.broker_url, &store)?;
@@ -316,7 +317,8 @@ impl Projection {
     }
 
     /// A table of this projection: made at start, and made anew beside the live one by a rebuild. In the statements,
-    /// `{table}` stands for its name: `CREATE TABLE {table} (..)`, `CREATE INDEX {table}_x ON {table} (..)`.
+    /// `{table}` stands for its name: `CREATE TABLE {table} (..)`, `CREATE INDEX {table}_x ON {table} (..)`. A name that is a
+    /// word of SQL's own is written in quotes: `CREATE TABLE "{table}" (..)`.
     pub fn table(mut self, name: &str, create: &str, indexes: &[&str]) -> Self {
         let indexes = indexes.iter().map(|index| (*index).to_owned()).collect();
         let (name, create) = (name.to_owned(), create.to_owned());

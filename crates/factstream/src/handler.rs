@@ -94,6 +94,11 @@ pub trait Caller: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 }
 
+/// The most that is kept of one error's text. It may quote the event, which may be large.
+const TEXT_BYTES_MAX: usize = 4_096;
+/// The most errors of one chain.
+const CHAIN_MAX: usize = 32;
+
 /// Why a handler could not handle an event, and whether trying again can help.
 ///
 /// Made from any error with `?`, and is then transient.
@@ -118,9 +123,10 @@ impl Failure {
         self.permanent
     }
 
-    /// The error and what caused it, outermost first.
+    /// The error and what caused it, outermost first. Each is shown as it can be kept: at most some kilobytes,
+    /// without NUL, which no database text may hold.
     pub fn chain(&self) -> Vec<String> {
-        self.errors().map(ToString::to_string).collect()
+        self.errors().take(CHAIN_MAX).map(|error| shown(&error.to_string())).collect()
     }
 
     /// The error and its sources.
@@ -140,5 +146,24 @@ impl fmt::Debug for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = if self.permanent { "permanent" } else { "transient" };
         write!(f, "{kind} failure: {}", self.chain().join(": "))
+    }
+}
+
+fn shown(text: &str) -> String {
+    let end = text.floor_char_boundary(TEXT_BYTES_MAX);
+    let ellipsis = if end < text.len() { " .." } else { "" };
+    text[..end].replace('\0', "\u{fffd}") + ellipsis
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_of_a_failure_is_bounded_and_has_no_nul() {
+        let failure = Failure::permanent(format!("a\0b{}", "ä".repeat(1_000_000)));
+        let chain = failure.chain();
+        assert!(chain[0].starts_with("a\u{fffd}b") && chain[0].len() <= TEXT_BYTES_MAX + 10, "{chain:?}");
+        assert_eq!(Failure::transient("as it is").chain(), ["as it is"]);
     }
 }

@@ -21,14 +21,17 @@ use tokio_util::sync::CancellationToken;
 
 /// The lease of the one process that mirrors.
 pub(crate) const NAME: &str = "dead-letter mirror";
-const SUFFIX: &str = "-dlt";
 /// How often to look for new ones.
 const INTERVAL: Duration = Duration::from_secs(1);
 const LETTERS_MAX: usize = 100;
 
 /// The topic that a topic's dead letters are mirrored to: as many partitions, the same settings.
 pub(crate) fn topic_of(topic: Topic) -> Topic {
-    Topic { name: format!("{}{SUFFIX}", topic.name), ..topic }
+    Topic { name: name_of(&topic.name), ..topic }
+}
+
+fn name_of(topic: &str) -> String {
+    format!("{topic}-dlt")
 }
 
 /// Publishes what is due until `stop`.
@@ -88,6 +91,5 @@ fn message(letter: Letter, row: &Row) -> Result<Message, Error> {
     header("exception-fqcn", b"factstream.Failure".into());
     header("exception-message", reason.unwrap_or_default().into_bytes());
     header("exception-stacktrace", attempt.errors.join("\ncaused by: ").into_bytes());
-    let topic = format!("{}{SUFFIX}", partition.topic);
-    Ok(Message { topic, key, value, headers, timestamp: now() })
+    Ok(Message { topic: name_of(&partition.topic), key, value, headers, timestamp: now() })
 }

@@ -26,6 +26,10 @@ pub(crate) const INSERT_RECORD: &str = include_str!("sql/insert_record.sql");
 pub(crate) const COMMIT_OFFSET: &str = include_str!("sql/commit_offset.sql");
 pub(crate) const SELECT_GROUP_LAG: &str = include_str!("sql/select_group_lag.sql");
 pub(crate) const SELECT_TRIMMABLE: &str = include_str!("sql/select_trimmable.sql");
+pub(crate) const MOVE_BEAT: &str = include_str!("sql/move_beat.sql");
+pub(crate) const SELECT_OTHER_OWNERS: &str = include_str!("sql/select_other_owners.sql");
+pub(crate) const DELETE_OWNER: &str = include_str!("sql/delete_owner.sql");
+pub(crate) const SELECT_LEASE: &str = include_str!("sql/select_lease.sql");
 pub(crate) const CLAIM_LEASE: &str = include_str!("sql/claim_lease.sql");
 
 /// A row of `events` as an event.

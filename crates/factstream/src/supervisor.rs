@@ -56,34 +56,21 @@ impl App {
             let (leases, stop) = (Arc::clone(&leases), beat_stop.clone());
             async move { leases.beat(stop).await }
         });
+        let task =
+            |health| Task { app: self.clone(), leases: Arc::clone(&leases), health, stop: stop.clone() };
         let mut tasks = JoinSet::new();
-        let health = self.healths().of(relay::NAME);
-        tasks.spawn(supervise(relay::NAME.to_owned(), health.clone(), stop.clone(), {
-            let (app, leases, stop) = (self.clone(), Arc::clone(&leases), stop.clone());
-            move || run_relay(app.clone(), Arc::clone(&leases), health.clone(), stop.clone())
-        }));
+        tasks.spawn(supervise(relay::NAME.to_owned(), task(self.healths().of(relay::NAME)), Task::relay));
         for spec in self.specs() {
-            let health = self.healths().of(&spec.name);
-            tasks.spawn(supervise(spec.name.clone(), health.clone(), stop.clone(), {
-                let (app, spec, leases, stop) =
-                    (self.clone(), spec.clone(), Arc::clone(&leases), stop.clone());
-                move || {
-                    run_handler(app.clone(), spec.clone(), Arc::clone(&leases), health.clone(), stop.clone())
-                }
-            }));
+            let spec = spec.clone();
+            let task = task(self.healths().of(&spec.name));
+            tasks.spawn(supervise(spec.name.clone(), task, move |task| task.handler(spec.clone())));
         }
         if self.mirrors_dead_letters() {
-            let health = Arc::new(Health::new());
-            tasks.spawn(supervise(mirror::NAME.to_owned(), health, stop.clone(), {
-                let (app, leases, stop) = (self.clone(), Arc::clone(&leases), stop.clone());
-                move || run_mirror(app.clone(), Arc::clone(&leases), stop.clone())
-            }));
+            tasks.spawn(supervise(mirror::NAME.to_owned(), task(Arc::new(Health::new())), Task::mirror));
         }
-        let health = Arc::new(Health::new());
-        tasks.spawn(supervise("housekeeping".to_owned(), health, stop.clone(), {
-            let (app, stop) = (self.clone(), stop.clone());
-            move || housekeeping::run(app.clone(), stop.clone())
-        }));
+        let task = task(Arc::new(Health::new()));
+        tasks
+            .spawn(supervise("housekeeping".to_owned(), task, |task| housekeeping::run(task.app, task.stop)));
         Ok(Running { stop, tasks, leases, beating, beat_stop })
     }
 }
@@ -114,96 +101,101 @@ impl Drop for Running {
     }
 }
 
-async fn run_relay(
-    app: App,
-    leases: Arc<Leases>,
-    health: Arc<Health>,
-    stop: CancellationToken,
-) -> Result<(), Error> {
-    let standby = |owner: &str| health.set(State::Standby { owner: owner.to_owned() });
-    match leases.acquire(relay::NAME, &stop, standby).await? {
-        Some(owned) => relay::run(&app, health.clone(), owned).await,
-        None => Ok(()),
-    }
-}
-
-async fn run_mirror(app: App, leases: Arc<Leases>, stop: CancellationToken) -> Result<(), Error> {
-    match leases.acquire(mirror::NAME, &stop, |_| ()).await? {
-        Some(owned) => mirror::run(&app, owned).await,
-        None => Ok(()),
-    }
-}
-
-async fn run_handler(
-    app: App,
-    spec: Spec,
-    leases: Arc<Leases>,
-    health: Arc<Health>,
-    stop: CancellationToken,
-) -> Result<(), Error> {
-    if spec.shard.count() > 1 {
-        return run_shard(app, spec, leases, health, stop).await;
-    }
-    let needs_owner = spec.from == From::Log || app.owned_groups();
-    let stop = if needs_owner {
-        let standby = |owner: &str| health.set(State::Standby { owner: owner.to_owned() });
-        match leases.acquire(&format!("handler {}", spec.name), &stop, standby).await? {
-            Some(owned) => owned,
-            None => return Ok(()),
-        }
-    } else {
-        stop
-    };
-    health.idle();
-    Processor::new(&app, &spec, health, stop).run(&spec).await
-}
-
 /// How often a process looks whether it owns more than its share.
 const SHARE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Runs one part of a projection that several processes share, as long as it is within this process's share.
-async fn run_shard(
+/// What each task is started with.
+#[derive(Clone)]
+struct Task {
     app: App,
-    spec: Spec,
     leases: Arc<Leases>,
     health: Arc<Health>,
     stop: CancellationToken,
-) -> Result<(), Error> {
-    let name = format!("handler {}", spec.name);
-    let part = Part { family: format!("handler {}", spec.handler), of: spec.shard.count() };
-    let standby = |owner: &str| health.set(State::Standby { owner: owner.to_owned() });
-    let Some(owned) = leases.acquire_part(&name, &part, &stop, standby).await? else { return Ok(()) };
-    health.idle();
-    let processor = Processor::new(&app, &spec, health.clone(), owned.clone());
-    let running = processor.run(&spec);
-    tokio::pin!(running);
-    let done = loop {
-        tokio::select! {
-            done = &mut running => break done,
-            () = tokio::time::sleep(SHARE_INTERVAL) => {
-                if leases.is_to_give_up(&name, &part) {
-                    owned.cancel(); // it ends after its batch
-                    break running.await;
-                }
-            }
-        }
-    };
-    if !stop.is_cancelled() {
-        leases.give_back(&name).await?;
-    }
-    done
 }
 
-/// Runs `start` again and again until `stop`.
-async fn supervise<F, R>(name: String, health: Arc<Health>, stop: CancellationToken, start: F)
+impl Task {
+    async fn relay(self) -> Result<(), Error> {
+        self.as_owner(relay::NAME, None, |owned| relay::run(&self.app, self.health.clone(), owned)).await
+    }
+
+    async fn mirror(self) -> Result<(), Error> {
+        self.as_owner(mirror::NAME, None, |owned| mirror::run(&self.app, owned)).await
+    }
+
+    async fn handler(self, spec: Spec) -> Result<(), Error> {
+        let lease = format!("handler {}", spec.name);
+        if spec.shard.count() > 1 {
+            let part = Part { family: format!("handler {}", spec.handler), of: spec.shard.count() };
+            let work = |owned| self.handle_part(&spec, &lease, &part, owned);
+            self.as_owner(&lease, Some(&part), work).await
+        } else if spec.from == From::Log || self.app.owned_groups() {
+            self.as_owner(&lease, None, |owned| self.handle(&spec, owned)).await
+        } else {
+            self.handle(&spec, self.stop.clone()).await
+        }
+    }
+
+    /// Does the work once this process owns the lease; not at all when it is stopped first.
+    async fn as_owner<R>(
+        &self,
+        lease: &str,
+        part: Option<&Part>,
+        work: impl FnOnce(CancellationToken) -> R,
+    ) -> Result<(), Error>
+    where
+        R: Future<Output = Result<(), Error>>,
+    {
+        let standby = |owner: &str| self.health.set(State::Standby { owner: owner.to_owned() });
+        match self.leases.acquire(lease, part, &self.stop, standby).await? {
+            Some(owned) => work(owned).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn handle(&self, spec: &Spec, stop: CancellationToken) -> Result<(), Error> {
+        self.health.idle();
+        Processor::new(&self.app, spec, self.health.clone(), stop).run(spec).await
+    }
+
+    /// Handles one part of what several processes share, as long as it is within this process's share.
+    async fn handle_part(
+        &self,
+        spec: &Spec,
+        lease: &str,
+        part: &Part,
+        owned: CancellationToken,
+    ) -> Result<(), Error> {
+        let handling = self.handle(spec, owned.clone());
+        tokio::pin!(handling);
+        let done = loop {
+            tokio::select! {
+                done = &mut handling => break done,
+                () = tokio::time::sleep(SHARE_INTERVAL) => {
+                    if self.leases.is_to_give_up(lease, part) {
+                        owned.cancel(); // it ends after its batch
+                        break handling.await;
+                    }
+                }
+            }
+        };
+        if !self.stop.is_cancelled() {
+            self.leases.give_back(lease).await?;
+        }
+        done
+    }
+}
+
+/// Starts the task again and again until it is stopped.
+async fn supervise<F, R>(name: String, task: Task, start: F)
 where
-    F: Fn() -> R + Send,
+    F: Fn(Task) -> R + Send,
     R: Future<Output = Result<(), Error>> + Send,
 {
+    let Task { health, stop, .. } = &task;
     let mut failures = 0;
     while !stop.is_cancelled() {
         let started = Instant::now();
-        let error = match AssertUnwindSafe(start()).catch_unwind().await {
+        let error = match AssertUnwindSafe(start(task.clone())).catch_unwind().await {
             Ok(Ok(())) => {
                 failures = 0;
                 continue; // stopped, or its lease went to another: wait for it again

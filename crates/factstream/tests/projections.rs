@@ -3,58 +3,23 @@
 
 mod common;
 
-use common::{Do, Order, OrderEvent, OrderRow, Shop, eventually, settled, stop};
+use common::{Do, Order, OrderEvent, OrderRow, Shop, eventually, fill, folded, settled, stop, stored};
 use factstream::{
-    App, Envelope, Error, Failure, Fold, Handler, Order as Direction, Projection, ReadModel, Tx, params,
+    Envelope, Error, Failure, Fold, Handler, Order as Direction, Projection, ReadModel, Tx, params,
 };
-use std::collections::BTreeMap;
 use std::time::Duration;
-
-async fn fill(app: &App, orders: usize) -> u64 {
-    let mut position = 0;
-    for n in 0..orders {
-        let id = format!("o-{n:03}");
-        app.execute(&id, Do::Create(n as i64)).await.unwrap();
-        app.execute(&id, Do::Note("hello".into())).await.unwrap();
-        position = match n % 2 {
-            0 => app.execute(&id, Do::Close).await.unwrap().position,
-            _ => app.position().await.unwrap(),
-        };
-    }
-    position
-}
-
-/// The rows that a fold over the log gives.
-async fn folded(app: &App) -> BTreeMap<String, OrderRow> {
-    let mut rows = BTreeMap::new();
-    for event in app.log(0, 100_000).await.unwrap() {
-        let decoded: OrderEvent =
-            factstream::event::EventSet::decode(&event.event_type, &event.data).unwrap().unwrap();
-        let envelope = event.envelope().unwrap().with(decoded);
-        let before = rows.remove(&event.aggregate_id);
-        if let Some(row) = OrderRow::fold(before, &envelope) {
-            rows.insert(event.aggregate_id.clone(), row);
-        }
-    }
-    rows
-}
-
-async fn stored(app: &App) -> BTreeMap<String, OrderRow> {
-    let page = app.read::<OrderRow>().limit(1_000).list().await.unwrap();
-    page.rows.into_iter().map(|row| (row.order_id.clone(), row)).collect()
-}
 
 #[tokio::test]
 async fn rows_equal_a_fold_over_the_log_and_a_write_can_be_read_at_once() {
     let shop = Shop::new();
     let app = shop.builder().read_model::<OrderRow>().open().await.unwrap();
     let running = app.start().await.unwrap();
-    let position = fill(&app, 20).await;
+    let position = fill(&app, 0..20).await;
     let row = app.read::<OrderRow>().wait_for(position).get("o-018").await.unwrap().unwrap();
     assert_eq!((row.status.as_str(), row.amount, row.notes.len()), ("CLOSED", 18, 1));
     assert_eq!(app.read::<OrderRow>().get("o-999").await.unwrap(), None);
     settled(&app).await;
-    assert_eq!(stored(&app).await, folded(&app).await);
+    assert_eq!(stored::<OrderRow>(&app).await, folded(&app).await);
     stop(running).await;
 }
 
@@ -62,7 +27,7 @@ async fn rows_equal_a_fold_over_the_log_and_a_write_can_be_read_at_once() {
 async fn waiting_for_what_does_not_come_ends_at_the_deadline_and_says_where_it_is() {
     let shop = Shop::new();
     let app = shop.builder().read_model::<OrderRow>().open().await.unwrap();
-    fill(&app, 1).await;
+    fill(&app, 0..1).await;
     let read = app.read::<OrderRow>().wait_for(2).deadline(Duration::from_millis(50));
     let error = read.get("o-000").await.unwrap_err();
     assert!(matches!(error, Error::Behind { position: 2, reached: 0, .. }), "{error}");
@@ -73,7 +38,7 @@ async fn pages_follow_each_other_without_a_gap_or_a_repeat() {
     let shop = Shop::new();
     let app = shop.builder().read_model::<OrderRow>().open().await.unwrap();
     let running = app.start().await.unwrap();
-    fill(&app, 25).await;
+    fill(&app, 0..25).await;
     settled(&app).await;
     for (column, direction) in [("order_id", Direction::Ascending), ("status", Direction::Descending)] {
         let (mut seen, mut cursor) = (Vec::new(), None::<String>);
@@ -106,7 +71,7 @@ async fn a_checkpoint_and_its_rows_are_together_whatever_is_killed() {
     let shop = Shop::new();
     {
         let app = shop.builder().read_model::<OrderRow>().open().await.unwrap();
-        fill(&app, 40).await;
+        fill(&app, 0..40).await;
     }
     // Started and dropped in the middle again and again; dropping aborts whatever is under way.
     for _ in 0..10 {
@@ -123,7 +88,7 @@ async fn a_checkpoint_and_its_rows_are_together_whatever_is_killed() {
     let app = shop.builder().read_model::<OrderRow>().open().await.unwrap();
     let running = app.start().await.unwrap();
     settled(&app).await;
-    assert_eq!(stored(&app).await, folded(&app).await);
+    assert_eq!(stored::<OrderRow>(&app).await, folded(&app).await);
     stop(running).await;
 }
 
@@ -158,7 +123,7 @@ async fn a_rebuild_beside_a_running_projection_ends_in_the_rows_of_a_fold() {
     let shop = Shop::new();
     let app = shop.builder().read_model::<OrderRow>().open().await.unwrap();
     let running = app.start().await.unwrap();
-    fill(&app, 100).await;
+    fill(&app, 0..100).await;
     settled(&app).await;
     // Rows that no fold gives: a rebuild must not keep them.
     let mut tx = app.begin().await.unwrap();
@@ -178,9 +143,9 @@ async fn a_rebuild_beside_a_running_projection_ends_in_the_rows_of_a_fold() {
     assert!(done.position >= 250 && !told.is_empty());
     writer.await.unwrap();
     settled(&app).await;
-    assert_eq!(stored(&app).await, folded(&app).await);
+    assert_eq!(stored::<OrderRow>(&app).await, folded(&app).await);
     app.rebuild("order_rows", |_| {}).await.unwrap();
-    assert_eq!(stored(&app).await, folded(&app).await);
+    assert_eq!(stored::<OrderRow>(&app).await, folded(&app).await);
     let error = app.rebuild("nope", |_| {}).await.unwrap_err();
     assert!(error.to_string().contains("order_rows"), "{error}");
     stop(running).await;
@@ -218,13 +183,63 @@ async fn a_read_model_whose_shape_has_changed_is_rebuilt_when_the_application_op
     {
         let app = shop.builder().read_model::<OrderRow>().open().await.unwrap();
         let running = app.start().await.unwrap();
-        fill(&app, 10).await;
+        fill(&app, 0..10).await;
         settled(&app).await;
         stop(running).await;
     }
     let app = shop.builder().read_model::<WiderRow>().open().await.unwrap();
     assert_eq!(app.read::<WiderRow>().get("o-004").await.unwrap().unwrap().events, 3);
     assert_eq!(app.read::<WiderRow>().count().await.unwrap(), 10);
+}
+
+/// Names that are words of SQL's own.
+#[derive(ReadModel, Clone, Debug, PartialEq)]
+#[read_model(table = "order")]
+struct Words {
+    #[column(key)]
+    user: String,
+    #[column(index)]
+    group: i64,
+    select: i64,
+}
+
+impl Fold for Words {
+    type Events = OrderEvent;
+
+    fn fold(row: Option<Self>, event: &Envelope<OrderEvent>) -> Option<Self> {
+        match &event.event {
+            OrderEvent::Created { amount, .. } => {
+                Some(Self { user: event.aggregate_id.clone(), group: amount % 3, select: 0 })
+            }
+            OrderEvent::Noted { .. } => row.map(|row| Self { select: row.select + 1, ..row }),
+            OrderEvent::Closed => None,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_table_and_its_columns_may_be_called_by_words_of_sqls_own() {
+    let shop = Shop::new();
+    let open = || async { shop.builder().read_model::<Words>().open().await.unwrap() };
+    let app = open().await;
+    let running = app.start().await.unwrap();
+    fill(&app, 0..25).await;
+    assert_eq!(stored::<Words>(&app).await, folded(&app).await);
+    app.rebuild("order", |_| {}).await.unwrap();
+    stop(running).await;
+
+    let app = open().await;
+    let running = app.start().await.unwrap();
+    fill(&app, 25..30).await;
+    assert_eq!(stored::<Words>(&app).await, folded(&app).await);
+    assert_eq!(app.read::<Words>().get("o-001").await.unwrap().unwrap().select, 1);
+    let read = || app.read::<Words>().order_by("group", Direction::Descending);
+    let first = read().limit(5).list().await.unwrap();
+    let rest = read().after(first.next.unwrap()).list().await.unwrap();
+    let groups: Vec<i64> = first.rows.iter().chain(&rest.rows).map(|row| row.group).collect();
+    assert_eq!(groups, [[2; 5], [1; 5], [0; 5]].concat());
+    assert_eq!(app.read::<Words>().filter("\"group\" = $1", params![2]).count().await.unwrap(), 5);
+    stop(running).await;
 }
 
 struct Totals;
@@ -259,7 +274,7 @@ async fn a_projection_in_sql_counts_each_event_once_and_can_be_rebuilt() {
     let shop = Shop::new();
     let app = shop.builder().projection(totals()).open().await.unwrap();
     let running = app.start().await.unwrap();
-    fill(&app, 30).await;
+    fill(&app, 0..30).await;
     settled(&app).await;
     let cents = || async {
         let rows = app.store().query("SELECT cents FROM totals", params![]).await.unwrap();
@@ -276,11 +291,22 @@ async fn a_projection_in_sql_counts_each_event_once_and_can_be_rebuilt() {
 }
 
 #[tokio::test]
+async fn a_table_whose_name_would_be_another_one_in_quotes_is_refused() {
+    let shop = Shop::new();
+    for name in ["Totals", "a-b", "a.b", "", "1a", "events", "fs_leases", "a\"b", &"a".repeat(49)] {
+        let projection =
+            Projection::new("totals", Totals).table(name, "CREATE TABLE {table} (n BIGINT)", &[]);
+        let error = shop.builder().projection(projection).open().await.err().unwrap();
+        assert!(error.to_string().contains("cannot be a table's name"), "{name}: {error}");
+    }
+}
+
+#[tokio::test]
 async fn a_checkpoint_beyond_the_log_stops_the_projection_loudly() {
     let shop = Shop::new();
     let app = shop.builder().read_model::<OrderRow>().open().await.unwrap();
     let running = app.start().await.unwrap();
-    fill(&app, 3).await;
+    fill(&app, 0..3).await;
     settled(&app).await;
     stop(running).await;
     // An older backup: the newest events are gone.

@@ -3,9 +3,8 @@
 
 mod common;
 
-use common::{Do, OrderEvent, OrderRow, Shop, eventually, settled, stop};
+use common::{Do, OrderEvent, OrderRow, Shop, eventually, fill, folded, settled, stop, stored};
 use factstream::{App, Envelope, Fold, ReadModel};
-use std::collections::BTreeMap;
 
 const SHARDS: u32 = 4;
 
@@ -67,34 +66,6 @@ async fn open(shop: &Shop) -> App {
     shop.builder().read_model::<Parts>().open().await.unwrap()
 }
 
-async fn fill(app: &App, orders: std::ops::Range<usize>) {
-    for n in orders {
-        let id = format!("o-{n:03}");
-        app.execute(&id, Do::Create(1)).await.unwrap();
-        app.execute(&id, Do::Note("hello".into())).await.unwrap();
-        if n % 2 == 0 {
-            app.execute(&id, Do::Close).await.unwrap();
-        }
-    }
-}
-
-async fn folded(app: &App) -> BTreeMap<String, Parts> {
-    let mut rows = BTreeMap::new();
-    for event in app.log(0, 100_000).await.unwrap() {
-        let decoded: OrderEvent =
-            factstream::event::EventSet::decode(&event.event_type, &event.data).unwrap().unwrap();
-        let row = next(rows.remove(&event.aggregate_id), &event.envelope().unwrap().with(decoded));
-        rows.extend(row.map(|row| (event.aggregate_id.clone(), row)));
-    }
-    rows
-}
-
-async fn stored(app: &App) -> BTreeMap<String, Parts> {
-    let position = app.position().await.unwrap();
-    let page = app.read::<Parts>().wait_for(position).limit(1_000).list().await.unwrap();
-    page.rows.into_iter().map(|row| (row.order_id.clone(), row)).collect()
-}
-
 async fn handled(app: &App) -> u64 {
     let status = app.status().await.unwrap();
     status.handlers.iter().map(|handler| handler.handled).sum()
@@ -130,7 +101,7 @@ async fn processes_share_the_parts_and_the_rows_equal_a_fold() {
         assert!(one.read::<Parts>().wait_for(done.position).get(&id).await.unwrap().is_some());
     }
     settled(&one).await;
-    assert_eq!(stored(&one).await, folded(&one).await);
+    assert_eq!(stored::<Parts>(&one).await, folded(&one).await);
     assert!(handled(&one).await > 0 && handled(&other).await > 0, "both had work");
 
     // A rebuild beside both, then one process leaves and the other goes on with all.
@@ -140,8 +111,8 @@ async fn processes_share_the_parts_and_the_rows_equal_a_fold() {
     eventually("one owns all again", || async { owned(&one).await == [4] }).await;
     fill(&one, 150..170).await;
     settled(&one).await;
-    assert_eq!(stored(&one).await, folded(&one).await);
-    assert_eq!(stored(&one).await.len(), 170);
+    assert_eq!(stored::<Parts>(&one).await, folded(&one).await);
+    assert_eq!(stored::<Parts>(&one).await.len(), 170);
     stop(running_one).await;
 }
 
@@ -152,7 +123,7 @@ async fn another_number_of_parts_rebuilds_the_read_model() {
     let running = app.start().await.unwrap();
     fill(&app, 0..30).await;
     settled(&app).await;
-    let wanted = folded(&app).await;
+    let wanted = folded::<Parts>(&app).await;
     stop(running).await;
     drop(app);
 
@@ -172,6 +143,6 @@ async fn another_number_of_parts_rebuilds_the_read_model() {
     let app = open(&shop).await;
     let running = app.start().await.unwrap();
     settled(&app).await;
-    assert_eq!(stored(&app).await, folded(&app).await);
+    assert_eq!(stored::<Parts>(&app).await, folded(&app).await);
     stop(running).await;
 }

@@ -92,6 +92,7 @@ async fn list(
         table.add_row(row);
     }
     println!("{table}");
+    let store = factstream::without_credentials(store);
     println!("look at one: {} deadletters show ID --store {store}", output::program());
     Ok(())
 }

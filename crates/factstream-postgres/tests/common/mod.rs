@@ -1,8 +1,7 @@
 //! What the tests of this engine share.
 #![allow(dead_code)]
 
-use factstream_core::envelope::{NewEvent, StreamId};
-use factstream_core::sql::now;
+use factstream_conformance::support::appending_one;
 use factstream_core::store::{Append, Expected, Store, StoreError};
 use factstream_postgres::PostgresStore;
 use std::time::{Duration, Instant};
@@ -11,20 +10,7 @@ use uuid::Uuid;
 
 /// An append of one event.
 pub(crate) fn append(id: &str) -> Append {
-    append_at(id, Expected::Any)
-}
-
-/// An append of one event at a version.
-pub(crate) fn append_at(id: &str, expected: Expected) -> Append {
-    let event = NewEvent {
-        event_id: Uuid::now_v7(),
-        event_type: "Noted".into(),
-        schema_version: 1,
-        data: "{}".into(),
-        metadata: "{\"source\":\"test\"}".into(),
-        timestamp: now(),
-    };
-    Append { stream: StreamId::new("note", id).unwrap(), expected, events: vec![event] }
+    appending_one(id, Expected::Any)
 }
 
 /// A connection that is not the store's.

@@ -5,7 +5,7 @@
 
 use crate::error::Error;
 use crate::handler::Failure;
-use crate::processor::checkpoint::move_params;
+use crate::processor::checkpoint::{self, move_params, move_statement};
 use crate::processor::delivery::{Content, Delivery};
 use crate::processor::letters::{self, Held};
 use crate::processor::reaction::{Ready, Stuck};
@@ -14,13 +14,18 @@ use crate::statements as sql;
 use crate::tx::Tx;
 use factstream_core::envelope::Position;
 use factstream_core::params;
+use factstream_core::sabotage::{Sabotage, is_on};
 use factstream_core::sql::{now, placeholders};
 use factstream_core::store::StoreError;
 use futures_util::future::{BoxFuture, FutureExt, try_join_all};
 use std::collections::HashSet;
+use std::time::Duration;
 
 /// How often a batch that met another writer's commit is run again before that is reported.
 const CONFLICTS_MAX: u32 = 16;
+
+/// How long what a sabotage tears apart stays apart.
+pub(crate) const SABOTAGE_TAKES: Duration = Duration::from_millis(200);
 
 /// Where the checkpoint goes with a transaction: from here to there.
 #[derive(Debug, Clone, Copy)]
@@ -235,7 +240,12 @@ impl Processor {
 
     async fn mark_checkpoint(&self, tx: &mut Tx, checkpoint: Option<Move>) -> Result<(), Error> {
         let Some(Move { from, to }) = checkpoint else { return Ok(()) };
-        match tx.execute(sql::MOVE_CHECKPOINT, move_params(&self.checkpoint, from, to)).await? {
+        if is_on(Sabotage::CheckpointOutside) {
+            checkpoint::move_alone(self.store.as_ref(), &self.checkpoint, from, to).await?;
+            tokio::time::sleep(SABOTAGE_TAKES).await;
+            return Ok(());
+        }
+        match tx.execute(move_statement(), move_params(&self.checkpoint, from, to)).await? {
             0 => Err(Error::Superseded { handler: self.checkpoint.clone() }),
             _ => Ok(()),
         }
@@ -248,13 +258,14 @@ impl Processor {
         }
         let now = now();
         let rows = slice.iter().map(|delivery| params![&self.name, &delivery.event_id, now]).collect();
-        Ok(tx.execute_many(sql::TAKE_INBOX, rows).await?.into_iter().map(|touched| touched > 0).collect())
+        let taken = tx.execute_many(sql::TAKE_INBOX, rows).await?;
+        Ok(taken.into_iter().map(|touched| touched > 0 || is_on(Sabotage::InboxOff)).collect())
     }
 
     async fn blocked_keys(&self, tx: &mut Tx, slice: &[&Delivery]) -> Result<HashSet<String>, Error> {
         let any =
             tx.query("SELECT 1 FROM fs_blocked_keys WHERE handler = $1 LIMIT 1", params![&self.name]).await?;
-        if any.is_empty() {
+        if any.is_empty() || is_on(Sabotage::NoParking) {
             return Ok(HashSet::new());
         }
         let keys: HashSet<&String> = slice.iter().map(|delivery| &delivery.key).collect();

@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::statements as sql;
 use factstream_core::envelope::Position;
 use factstream_core::params;
+use factstream_core::sabotage::{Sabotage, is_on};
 use factstream_core::sql::now;
 use factstream_core::store::{Commit, Store};
 
@@ -29,7 +30,15 @@ pub(crate) async fn read(store: &dyn Store, handler: &str) -> Result<Option<Posi
     Ok(rows.first().map(|row| row.get("position")).transpose()?)
 }
 
-/// The parameters of [`sql::MOVE_CHECKPOINT`].
+/// Moves a checkpoint, if it stands where this owner left it; parameters as in [`move_params`].
+pub(crate) fn move_statement() -> &'static str {
+    if is_on(Sabotage::FenceOff) { UNFENCED } else { sql::MOVE_CHECKPOINT }
+}
+
+const UNFENCED: &str = "UPDATE fs_checkpoints SET position = $3, updated_at = $4 \
+                        WHERE handler = $1 AND CAST($2 AS BIGINT) IS NOT NULL";
+
+/// The parameters of [`move_statement`].
 pub(crate) fn move_params(handler: &str, from: Position, to: Position) -> factstream_core::sql::Params {
     params![handler, from, to, now()]
 }
@@ -42,7 +51,7 @@ pub(crate) async fn move_alone(
     to: Position,
 ) -> Result<(), Error> {
     let mut tx = store.begin().await?;
-    let moved = tx.execute(sql::MOVE_CHECKPOINT, move_params(handler, from, to)).await?;
+    let moved = tx.execute(move_statement(), move_params(handler, from, to)).await?;
     if moved == 0 {
         return Err(Error::Superseded { handler: handler.to_owned() });
     }

@@ -20,11 +20,12 @@ use crate::app::App;
 use crate::error::Error;
 use crate::status::Health;
 use crate::tx::{TableNames, Tx};
-use batch::Move;
+use batch::{Move, SABOTAGE_TAKES};
 use delivery::Delivery;
 use factstream_core::envelope::Position;
 use factstream_core::params;
 use factstream_core::partition::partition_of;
+use factstream_core::sabotage::{Sabotage, is_on};
 use factstream_core::store::Store;
 use jiff::Timestamp;
 use options::Options;
@@ -182,6 +183,10 @@ impl Processor {
                 continue;
             };
             self.health.running();
+            if is_on(Sabotage::AckBeforeCommit) {
+                source.commit(&batch.end).await?;
+                tokio::time::sleep(SABOTAGE_TAKES).await;
+            }
             self.take(&batch.deliveries, &batch.end, &mut checkpoint).await?;
             source.commit(&batch.end).await?;
             self.health.handled(batch.deliveries.len() as u64);

@@ -1,7 +1,7 @@
 //! A fold over a batch: load the touched rows, fold in memory, write each touched row once.
 
 use super::Fold;
-use super::table::column_list;
+use super::table::{column_list, column_of, quoted};
 use crate::handler::Failure;
 use crate::processor::reaction::{Decoded, Reaction, Ready, Stuck, panic_text, typed};
 use crate::tx::Tx;
@@ -72,13 +72,14 @@ impl<R: Fold> Folding<R> {
 
     async fn load(keys: &HashSet<Key>, tx: &mut Tx) -> Result<HashMap<Key, Option<R>>, Failure> {
         let mut rows: HashMap<Key, Option<R>> = keys.iter().map(|key| (key.clone(), None)).collect();
-        let (table, key_column) = (tx.table(R::TABLE), R::COLUMNS[R::KEY].name);
+        let table = quoted(&tx.table(R::TABLE));
+        let (columns, key_column) = (column_list::<R>(&table), column_of(&table, R::COLUMNS[R::KEY].name));
         let keys: Vec<&Key> = keys.iter().collect();
         for chunk in keys.chunks(KEYS_PER_QUERY) {
             // Padded to a power of two, so that there are few statements to prepare.
             let count = chunk.len().next_power_of_two().min(KEYS_PER_QUERY);
             let list = placeholders(1, count);
-            let sql = format!("SELECT {} FROM {table} WHERE {key_column} IN ({list})", column_list::<R>());
+            let sql = format!("SELECT {columns} FROM {table} WHERE {key_column} IN ({list})");
             let last = chunk[chunk.len() - 1];
             let params: Params =
                 chunk.iter().copied().chain(std::iter::repeat(last)).take(count).map(Key::value).collect();
@@ -102,7 +103,7 @@ impl<R: Fold> Folding<R> {
     }
 
     async fn write(rows: HashMap<Key, Option<R>>, tx: &mut Tx) -> Result<(), Failure> {
-        let table = tx.table(R::TABLE);
+        let table = quoted(&tx.table(R::TABLE));
         let (mut upserts, mut deletes) = (Vec::with_capacity(rows.len()), Vec::new());
         for (key, row) in rows {
             match row {
@@ -114,7 +115,8 @@ impl<R: Fold> Folding<R> {
             tx.execute_many(&upsert_sql::<R>(&table), upserts).await?;
         }
         if !deletes.is_empty() {
-            let sql = format!("DELETE FROM {table} WHERE {} = $1", R::COLUMNS[R::KEY].name);
+            let sql =
+                format!("DELETE FROM {table} WHERE {} = $1", column_of(&table, R::COLUMNS[R::KEY].name));
             tx.execute_many(&sql, deletes).await?;
         }
         Ok(())
@@ -122,12 +124,13 @@ impl<R: Fold> Folding<R> {
 }
 
 fn upsert_sql<R: Fold>(table: &str) -> String {
-    let key = R::COLUMNS[R::KEY].name;
-    let others = R::COLUMNS.iter().map(|column| column.name).filter(|name| *name != key);
-    let sets: Vec<String> = others.map(|name| format!("{name} = excluded.{name}")).collect();
+    let columns: Vec<String> = R::COLUMNS.iter().map(|column| quoted(column.name)).collect();
+    let key = &columns[R::KEY];
+    let others = columns.iter().filter(|column| *column != key);
+    let sets: Vec<String> = others.map(|column| format!("{column} = excluded.{column}")).collect();
     let action =
         if sets.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", sets.join(", ")) };
-    let (columns, values) = (column_list::<R>(), placeholders(1, R::COLUMNS.len()));
+    let (columns, values) = (columns.join(", "), placeholders(1, R::COLUMNS.len()));
     format!("INSERT INTO {table} ({columns}) VALUES ({values}) ON CONFLICT ({key}) DO {action}")
 }
 

@@ -8,6 +8,8 @@ pub(crate) mod table;
 pub(crate) mod query;
 pub(crate) mod rebuild;
 
+#[doc(hidden)]
+pub use query::cursor_again;
 pub use query::{LIMIT_MAX, Order, Page, Read, WAIT};
 pub use rebuild::RebuildProgress;
 pub(crate) use table::Managed;

@@ -1,7 +1,7 @@
 //! Queries on a read model: one row, or pages of a list by keyset, with read-your-writes when asked for (G11).
 
 use super::Fold;
-use super::table::column_list;
+use super::table::{column_list, column_of, quoted};
 use crate::app::App;
 use crate::error::Error;
 use crate::processor::checkpoint;
@@ -12,6 +12,7 @@ use factstream_core::envelope::Position;
 use factstream_core::params;
 use factstream_core::read_model::ReadModel;
 use factstream_core::sql::{Params, Value};
+use factstream_core::store::StoreError;
 use serde::{Deserialize, Serialize};
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -118,7 +119,9 @@ impl<R: Fold> Read<'_, R> {
     pub async fn get(self, key: impl Into<Value>) -> Result<Option<R>, Error> {
         let key = key.into();
         self.wait(Some(&key)).await?;
-        let sql = format!("SELECT {} FROM {} WHERE {} = $1", column_list::<R>(), R::TABLE, key_column::<R>());
+        let table = quoted(R::TABLE);
+        let (columns, key_column) = (column_list::<R>(&table), column_of(&table, key_name::<R>()));
+        let sql = format!("SELECT {columns} FROM {table} WHERE {key_column} = $1");
         let rows = self.app.store().query(&sql, vec![key]).await?;
         Ok(rows.first().map(R::from_row).transpose()?)
     }
@@ -129,7 +132,9 @@ impl<R: Fold> Read<'_, R> {
     /// As [`Read::get`], and [`Error::Cursor`] for a cursor of another list.
     pub async fn list(self) -> Result<Page<R>, Error> {
         self.wait(None).await?;
-        let (column, order) = self.ordering()?;
+        let (by, order) = self.ordering()?;
+        let table = quoted(R::TABLE);
+        let (column, key) = (column_of(&table, &by), column_of(&table, key_name::<R>()));
         let (mut conditions, mut params) = (Vec::new(), Params::new());
         if let Some((condition, own)) = &self.filter {
             conditions.push(format!("({condition})"));
@@ -139,9 +144,13 @@ impl<R: Fold> Read<'_, R> {
             Order::Ascending => ("ASC", ">"),
             Order::Descending => ("DESC", "<"),
         };
-        let key = key_column::<R>();
+        let mut has_nul = false;
         if let Some(cursor) = &self.cursor {
-            let Cursor { value, key: last, .. } = Cursor::read(cursor, R::TABLE, &column)?;
+            let Cursor { value, key: last, .. } = Cursor::read(cursor, R::TABLE, &by)?;
+            if !value.fits(sql_type::<R>(&by)) || !last.fits(sql_type::<R>(key_name::<R>())) {
+                return Err(Error::Cursor);
+            }
+            has_nul = value.has_nul() || last.has_nul();
             let at = params.len();
             conditions.push(format!("({column}, {key}) {beyond} (${}, ${})", at + 1, at + 2));
             params.extend([value.into(), last.into()]);
@@ -150,16 +159,21 @@ impl<R: Fold> Read<'_, R> {
             if conditions.is_empty() { String::new() } else { format!("WHERE {}", conditions.join(" AND ")) };
         params.push(Value::from(self.limit + 1));
         let sql = format!(
-            "SELECT {} FROM {} {filter} ORDER BY {column} {direction}, {key} {direction} LIMIT ${}",
-            column_list::<R>(),
-            R::TABLE,
+            "SELECT {} FROM {table} {filter} ORDER BY {column} {direction}, {key} {direction} LIMIT ${}",
+            column_list::<R>(&table),
             params.len()
         );
-        let mut rows = self.app.store().query(&sql, params).await?;
+        let mut rows = match self.app.store().query(&sql, params).await {
+            // Where no row can hold a NUL, a cursor with one is none that this list gave out.
+            Err(StoreError::Statement { .. }) if has_nul => return Err(Error::Cursor),
+            rows => rows?,
+        };
         let more = rows.len() > self.limit;
         rows.truncate(self.limit);
         let next = match rows.last() {
-            Some(last) if more => Some(Cursor::write(R::TABLE, &column, last.get(&column)?, last.get(key)?)?),
+            Some(last) if more => {
+                Some(Cursor::write(R::TABLE, &by, last.get(&by)?, last.get(key_name::<R>())?)?)
+            }
             _ => None,
         };
         Ok(Page { rows: rows.iter().map(R::from_row).collect::<Result<_, _>>()?, next })
@@ -172,14 +186,14 @@ impl<R: Fold> Read<'_, R> {
     pub async fn count(self) -> Result<u64, Error> {
         self.wait(None).await?;
         let (condition, params) = self.filter.unwrap_or_else(|| ("1 = 1".to_owned(), Params::new()));
-        let sql = format!("SELECT count(*) AS rows FROM {} WHERE {condition}", R::TABLE);
+        let sql = format!("SELECT count(*) AS rows FROM {} WHERE {condition}", quoted(R::TABLE));
         let rows = self.app.store().query(&sql, params).await?;
         Ok(rows.first().map(|row| row.get("rows")).transpose()?.unwrap_or(0))
     }
 
     fn ordering(&self) -> Result<(String, Order), Error> {
         let Some((column, order)) = &self.order else {
-            return Ok((key_column::<R>().to_owned(), Order::Ascending));
+            return Ok((key_name::<R>().to_owned(), Order::Ascending));
         };
         match R::COLUMNS.iter().find(|known| known.name == column) {
             Some(known) if !known.nullable => Ok((column.clone(), *order)),
@@ -256,8 +270,21 @@ impl<R: Fold> Read<'_, R> {
     }
 }
 
-fn key_column<R: ReadModel>() -> &'static str {
+fn key_name<R: ReadModel>() -> &'static str {
     R::COLUMNS[R::KEY].name
+}
+
+fn sql_type<R: ReadModel>(column: &str) -> &'static str {
+    R::COLUMNS.iter().find(|known| known.name == column).map_or("", |known| known.sql_type)
+}
+
+/// Reads a cursor of a list and writes it again. For the checks on bad input.
+///
+/// # Errors
+/// [`Error::Cursor`]
+pub fn cursor_again(text: &str, table: &str, column: &str) -> Result<String, Error> {
+    let Cursor { value, key, .. } = Cursor::read(text, table, column)?;
+    Cursor::write(table, column, value.into(), key.into())
 }
 
 /// Where a page ended: an opaque text to whoever holds it.
@@ -291,6 +318,20 @@ impl From<Sorted> for Value {
 }
 
 impl Sorted {
+    /// Whether a column of this type can have it.
+    fn fits(&self, sql_type: &str) -> bool {
+        match self {
+            Self::Bool(_) => sql_type == "BOOLEAN",
+            Self::Integer(_) => ["BIGINT", "BOOLEAN", "DOUBLE PRECISION"].contains(&sql_type),
+            Self::Real(_) => sql_type == "DOUBLE PRECISION",
+            Self::Text(_) => sql_type == "TEXT",
+        }
+    }
+
+    fn has_nul(&self) -> bool {
+        matches!(self, Self::Text(text) if text.contains('\0'))
+    }
+
     fn of(value: Value) -> Result<Self, Error> {
         match value {
             Value::Bool(flag) => Ok(Self::Bool(flag)),

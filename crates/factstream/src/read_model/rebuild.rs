@@ -4,7 +4,7 @@
 //! checkpoint's row first, folds what is left up to it, and moves it, so the rows never go back in time. A crash before the
 //! switch leaves the live table as it was; the next rebuild starts again.
 
-use super::table::Managed;
+use super::table::{Managed, quoted};
 use crate::app::App;
 use crate::error::Error;
 use crate::processor::delivery::Delivery;
@@ -85,7 +85,7 @@ impl<'a> Rebuild<'a> {
         let name = format!("{} (rebuild)", spec.handler);
         let mut tx = app.begin().await?;
         for table in &managed.tables {
-            let beside = TableNames::Beside.of(&table.name);
+            let beside = quoted(&TableNames::Beside.of(&table.name));
             tx.execute(&format!("DROP TABLE IF EXISTS {beside}"), params![]).await?;
             table.create(&mut tx, &TableNames::Beside).await?;
         }
@@ -151,9 +151,9 @@ impl<'a> Rebuild<'a> {
             return Ok(false);
         }
         for table in &self.managed.tables {
-            let beside = TableNames::Beside.of(&table.name);
-            tx.execute(&format!("DROP TABLE IF EXISTS {}", table.name), params![]).await?;
-            tx.execute(&format!("ALTER TABLE {beside} RENAME TO {}", table.name), params![]).await?;
+            let (live, beside) = (quoted(&table.name), quoted(&TableNames::Beside.of(&table.name)));
+            tx.execute(&format!("DROP TABLE IF EXISTS {live}"), params![]).await?;
+            tx.execute(&format!("ALTER TABLE {beside} RENAME TO {live}"), params![]).await?;
             table.finish(&mut tx).await?;
         }
         self.hand_over(&mut tx, live.max(at)).await?;

@@ -4,7 +4,11 @@ use super::Fold;
 use crate::error::Error;
 use crate::tx::{TableNames, Tx};
 use factstream_core::params;
+use factstream_core::read_model::{Column, ReadModel};
 use factstream_core::store::Store;
+
+/// As the derives have it: with what is put behind it, a name stays within PostgreSQL's 63 bytes.
+const NAME_BYTES_MAX: usize = 48;
 
 /// The tables that belong to one projection, so that it can be rebuilt.
 #[derive(Debug, Clone)]
@@ -25,6 +29,21 @@ pub(crate) struct Table {
 }
 
 impl Table {
+    /// Refuses a name that is not the same with and without quotes, or is factstream's own.
+    fn check_name(&self) -> Result<(), Error> {
+        let name = &self.name;
+        let begins = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
+        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        let is_own = name == "events" || name.starts_with("fs_");
+        if begins && name.len() <= NAME_BYTES_MAX && name.chars().all(allowed) && !is_own {
+            return Ok(());
+        }
+        Err(Error::Wiring(format!(
+            "{name:?} cannot be a table's name: it has 1 to {NAME_BYTES_MAX} characters of a-z, 0-9 and '_', begins with \
+             a letter or '_', and is neither `events` nor begins with `fs_`, which are factstream's own"
+        )))
+    }
+
     /// What the table looks like, to notice a change.
     pub(crate) fn shape(&self) -> String {
         let statements: Vec<&str> =
@@ -33,7 +52,8 @@ impl Table {
             1 => String::new(),
             shards => format!(";\n-- {shards} shards"),
         };
-        statements.join(";\n") + &split
+        // Without the quotes of its names: they say nothing of how it looks.
+        statements.join(";\n").replace('"', "") + &split
     }
 
     /// Makes it under its live name, or beside that one; indexes come last, with the switch.
@@ -66,28 +86,34 @@ pub(crate) enum Fit {
 impl Managed {
     /// The table of a read model.
     pub(crate) fn of<R: Fold>() -> Self {
-        let key = R::COLUMNS[R::KEY].name;
+        let key = quoted(R::COLUMNS[R::KEY].name);
         let columns: Vec<String> = R::COLUMNS
             .iter()
-            .map(|column| {
-                let rule = match (column.name == key, column.nullable) {
+            .enumerate()
+            .map(|(at, column)| {
+                let rule = match (at == R::KEY, column.nullable) {
                     (true, _) => " PRIMARY KEY NOT NULL",
                     (false, true) => "",
                     (false, false) => " NOT NULL",
                 };
-                format!("{} {}{rule}", column.name, column.sql_type)
+                format!("{} {}{rule}", quoted(column.name), column.sql_type)
             })
             .collect();
-        let indexed = R::COLUMNS.iter().filter(|column| column.index);
-        let indexes = indexed
-            .map(|column| format!("CREATE INDEX {{table}}_{0} ON {{table}} ({0}, {key})", column.name));
+        let indexes = R::COLUMNS.iter().filter(|column| column.index).map(|Column { name, .. }| {
+            format!("CREATE INDEX \"{{table}}_{name}\" ON \"{{table}}\" ({}, {key})", quoted(name))
+        });
         let table = Table {
             name: R::TABLE.to_owned(),
-            create: format!("CREATE TABLE {{table}} ({})", columns.join(", ")),
+            create: format!("CREATE TABLE \"{{table}}\" ({})", columns.join(", ")),
             indexes: indexes.collect(),
             shards: R::shards().max(1),
         };
         Self { projection: R::TABLE.to_owned(), tables: vec![table] }
+    }
+
+    /// Refuses tables whose names cannot be used.
+    pub(crate) fn check_names(&self) -> Result<(), Error> {
+        self.tables.iter().try_for_each(Table::check_name)
     }
 
     /// Whether the tables are there and as this build makes them.
@@ -130,8 +156,18 @@ fn in_the_way(table: &str, error: &Error) -> Error {
     ))
 }
 
-/// The columns of a read model, as a SELECT or INSERT lists them.
-pub(crate) fn column_list<R: Fold>() -> String {
-    let names: Vec<&str> = R::COLUMNS.iter().map(|column| column.name).collect();
-    names.join(", ")
+/// A name in a statement, where it may also be a word of SQL's own, such as `order`.
+pub(crate) fn quoted(name: &str) -> String {
+    format!("\"{name}\"")
+}
+
+/// A column of a table, both quoted. SQLite takes a lone name in quotes for a text when there is no such column.
+pub(crate) fn column_of(table: &str, column: &str) -> String {
+    format!("{table}.{}", quoted(column))
+}
+
+/// The columns of a read model, as a SELECT from a quoted table lists them.
+pub(crate) fn column_list<R: ReadModel>(table: &str) -> String {
+    let columns: Vec<String> = R::COLUMNS.iter().map(|column| column_of(table, column.name)).collect();
+    columns.join(", ")
 }

@@ -1,9 +1,13 @@
-//! A small shop to test with: orders on a real SQLite file.
+//! A small shop to test with: orders on a real store.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)]
 
+use factstream::event::EventSet;
+use factstream::sql::Value;
 use factstream::{Aggregate, App, Builder, Command, Envelope, Event, Fold, ReadModel, Retry, Running};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::future::Future;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -127,6 +131,41 @@ impl Shop {
     pub async fn open(&self) -> App {
         self.builder().open().await.unwrap()
     }
+}
+
+/// Makes these orders, each with a note, every other one closed; the position of the last event.
+pub async fn fill(app: &App, orders: Range<usize>) -> u64 {
+    for n in orders {
+        let id = format!("o-{n:03}");
+        app.execute(&id, Do::Create(n as i64)).await.unwrap();
+        app.execute(&id, Do::Note("hello".into())).await.unwrap();
+        if n % 2 == 0 {
+            app.execute(&id, Do::Close).await.unwrap();
+        }
+    }
+    app.position().await.unwrap()
+}
+
+/// The rows that a fold over the log gives.
+pub async fn folded<R: Fold<Events = OrderEvent>>(app: &App) -> BTreeMap<String, R> {
+    let mut rows = BTreeMap::new();
+    for event in app.log(0, 100_000).await.unwrap() {
+        let decoded = OrderEvent::decode(&event.event_type, &event.data).unwrap().unwrap();
+        let row = R::fold(rows.remove(&event.aggregate_id), &event.envelope().unwrap().with(decoded));
+        rows.extend(row.map(|row| (event.aggregate_id, row)));
+    }
+    rows
+}
+
+/// The rows of a read model's table, as far as the log goes now.
+pub async fn stored<R: Fold<Events = OrderEvent>>(app: &App) -> BTreeMap<String, R> {
+    let position = app.position().await.unwrap();
+    let page = app.read::<R>().wait_for(position).limit(1_000).list().await.unwrap();
+    let key = |row: &R| match row.key() {
+        Value::Text(key) => key,
+        other => panic!("{other:?} is not an order's id"),
+    };
+    page.rows.into_iter().map(|row| (key(&row), row)).collect()
 }
 
 /// Retries that do not make a test slow.

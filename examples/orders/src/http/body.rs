@@ -85,7 +85,7 @@ async fn read(body: Body) -> Result<Vec<u8>, Problem> {
     if seen > BODY_BYTES_MAX { Err(too_large()) } else { Ok(kept) }
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         Problem::malformed(format!(
             "the body is not UTF-8: byte {} does not belong to it",

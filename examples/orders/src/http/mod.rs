@@ -22,6 +22,9 @@ use problem::Problem;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
+#[doc(hidden)] // for the checks on bad input
+pub use orders::{read_order, read_page};
+
 /// Requests that are worked on at the same time; more wait their turn.
 const REQUESTS_MAX: usize = 1_024;
 

@@ -51,6 +51,15 @@ impl From<Object<NewItem>> for Item {
     }
 }
 
+/// The body of `POST /orders`, as JSON again.
+///
+/// # Errors
+/// As the request is answered.
+pub fn read_order(bytes: &[u8]) -> Result<String, Problem> {
+    let order: Object<NewOrder> = super::body::parse(bytes)?;
+    serde_json::to_string(&order).map_err(|error| Problem::malformed(error.to_string()))
+}
+
 #[derive(Serialize)]
 struct Created {
     order_id: String,
@@ -161,6 +170,14 @@ pub(super) async fn list(
     }
     let page = read.list().await?;
     Ok(axum::Json(Orders { orders: page.rows, next: page.next }))
+}
+
+/// The number of rows that `?limit=` asks for.
+///
+/// # Errors
+/// As the request is answered.
+pub fn read_page(limit: &str) -> Result<usize, Problem> {
+    page_size(Some(limit))
 }
 
 fn page_size(limit: Option<&str>) -> Result<usize, Problem> {

@@ -21,6 +21,9 @@ use serde::Serialize;
 /// When to try again, in seconds.
 const RETRY_AFTER_SECONDS: u32 = 1;
 
+/// The most of a detail that is sent: it may quote what came in.
+const DETAIL_BYTES_MAX: usize = 2_048;
+
 /// A problem document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -40,7 +43,7 @@ macro_rules! problems {
     ($($name:ident => $status:ident, $doc:literal;)*) => {$(
         #[doc = $doc]
         pub fn $name(detail: impl Into<String>) -> Self {
-            Self { status: StatusCode::$status, detail: detail.into() }
+            Self { status: StatusCode::$status, detail: shortened(detail.into()) }
         }
     )*};
 }
@@ -68,6 +71,13 @@ impl Problem {
     /// What happened and what to do.
     pub fn detail(&self) -> &str {
         &self.detail
+    }
+}
+
+fn shortened(detail: String) -> String {
+    match detail.floor_char_boundary(DETAIL_BYTES_MAX) {
+        end if end < detail.len() => format!("{} ..", &detail[..end]),
+        _ => detail,
     }
 }
 
@@ -166,6 +176,12 @@ mod tests {
             (problem.status(), problem.detail()),
             (StatusCode::CONFLICT, "Cannot ship order in SHIPPED status")
         );
+    }
+
+    #[test]
+    fn a_problem_quotes_no_more_than_is_useful() {
+        let problem = Problem::malformed("ä".repeat(1_000_000));
+        assert!(problem.detail().len() < DETAIL_BYTES_MAX + 10 && problem.detail().ends_with(" .."));
     }
 
     #[test]

@@ -1,0 +1,75 @@
+//! For the harness in `tests/storm` only: guarantees broken on purpose, to show that its checker notices.
+//!
+//! Invariant: without the feature `sabotage`, which nothing turns on but that harness's own build, [`is_on`] is a constant
+//! `false` and nothing of this is in the program. With it, `FACTSTREAM_SABOTAGE` names the one that is on.
+
+/// A guarantee that is broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sabotage {
+    /// Events are handled whether or not the inbox has them (G6).
+    InboxOff,
+    /// A projection's checkpoint is committed before its effects, in a transaction of its own (G6).
+    CheckpointOutside,
+    /// A consumer's progress is committed to the broker before the work is done (G6).
+    AckBeforeCommit,
+    /// A checkpoint is moved from wherever it stands: an owner that was paused goes on (G6).
+    FenceOff,
+    /// Positions come from a sequence, without the counter's lock (G2). PostgreSQL only.
+    PositionFromSequence,
+    /// Events of a key whose head is a dead letter are handled (G8).
+    NoParking,
+    /// An append is acknowledged before it is on disk (G1). PostgreSQL only: what a killed process wrote to a file stays.
+    SynchronousOff,
+}
+
+impl Sabotage {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::InboxOff,
+        Self::CheckpointOutside,
+        Self::AckBeforeCommit,
+        Self::FenceOff,
+        Self::PositionFromSequence,
+        Self::NoParking,
+        Self::SynchronousOff,
+    ];
+
+    /// What `FACTSTREAM_SABOTAGE` calls it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::InboxOff => "inbox-off",
+            Self::CheckpointOutside => "checkpoint-outside",
+            Self::AckBeforeCommit => "ack-before-commit",
+            Self::FenceOff => "fence-off",
+            Self::PositionFromSequence => "position-from-sequence",
+            Self::NoParking => "no-parking",
+            Self::SynchronousOff => "synchronous-off",
+        }
+    }
+}
+
+/// Whether this build can be sabotaged.
+pub const BUILT_IN: bool = cfg!(feature = "sabotage");
+
+/// Whether this guarantee is broken on purpose.
+#[cfg(not(feature = "sabotage"))]
+#[inline]
+pub const fn is_on(_: Sabotage) -> bool {
+    false
+}
+
+/// Whether this guarantee is broken on purpose.
+///
+/// # Panics
+/// When `FACTSTREAM_SABOTAGE` names none.
+#[cfg(feature = "sabotage")]
+pub fn is_on(sabotage: Sabotage) -> bool {
+    use std::sync::OnceLock;
+    static ON: OnceLock<Option<Sabotage>> = OnceLock::new();
+    let named = || {
+        let name = std::env::var("FACTSTREAM_SABOTAGE").ok().filter(|name| !name.is_empty())?;
+        let found = Sabotage::ALL.into_iter().find(|sabotage| sabotage.name() == name);
+        Some(found.unwrap_or_else(|| panic!("FACTSTREAM_SABOTAGE={name} is none of {:?}", Sabotage::ALL)))
+    };
+    *ON.get_or_init(named) == Some(sabotage)
+}

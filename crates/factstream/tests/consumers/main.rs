@@ -1,0 +1,14 @@
+//! Consumers on the embedded broker and a real store: G6 to G9 and G12.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod ledger;
+
+mod once;
+mod retries;
+mod dead_letters;
+mod unreadable;
+mod callers;
+mod owners;
+mod wiring;
