@@ -1,7 +1,7 @@
 //! The other side of the wire: programs that know the message contract and nothing of factstream.
 #![allow(missing_docs, clippy::unwrap_used)]
 
-use factstream_tests::client::{Client, order};
+use factstream_tests::client::Client;
 use factstream_tests::kafka_tools::Tools;
 use factstream_tests::pair::{Pair, Place};
 use factstream_tests::{eventually, ledger, peers};
@@ -15,13 +15,8 @@ fn a_payment_service_in_python_with_duplicates_is_handled_once_and_plain_readers
     let place = Place::new(Pair::PostgresKafka);
     let servers = [place.serve(&["--service", "order"]), place.serve(&["--service", "inventory"])];
     let (orders, inventory) = (Client::new(&servers[0].url), Client::new(&servers[1].url));
-    inventory.post("/inventory", &json!({ "sku": "SKU-1", "quantity": 1_000 }), None).unwrap();
-    let placed: BTreeSet<String> = (0..30)
-        .map(|_| {
-            let placed = orders.post("/orders", &order("c-1", "SKU-1", 1), None).unwrap();
-            placed.body["order_id"].as_str().unwrap().to_owned()
-        })
-        .collect();
+    inventory.stock("SKU-1", 1_000);
+    let placed: BTreeSet<String> = orders.place("SKU-1", 30).into_iter().collect();
     let answered = peers::run("payment_service.py", &place.broker, &["30"]);
     assert_eq!(answered.trim(), "30");
     eventually("all are shipped", || {
@@ -78,9 +73,9 @@ fn read_by_others(place: &Place) {
     }
     assert_eq!(read.len(), public.len(), "every public event was read");
 
-    let printed: String = TOPICS.map(|topic| Tools::new(&place.broker).consume(topic)).concat();
+    let printed = TOPICS.map(|topic| Tools::new(&place.broker).consume(topic)).concat();
     for (id, (event_type, aggregate_id)) in &public {
-        let line = printed.lines().find(|line| line.contains(&format!("event_id:{id}")));
+        let line = printed.iter().find(|line| line.contains(&format!("event_id:{id}")));
         let line = line.unwrap_or_else(|| panic!("Kafka's console consumer did not print {id}"));
         assert!(line.contains(&format!("event_type:{event_type}")), "{line}");
         assert!(line.contains(&format!("\t{aggregate_id}\t{{\"aggregate_id\":")), "{line}");
@@ -134,13 +129,8 @@ fn what_a_bad_producer_sends_ends_as_dead_letters_with_its_bytes_and_the_partiti
     assert_eq!(shown("large")["value"]["text"].as_str().unwrap().len(), 900_003);
 
     // The partitions go on: an order is paid for and shipped.
-    client.post("/inventory", &json!({ "sku": "SKU-1", "quantity": 100 }), None).unwrap();
-    let ids: Vec<String> = (0..20)
-        .map(|_| {
-            let placed = client.post("/orders", &order("c-1", "SKU-1", 1), None).unwrap();
-            placed.body["order_id"].as_str().unwrap().to_owned()
-        })
-        .collect();
+    client.stock("SKU-1", 100);
+    let ids = client.place("SKU-1", 20);
     eventually("they are shipped", || {
         ids.iter().all(|id| client.get(&format!("/orders/{id}")).unwrap().body["status"] == "SHIPPED")
     });
@@ -153,8 +143,8 @@ fn what_a_bad_producer_sends_ends_as_dead_letters_with_its_bytes_and_the_partiti
     let mirrored = Tools::new(&place.broker).consume("payments.events-dlt");
     let of = |key: &str| {
         let key = format!("\t{key}\t");
-        let mut lines = mirrored.lines();
-        lines.find(|line| line.contains("consumer-group:order,") && line.contains(&key)).unwrap()
+        let mut records = mirrored.iter();
+        records.find(|line| line.contains("consumer-group:order,") && line.contains(&key)).unwrap()
     };
     for words in [
         "kafka_dlt-original-topic:payments.events",

@@ -64,6 +64,28 @@ impl Client {
         read(request.send(body)?)
     }
 
+    /// Puts so many of a SKU into the stock.
+    ///
+    /// # Panics
+    /// When that is refused.
+    pub fn stock(&self, sku: &str, quantity: u32) {
+        let body = serde_json::json!({ "sku": sku, "quantity": quantity });
+        let added = self.post("/inventory", &body, None).expect("the inventory answers");
+        assert!(added.status < 300, "{added:?}");
+    }
+
+    /// Places so many orders for one of a SKU each; their ids.
+    ///
+    /// # Panics
+    /// When one is refused.
+    pub fn place(&self, sku: &str, count: usize) -> Vec<String> {
+        let place = || {
+            let placed = self.post("/orders", &order("c-1", sku, 1), None).expect("orders are taken");
+            placed.body["order_id"].as_str().map_or_else(|| panic!("{placed:?}"), str::to_owned)
+        };
+        std::iter::repeat_with(place).take(count).collect()
+    }
+
     /// The status; `Null` while the server does not answer.
     pub fn status(&self) -> Value {
         self.get("/status").map(|answer| answer.body).unwrap_or_default()

@@ -51,6 +51,8 @@ struct Listeners {
     /// The broker's number in its cluster.
     node: usize,
     port: u16,
+    /// Where clients are told to come, when that is not here.
+    proxy: Option<u16>,
     /// Where each broker of the cluster speaks as a controller; the first is number 1.
     controllers: Vec<u16>,
     /// What clients have to speak.
@@ -61,26 +63,28 @@ struct Listeners {
 
 impl Listeners {
     fn plain(port: u16, controller: u16) -> Self {
-        Self { node: 1, port, controllers: vec![controller], protocol: "PLAINTEXT", internal: None }
+        let controllers = vec![controller];
+        Self { node: 1, port, proxy: None, controllers, protocol: "PLAINTEXT", internal: None }
     }
 
     fn properties(&self) -> String {
-        let Self { node, port, controllers, protocol, internal } = self;
+        let Self { node, port, proxy, controllers, protocol, internal } = self;
         let controller = controllers[node - 1];
         let voters = (1..).zip(controllers).map(|(node, port)| format!("{node}@{ADVERTISED}:{port}"));
         let voters = voters.collect::<Vec<_>>().join(",");
-        let public = format!("{protocol}://{ADVERTISED}:{port}");
-        let (public, map, more) = match internal {
-            None => (public, "", ""),
+        let (internal, map, more) = match internal {
+            None => (String::new(), "", ""),
             Some(internal) => (
-                format!("{public},INTERNAL://{ADVERTISED}:{internal}"),
+                format!(",INTERNAL://{ADVERTISED}:{internal}"),
                 ",INTERNAL:PLAINTEXT",
                 "inter.broker.listener.name=INTERNAL\n",
             ),
         };
+        let public = |port: &u16| format!("{protocol}://{ADVERTISED}:{port}{internal}");
+        let (public, advertised) = (public(port), public(proxy.as_ref().unwrap_or(port)));
         format!(
             "process.roles=broker,controller\nnode.id={node}\ncontroller.quorum.voters={voters}\n\
-             listeners={public},CONTROLLER://{ADVERTISED}:{controller}\nadvertised.listeners={public}\n\
+             listeners={public},CONTROLLER://{ADVERTISED}:{controller}\nadvertised.listeners={advertised}\n\
              controller.listener.names=CONTROLLER\n\
              listener.security.protocol.map={protocol}:{protocol},CONTROLLER:PLAINTEXT{map}\n{more}"
         )

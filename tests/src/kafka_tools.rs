@@ -19,6 +19,8 @@ pub fn run(class: &str, broker: &str, args: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+const BETWEEN_RECORDS: &str = "<end of record>";
+
 /// `kafka-topics`, `kafka-configs` and `kafka-console-consumer`.
 pub struct Tools {
     broker: String,
@@ -66,12 +68,14 @@ impl Tools {
     }
 
     /// What Kafka's console consumer prints of a topic from its beginning, until nothing comes for some seconds: headers,
-    /// key and value of each record on a line.
-    pub fn consume(&self, topic: &str) -> String {
+    /// key and value of each record, `headers TAB key TAB value`. A binary header may hold any byte, an end of line too.
+    pub fn consume(&self, topic: &str) -> Vec<String> {
         let args = ["--topic", topic, "--from-beginning", "--timeout-ms", "8000"];
         let more = ["--isolation-level", "read_committed", "--property", "print.headers=true"];
-        let last = ["--property", "print.key=true"];
+        let separator = format!("line.separator={BETWEEN_RECORDS}");
+        let last = ["--property", "print.key=true", "--property", &separator];
         let all = [args.as_slice(), &more, &last].concat();
-        run("org.apache.kafka.tools.consumer.ConsoleConsumer", &self.broker, &all)
+        let printed = run("org.apache.kafka.tools.consumer.ConsoleConsumer", &self.broker, &all);
+        printed.split_terminator(BETWEEN_RECORDS).map(str::to_owned).collect()
     }
 }

@@ -10,6 +10,7 @@ pub mod kafka_tools;
 pub mod pair;
 pub mod peers;
 
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -33,4 +34,17 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "this did not come about: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// Free ports of this machine that nobody is given by chance while their server is down: below those of outgoing
+/// connections.
+pub fn lasting_ports<const N: usize>() -> [u16; N] {
+    let mut taken: Vec<(u16, TcpListener)> = Vec::new();
+    while taken.len() < N {
+        let port = rand::random_range(20_000..32_000);
+        if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)) {
+            taken.push((port, listener)); // held until all are found, so that they differ
+        }
+    }
+    std::array::from_fn(|at| taken[at].0)
 }

@@ -3,10 +3,10 @@
 
 mod certificates;
 
+use crate::lasting_ports;
 pub use certificates::{Certificates, Kind};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -45,7 +45,17 @@ impl Postgres {
     /// # Panics
     /// As [`server`].
     pub fn start_own() -> Self {
-        let server = Self::make();
+        Self::start_own_in(&std::env::temp_dir(), "")
+    }
+
+    /// The same with its data in this folder, and with these lines of settings. Its port is one that lasts while it is down.
+    ///
+    /// # Panics
+    /// As [`server`].
+    pub fn start_own_in(folder: &Path, settings: &str) -> Self {
+        let server = Self::make(folder);
+        std::fs::write(server.cluster().join("postgresql.auto.conf"), settings)
+            .expect("the settings are written");
         server.start_again();
         server
     }
@@ -56,7 +66,7 @@ impl Postgres {
     /// # Panics
     /// As [`server`].
     pub fn start_with_tls(kind: Kind) -> Self {
-        let mut server = Self::make();
+        let mut server = Self::make(&std::env::temp_dir());
         let cluster = server.cluster();
         let certificates = Certificates::make(kind, server.data.path());
         let demand =
@@ -70,9 +80,9 @@ impl Postgres {
         server
     }
 
-    fn make() -> Self {
+    fn make(folder: &Path) -> Self {
         let programs = programs();
-        let data = tempfile::tempdir().expect("a temporary folder");
+        let data = tempfile::tempdir_in(folder).expect("a temporary folder");
         own(data.path());
         let made = as_postgres(&programs.join("initdb"))
             .args([
@@ -87,7 +97,8 @@ impl Postgres {
             .stdout(Stdio::null())
             .status();
         assert!(made.is_ok_and(|status| status.success()), "initdb failed");
-        Self { programs, port: free_port(), running: Mutex::new(None), certificates: None, data }
+        let [port] = lasting_ports();
+        Self { programs, port, running: Mutex::new(None), certificates: None, data }
     }
 
     fn cluster(&self) -> PathBuf {
@@ -100,6 +111,11 @@ impl Postgres {
     /// When it has none.
     pub fn certificates(&self) -> &Certificates {
         self.certificates.as_ref().expect("a server that was started with TLS")
+    }
+
+    /// The port that it listens at.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// A new, empty database: its URL.
@@ -223,11 +239,6 @@ fn as_postgres(program: &Path) -> Command {
 
 fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    listener.expect("a free port").port()
 }
 
 /// The newest server programs on this machine.

@@ -9,13 +9,16 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-/// The binary, built once.
+/// The binary, built once, unless `FACTSTREAM_ORDERS` names one that is built.
 ///
 /// # Panics
 /// When it cannot be built.
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
+        if let Some(built) = std::env::var_os("FACTSTREAM_ORDERS") {
+            return built.into();
+        }
         let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
         let built = Command::new(cargo)
@@ -61,15 +64,25 @@ impl Server {
     /// # Panics
     /// When the binary cannot be started at all.
     pub fn try_start(store: &str, more: &[&str]) -> Result<Self, String> {
-        let mut args = vec!["serve", "--store", store, "--listen", "127.0.0.1:0"];
-        args.extend(more);
-        let mut child = Command::new(binary())
-            .args(&args)
+        let mut command = Command::new(binary());
+        command.args(["serve", "--store", store, "--listen", "127.0.0.1:0"]).args(more);
+        Self::spawn(&mut command)
+    }
+
+    /// Starts a process that prints one line with its address when it is ready.
+    ///
+    /// # Errors
+    /// As [`Server::try_start`].
+    ///
+    /// # Panics
+    /// When there is no such program.
+    pub fn spawn(command: &mut Command) -> Result<Self, String> {
+        let mut child = command
             .env("RUST_LOG", "error")
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .expect("the binary `orders` starts");
+            .expect("the program starts");
         let stdout = child.stdout.take().expect("stdout is piped");
         let mut line = String::new();
         let read = BufReader::new(stdout).read_line(&mut line);
@@ -94,6 +107,11 @@ impl Server {
     /// The process's number.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
     }
 
     /// Halts it where it is, as a machine that is overloaded or a debugger does.

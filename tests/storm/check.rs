@@ -1,7 +1,9 @@
 //! The checker: from the ledgers, the log, the topics and the tables, each read without the framework.
 
+use crate::effects;
 use crate::load::Ledger;
 use crate::system::System;
+use crate::worker::FRAGILE;
 use factstream_tests::kafka_tools::Tools;
 use factstream_tests::ledger::{self, Event};
 use serde_json::Value;
@@ -9,17 +11,36 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const TOPICS: [&str; 3] = ["orders.events", "payments.events", "inventory.events"];
 
-/// Checks everything; panics with what does not hold.
-pub(crate) fn check(system: &System, ledgers: &[Ledger]) {
+/// Checks everything while what had to fail waits for a person; panics with what does not hold. How many keys wait.
+pub(crate) fn check(system: &System, ledgers: &[Ledger]) -> usize {
     ledger::check(&system.store); // positions, versions, stock, one charge for each order, rows equal to a fold
     let events = ledger::events(&system.store);
     check_acknowledged(&events, ledgers);
     check_topics(system);
-    let query = |sql: &str| ledger::query(&system.store, sql)[0][0].clone();
+    let others = format!("WHERE handler <> '{FRAGILE}'");
     for table in ["fs_dead_letters", "fs_blocked_keys"] {
-        let left = query(&format!("SELECT count(*) FROM {table}"));
-        assert_eq!(left.as_deref(), Some("0"), "rows left behind in {table}: nothing had to fail for good");
+        let left = count(system, table, &others);
+        assert_eq!(left, "0", "rows left behind in {table}: nothing of the services' had to fail for good");
     }
+    effects::check_harmed(&system.store, &with_ids(system, events))
+}
+
+/// Checks everything after the redrive.
+pub(crate) fn check_healed(system: &System) {
+    let left = count(system, "fs_dead_letters", "WHERE state <> 'handled'");
+    assert_eq!(left, "0", "letters left behind after the redrive");
+    assert_eq!(count(system, "fs_blocked_keys", ""), "0", "keys that stand still after the redrive");
+    effects::check_healed(&system.store, &with_ids(system, ledger::events(&system.store)));
+}
+
+fn count(system: &System, table: &str, condition: &str) -> String {
+    let sql = format!("SELECT count(*) FROM {table} {condition}");
+    ledger::query(&system.store, &sql)[0][0].clone().unwrap_or_default()
+}
+
+fn with_ids(system: &System, events: Vec<Event>) -> Vec<(Event, String)> {
+    let ids = ledger::query(&system.store, "SELECT event_id FROM events ORDER BY position");
+    events.into_iter().zip(ids.into_iter().map(|row| row[0].clone().unwrap_or_default())).collect()
 }
 
 /// What was acknowledged is there once; what was not, once or not at all; and nothing else.
@@ -76,12 +97,12 @@ fn check_topics(system: &System) {
 fn published(system: &System, topic: &str) -> Vec<(String, String)> {
     if system.has_broker_server() {
         let printed = Tools::new(&system.broker).consume(topic);
-        let message = |line: &str| {
+        let message = |line: &String| {
             let (headers, rest) = line.split_once('\t')?;
             let id = headers.split(',').find_map(|header| header.strip_prefix("event_id:"))?;
             Some((id.to_owned(), rest.split('\t').next()?.to_owned()))
         };
-        return printed.lines().filter_map(message).collect();
+        return printed.iter().filter_map(message).collect();
     }
     let sql =
         format!("SELECT headers FROM fs_records WHERE topic = '{topic}' ORDER BY partition, record_offset");

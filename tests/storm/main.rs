@@ -1,16 +1,27 @@
 //! The storm: the whole system under faults that a seed decides, then a check of everything that was promised.
 //!
-//! `system` starts servers and services and does faults to them, `load` are the clients with their ledgers, `schedule` the
-//! faults, `check` the promises. A storm passes only if all settles within a deadline and every check holds.
+//! `system` starts servers and services, `schedule` decides the faults and `faults` does them (`proxy` those of the network),
+//! `load` are the clients with their ledgers, `worker` the harness's own handlers, `check` and `effects` the promises. A
+//! storm passes only if all settles within a deadline and every check holds.
+//!
+//! The checker itself is checked by sabotage: built with the feature `factstream-core/sabotage` and with
+//! `FACTSTREAM_SABOTAGE` set, the storm succeeds only if it is caught.
 
 mod schedule;
+mod proxy;
 mod system;
+mod faults;
 mod load;
+mod worker;
+mod effects;
 mod check;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
+use factstream_core::sabotage::{self, Sabotage};
 use factstream_tests::pair::Pair;
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -20,10 +31,16 @@ use system::System;
 const CLIENTS: usize = 4;
 /// How long all may take to settle after the last fault: session time-outs, and what has queued up.
 const SETTLE_WITHIN: Duration = Duration::from_secs(180);
+/// The same where something is broken on purpose and may never settle.
+const SETTLE_SABOTAGED_WITHIN: Duration = Duration::from_secs(60);
+const ABORTED: &str = "workers aborted by a handler";
 
 /// Prove the guarantees under faults
 #[derive(Parser)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Args {
+    #[command(subcommand)]
+    part: Option<Part>,
     /// The same seed gives the same schedule of faults; a new one unless said
     #[arg(long)]
     seed: Option<u64>,
@@ -33,6 +50,13 @@ struct Args {
     /// What it runs on
     #[arg(long, default_value = "postgres+kafka", value_parser = pair)]
     pair: Pair,
+}
+
+/// What the harness starts as processes of its own.
+#[derive(Subcommand)]
+enum Part {
+    #[command(hide = true)]
+    Worker(worker::Worker),
 }
 
 fn pair(text: &str) -> Result<Pair, String> {
@@ -45,59 +69,125 @@ fn pair(text: &str) -> Result<Pair, String> {
     }
 }
 
-fn main() {
-    let Args { seed, minutes, pair } = Args::parse();
-    let seed = seed.unwrap_or_else(rand::random);
-    println!("storm on {pair:?}, {minutes} minutes, seed {seed}");
-    let system = System::start(pair);
-    for n in 0..load::SKUS {
-        let body = serde_json::json!({ "sku": format!("SKU-{n}"), "quantity": 100_000_000 });
-        let stocked = system.client("inventory", 0).post("/inventory", &body, None).expect("an answer");
-        assert!(stocked.status < 300, "{stocked:?}");
+fn main() -> ExitCode {
+    let args = Args::parse();
+    if let Some(Part::Worker(worker)) = args.part {
+        return work(worker);
     }
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let stop = Arc::new(AtomicBool::new(false));
-    let clients: Vec<_> = (0..CLIENTS)
-        .map(|number| load::place(number, Arc::clone(&system), Arc::clone(&stop), folder.path()))
-        .collect();
+    let seed = args.seed.unwrap_or_else(rand::random);
+    println!("storm on {:?}, {} minutes, seed {seed}", args.pair, args.minutes);
+    let storm = Storm::begin(&args, seed);
+    let Some(name) = sabotage().map(Sabotage::name) else {
+        storm.rage();
+        return ExitCode::SUCCESS;
+    };
+    // Whatever does not hold panics, and says what it is.
+    if catch_unwind(AssertUnwindSafe(|| storm.rage())).is_err() {
+        println!("sabotage {name} was caught (seed {seed})");
+        return ExitCode::SUCCESS;
+    }
+    println!("sabotage {name} SURVIVED (seed {seed}): the checker has a hole, or the storm was too short");
+    ExitCode::FAILURE
+}
 
-    let faults = strike(&system, seed, Duration::from_secs_f64(minutes * 60.0));
-    stop.store(true, Ordering::Relaxed);
-    let ledgers: Vec<load::Ledger> =
-        clients.into_iter().map(|client| client.join().expect("a client ends by itself")).collect();
+/// What is broken on purpose.
+fn sabotage() -> Option<Sabotage> {
+    let sabotage = Sabotage::ALL.into_iter().find(|sabotage| sabotage::is_on(*sabotage));
+    let wanted = std::env::var("FACTSTREAM_SABOTAGE").unwrap_or_default();
+    assert!(sabotage::BUILT_IN || wanted.is_empty(), "this build cannot be sabotaged");
+    sabotage
+}
+
+fn work(worker: worker::Worker) -> ExitCode {
+    let log = tracing_subscriber::EnvFilter::from_default_env();
+    tracing_subscriber::fmt().with_env_filter(log).with_writer(std::io::stderr).init();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    match runtime.expect("a runtime can be made").block_on(worker::run(worker)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The system, and how it is to be treated.
+struct Storm {
+    system: Arc<System>,
+    seed: u64,
+    length: Duration,
+}
+
+impl Storm {
+    fn begin(args: &Args, seed: u64) -> Self {
+        let system = System::start(args.pair);
+        for n in 0..load::SKUS {
+            system.client("inventory", 0).stock(&format!("SKU-{n}"), 100_000_000);
+        }
+        Self { system, seed, length: Duration::from_secs_f64(args.minutes * 60.0) }
+    }
+
+    /// Panics with what does not hold.
+    fn rage(self) {
+        let Self { system, seed, length } = self;
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let stop = Arc::new(AtomicBool::new(false));
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|number| load::place(number, Arc::clone(&system), Arc::clone(&stop), folder.path()))
+            .collect();
+
+        let mut faults = strike(&system, seed, length);
+        stop.store(true, Ordering::Relaxed);
+        let ledgers: Vec<load::Ledger> =
+            clients.into_iter().map(|client| client.join().expect("a client ends by itself")).collect();
+        let settled = settle(&system, &mut faults);
+        let harmed = check::check(&system, &ledgers);
+        system.heal_workers();
+        settle(&system, &mut faults);
+        system.stop_services();
+        check::check_healed(&system);
+
+        let acknowledged: usize = ledgers.iter().map(|ledger| ledger.acknowledged.len()).sum();
+        let attempts: u64 = ledgers.iter().map(|ledger| ledger.attempts).sum();
+        println!("{acknowledged} orders acknowledged in {attempts} attempts; faults: {faults:?}");
+        println!("{harmed} keys stood still behind dead letters and flowed again after a redrive");
+        println!("settled {settled:.1?} after the last fault; every check holds (seed {seed})");
+    }
+}
+
+/// Waits until nothing is under way any more; how long that took.
+fn settle(system: &System, faults: &mut BTreeMap<&'static str, u32>) -> Duration {
+    let within = if sabotage().is_some() { SETTLE_SABOTAGED_WITHIN } else { SETTLE_WITHIN };
     let healed = Instant::now();
     while !system.is_settled() {
-        assert!(
-            healed.elapsed() < SETTLE_WITHIN,
-            "seed {seed}: not settled within {SETTLE_WITHIN:?}:\n{}",
-            system.told()
-        );
+        assert!(healed.elapsed() < within, "not settled within {within:?}:\n{}", system.told());
+        *faults.entry(ABORTED).or_default() += system.revive();
         thread::sleep(Duration::from_millis(100));
     }
-    let settled = healed.elapsed();
-    system.stop_services();
-    check::check(&system, &ledgers);
-
-    let acknowledged: usize = ledgers.iter().map(|ledger| ledger.acknowledged.len()).sum();
-    let attempts: u64 = ledgers.iter().map(|ledger| ledger.attempts).sum();
-    println!("{acknowledged} orders acknowledged in {attempts} attempts; faults: {faults:?}");
-    println!("settled {settled:.1?} after the last fault; every check holds (seed {seed})");
+    healed.elapsed()
 }
 
 /// Does the faults of the schedule, waits until the last has healed, and counts them by kind.
 fn strike(system: &Arc<System>, seed: u64, length: Duration) -> BTreeMap<&'static str, u32> {
     let (store, broker) = (system.has_store_server(), system.has_broker_server());
-    let schedule = schedule::schedule(seed, length, system::SERVICES.len(), store, broker);
+    let mut schedule = schedule::schedule(seed, length, system::SERVICES.len(), store, broker);
+    if sabotage().is_some() {
+        schedule::strike_workers(&mut schedule, system::SERVICES.len());
+    }
     let begun = Instant::now();
     let (mut faults, mut under_way) = (BTreeMap::new(), Vec::new());
     for (at, fault) in schedule {
-        thread::sleep(at.saturating_sub(begun.elapsed()));
+        while begun.elapsed() < at {
+            *faults.entry(ABORTED).or_default() += system.revive();
+            thread::sleep(at.saturating_sub(begun.elapsed()).min(Duration::from_millis(200)));
+        }
         println!("{:6.1} s  {fault}", begun.elapsed().as_secs_f64());
-        under_way.extend(system.strike(fault));
-        *faults.entry(fault.kind()).or_default() += 1;
+        under_way.push((fault, system.strike(fault)));
     }
-    for fault in under_way {
-        fault.join().expect("a fault heals");
+    for (fault, done) in under_way {
+        if done.join().expect("a fault heals") {
+            *faults.entry(fault.kind()).or_default() += 1;
+        }
     }
     faults
 }

@@ -16,6 +16,28 @@ pub(crate) enum Target {
     Broker,
 }
 
+/// A way that goes through a proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// From one process of a service, by number, to PostgreSQL.
+    Store(usize),
+    /// From all processes to Kafka.
+    Broker,
+}
+
+/// What goes wrong on the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// Connections are closed, and new ones refused.
+    Cut,
+    /// Whatever is sent arrives late.
+    Delay,
+    /// Whatever is sent is swallowed, both ways, and nobody is told.
+    HalfOpen,
+    /// PostgreSQL's reply to COMMIT is swallowed, and the connection closed.
+    LostCommit,
+}
+
 /// What happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
@@ -23,6 +45,20 @@ pub(crate) enum Fault {
     Kill(Target),
     /// SIGSTOP, then SIGCONT after so long.
     Pause(Target, Duration),
+    /// Trouble on the way, for so long.
+    Network(Link, Trouble, Duration),
+    /// A session that does nothing holds the lock that every append needs, for so long.
+    HoldLock(Duration),
+    /// A transaction that reads and does not end, for so long: SQLite's WAL grows meanwhile.
+    ReadLong(Duration),
+    /// A service is killed, and started again with a clock that is so many hours off.
+    Clock(usize, i8),
+    /// Somebody publishes messages again that were published before.
+    Replay,
+    /// One process more of a service, by number: every two seconds it goes, and a new one comes.
+    Churn(usize),
+    /// The store's disk is full, for so long.
+    FullDisk(Duration),
 }
 
 impl Fault {
@@ -35,6 +71,19 @@ impl Fault {
             Self::Pause(Target::Service(_), _) => "services paused",
             Self::Pause(Target::Store, _) => "PostgreSQL paused",
             Self::Pause(Target::Broker, _) => "Kafka paused",
+            Self::Network(Link::Store(_), Trouble::Cut, _) => "ways to PostgreSQL cut",
+            Self::Network(Link::Store(_), Trouble::Delay, _) => "ways to PostgreSQL delayed",
+            Self::Network(Link::Store(_), Trouble::HalfOpen, _) => "ways to PostgreSQL half open",
+            Self::Network(_, Trouble::LostCommit, _) => "replies to COMMIT lost",
+            Self::Network(Link::Broker, Trouble::Cut, _) => "ways to Kafka cut",
+            Self::Network(Link::Broker, Trouble::Delay, _) => "ways to Kafka delayed",
+            Self::Network(Link::Broker, Trouble::HalfOpen, _) => "ways to Kafka half open",
+            Self::HoldLock(_) => "locks held",
+            Self::ReadLong(_) => "long readers",
+            Self::Clock(..) => "clocks off",
+            Self::Replay => "messages replayed",
+            Self::Churn(_) => "members coming and going",
+            Self::FullDisk(_) => "disks full",
         }
     }
 }
@@ -44,6 +93,15 @@ impl fmt::Display for Fault {
         match self {
             Self::Kill(target) => write!(f, "kill {target:?}"),
             Self::Pause(target, time) => write!(f, "pause {target:?} for {} s", time.as_secs()),
+            Self::Network(link, trouble, time) => {
+                write!(f, "{trouble:?} on the way {link:?} for {} s", time.as_secs())
+            }
+            Self::HoldLock(time) => write!(f, "hold the lock of appends for {} s", time.as_secs()),
+            Self::ReadLong(time) => write!(f, "read in one transaction for {} s", time.as_secs()),
+            Self::Clock(number, hours) => write!(f, "clock of Service({number}) {hours:+} h"),
+            Self::Replay => f.write_str("publish messages again"),
+            Self::Churn(number) => write!(f, "members like Service({number}) come and go"),
+            Self::FullDisk(time) => write!(f, "the store's disk is full for {} s", time.as_secs()),
         }
     }
 }
@@ -56,44 +114,122 @@ pub(crate) fn schedule(
     has_store_server: bool,
     has_broker_server: bool,
 ) -> Vec<(Duration, Fault)> {
-    let mut random = StdRng::seed_from_u64(seed);
+    let mut dice =
+        Dice { random: StdRng::seed_from_u64(seed), services, has_store_server, has_broker_server };
     let mut at = Duration::from_secs(3);
     let mut faults = Vec::new();
     while at < length {
-        let target = match random.random_range(0..10) {
-            0 | 1 if has_store_server => Target::Store,
-            2 | 3 if has_broker_server => Target::Broker,
-            _ => Target::Service(random.random_range(0..services)),
-        };
-        // Past every lease and session time-out now and then.
-        let pause = Duration::from_secs(match random.random_range(0..5) {
-            0 => 30,
-            _ => random.random_range(1..=8),
-        });
-        // A paused postmaster leaves its backends at work: the server is only killed.
-        let fault = match random.random_bool(0.6) || target == Target::Store {
-            true => Fault::Kill(target),
-            false => Fault::Pause(target, pause),
-        };
-        faults.push((at, fault));
-        at += Duration::from_millis(random.random_range(500..6_000));
+        faults.push((at, dice.fault()));
+        at += Duration::from_millis(dice.random.random_range(500..6_000));
     }
     faults
+}
+
+/// Has every second fault hit one of the last two services, the workers: for storms that are to catch a sabotage soon.
+pub(crate) fn strike_workers(schedule: &mut [(Duration, Fault)], services: usize) {
+    for (number, (_, fault)) in schedule.iter_mut().enumerate().filter(|(number, _)| number % 2 == 1) {
+        let worker = Target::Service(services - 1 - number / 2 % 2);
+        // Longer than an owner's beat may stand still.
+        let pause = Fault::Pause(worker, Duration::from_secs(6));
+        *fault = if number / 4 % 2 == 0 { pause } else { Fault::Kill(worker) };
+    }
+}
+
+struct Dice {
+    random: StdRng,
+    services: usize,
+    has_store_server: bool,
+    has_broker_server: bool,
+}
+
+impl Dice {
+    fn fault(&mut self) -> Fault {
+        match self.random.random_range(0..20) {
+            0..8 => self.kill_or_pause(),
+            8..13 => self.network().unwrap_or_else(|| self.kill_or_pause()),
+            13..15 => self.lock(),
+            15..17 => Fault::Replay,
+            17 => Fault::Clock(self.service(), if self.random.random_bool(0.5) { 1 } else { -1 }),
+            18 => Fault::Churn(self.service()),
+            _ => Fault::FullDisk(self.seconds(2, 8)),
+        }
+    }
+
+    fn kill_or_pause(&mut self) -> Fault {
+        let target = match self.random.random_range(0..10) {
+            0 | 1 if self.has_store_server => Target::Store,
+            2 | 3 if self.has_broker_server => Target::Broker,
+            _ => Target::Service(self.service()),
+        };
+        // A paused postmaster leaves its backends at work: the server is only killed.
+        if target == Target::Store || self.random.random_bool(0.6) {
+            return Fault::Kill(target);
+        }
+        Fault::Pause(target, self.past_every_limit_or(8))
+    }
+
+    fn network(&mut self) -> Option<Fault> {
+        let link = match (self.has_store_server, self.has_broker_server) {
+            (true, true) if self.random.random_bool(0.4) => Link::Broker,
+            (false, true) => Link::Broker,
+            (true, _) => Link::Store(self.service()),
+            (false, false) => return None,
+        };
+        let kinds = if link == Link::Broker { 3 } else { 5 };
+        let (trouble, time) = match self.random.random_range(0..kinds) {
+            0 => (Trouble::Cut, self.seconds(1, 10)),
+            1 => (Trouble::Delay, self.seconds(3, 10)),
+            2 => (Trouble::HalfOpen, self.past_every_limit_or(10)),
+            _ => (Trouble::LostCommit, self.seconds(1, 3)),
+        };
+        Some(Fault::Network(link, trouble, time))
+    }
+
+    fn lock(&mut self) -> Fault {
+        match self.has_store_server {
+            true => Fault::HoldLock(self.seconds(2, 15)), // PostgreSQL's appends wait for 10 s
+            false if self.random.random_bool(0.5) => Fault::ReadLong(Duration::from_secs(10)),
+            false => Fault::HoldLock(Duration::from_secs(1)),
+        }
+    }
+
+    fn service(&mut self) -> usize {
+        self.random.random_range(0..self.services)
+    }
+
+    fn seconds(&mut self, least: u64, most: u64) -> Duration {
+        Duration::from_secs(self.random.random_range(least..=most))
+    }
+
+    /// Past every lease and session time-out now and then.
+    fn past_every_limit_or(&mut self, most: u64) -> Duration {
+        if self.random.random_range(0..5) == 0 { Duration::from_secs(30) } else { self.seconds(1, most) }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
+
+    fn kinds(has_store_server: bool, has_broker_server: bool) -> BTreeSet<&'static str> {
+        let storm = schedule(7, Duration::from_secs(3_600), 6, has_store_server, has_broker_server);
+        storm.iter().map(|(_, fault)| fault.kind()).collect()
+    }
 
     #[test]
     fn the_same_seed_gives_the_same_storm_and_another_seed_another() {
         let storm = |seed| schedule(seed, Duration::from_secs(600), 6, true, true);
         assert_eq!(storm(7), storm(7));
         assert_ne!(storm(7), storm(8));
-        let kinds: std::collections::BTreeSet<&str> =
-            storm(7).iter().map(|(_, fault)| fault.kind()).collect();
-        assert!(kinds.len() >= 5, "{kinds:?}");
-        let calm = schedule(7, Duration::from_secs(600), 6, false, false);
-        assert!(calm.iter().all(|(_, fault)| fault.kind().starts_with("services")));
+    }
+
+    #[test]
+    fn a_long_storm_has_every_kind_that_its_servers_allow() {
+        let all = kinds(true, true);
+        assert_eq!(all.len(), 17, "{all:?}");
+        let calm = kinds(false, false);
+        let of_servers = |kind: &&&str| kind.contains("PostgreSQL") || kind.contains("Kafka");
+        assert!(!calm.iter().any(|kind| of_servers(&kind)) && calm.contains("long readers"), "{calm:?}");
     }
 }

@@ -1,56 +1,100 @@
-//! The system in the storm: real servers, two processes of each service, and how a fault is done to them.
+//! The system in the storm: real servers, two processes of each service, and a proxy on each way between them. What the
+//! harness itself asks of a server goes around the proxies.
 
-use crate::schedule::{Fault, Target};
+use crate::effects;
+use crate::faults;
+use crate::faults::clock::Clock;
+use crate::faults::small_disk::SmallDisk;
+use crate::proxy::Proxy;
+use crate::schedule::Fault;
+use factstream_core::sabotage::{self, Sabotage};
 use factstream_tests::client::Client;
 use factstream_tests::kafka::Kafka;
+use factstream_tests::lasting_ports;
 use factstream_tests::pair::Pair;
 use factstream_tests::postgres::Postgres;
-use factstream_tests::process::Server;
-use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+use factstream_tests::process::{Server, binary};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// The processes, by what they run.
-pub(crate) const SERVICES: [&str; 6] = ["order", "inventory", "payment", "order", "inventory", "payment"];
+pub(crate) const SERVICES: [&str; 8] =
+    ["order", "inventory", "payment", "order", "inventory", "payment", WORKER, WORKER];
+/// The harness's own handlers.
+pub(crate) const WORKER: &str = "worker";
 /// How long a service may take to start, servers that are down included.
 const START_WITHIN: Duration = Duration::from_secs(90);
+/// What keeps PostgreSQL's WAL small: its disk is in memory.
+const SMALL_WAL: &str = "max_wal_size = '256MB'\nmin_wal_size = '80MB'\n";
 
 pub(crate) struct System {
+    /// The store, around the proxies.
     pub(crate) store: String,
+    /// The broker, around the proxy.
     pub(crate) broker: String,
-    services: Vec<Mutex<Option<Server>>>,
+    pub(crate) services: Vec<Mutex<Option<Server>>>,
     /// The addresses of the services, also while they are down.
     urls: Vec<Mutex<String>>,
-    postgres: Option<Postgres>,
-    kafka: Option<Mutex<Kafka>>,
+    /// The way of each process to PostgreSQL.
+    pub(crate) to_store: Vec<Proxy>,
+    /// The way of all processes to Kafka.
+    pub(crate) to_broker: Option<Proxy>,
+    pub(crate) postgres: Option<Mutex<Postgres>>,
+    pub(crate) kafka: Option<Mutex<Kafka>>,
+    /// Where the store's data is; `None` where nothing may be mounted.
+    pub(crate) disk: Option<Mutex<SmallDisk>>,
+    /// Where workers remember what harmed them once.
+    once: TempDir,
+    is_healed: AtomicBool,
     _dir: TempDir,
 }
 
 impl System {
-    /// Starts everything.
+    /// Starts everything. To be called before this process has other threads: they share its mounts.
     pub(crate) fn start(pair: Pair) -> Arc<Self> {
         let dir = tempfile::tempdir().expect("a temporary folder");
+        // PostgreSQL runs as another user.
+        std::fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).expect("the folder is ours");
+        let disk = SmallDisk::mount(dir.path())
+            .inspect_err(|reason| println!("no disk will be full: one cannot be mounted ({reason})"));
         let on_postgres = matches!(pair, Pair::PostgresEmbedded | Pair::PostgresKafka);
         let on_kafka = matches!(pair, Pair::SqliteKafka | Pair::PostgresKafka);
-        let postgres = on_postgres.then(Postgres::start_own);
-        let kafka = on_kafka.then(Kafka::start_own);
+        let postgres = on_postgres.then(|| Postgres::start_own_in(dir.path(), SMALL_WAL));
+        let [proxy_port] = lasting_ports();
+        let kafka = on_kafka.then(|| Kafka::start_own_behind(proxy_port));
         let store = match &postgres {
             Some(postgres) => postgres.database(),
             None => format!("sqlite://{}", dir.path().join("orders.db").display()),
         };
-        let broker = kafka.as_ref().map_or_else(|| "embedded".to_owned(), Kafka::url);
+        let ways = postgres.iter().flat_map(|postgres| SERVICES.map(|_| Proxy::before(postgres.port())));
         let system = Arc::new(Self {
             store,
-            broker,
+            broker: kafka.as_ref().map_or_else(|| "embedded".to_owned(), Kafka::internal_url),
             services: SERVICES.iter().map(|_| Mutex::new(None)).collect(),
             urls: SERVICES.iter().map(|_| Mutex::default()).collect(),
-            postgres,
+            to_store: ways.collect(),
+            to_broker: kafka.as_ref().map(|kafka| Proxy::on(proxy_port, kafka.port())),
+            postgres: postgres.map(Mutex::new),
             kafka: kafka.map(Mutex::new),
+            disk: disk.ok().map(Mutex::new),
+            once: tempfile::tempdir().expect("a temporary folder"),
+            is_healed: AtomicBool::new(false),
             _dir: dir,
         });
+        if sabotage::is_on(Sabotage::PositionFromSequence) {
+            effects::write(&system.store, "CREATE SEQUENCE fs_sabotage_positions");
+        }
         for number in 0..SERVICES.len() {
-            let server = system.start_service(number);
+            if SERVICES[number] == WORKER && SERVICES[number - 1] != WORKER {
+                effects::prepare(&system.store);
+            }
+            let server = system.start_service(number, None);
             *lock(&system.services[number]) = Some(server);
         }
         system
@@ -64,17 +108,36 @@ impl System {
         self.kafka.is_some()
     }
 
+    /// The store as a process is told of it: through its proxy.
+    pub(crate) fn store_of(&self, number: usize) -> String {
+        let Some(proxy) = self.to_store.get(number) else { return self.store.clone() };
+        let (server, database) = self.store.rsplit_once('/').expect("a PostgreSQL URL has a database");
+        let (server, _) = server.rsplit_once(':').expect("a PostgreSQL URL has a port");
+        format!("{server}:{}/{database}", proxy.port)
+    }
+
+    /// The broker as processes are told of it: through its proxy.
+    pub(crate) fn broker_of_services(&self) -> String {
+        let url = |proxy: &Proxy| format!("kafka://127.0.0.1:{}", proxy.port);
+        self.to_broker.as_ref().map_or_else(|| self.broker.clone(), url)
+    }
+
     /// A client of one process of a service: which one, `any` says.
     pub(crate) fn client(&self, service: &str, any: usize) -> Client {
         let of: Vec<usize> = (0..SERVICES.len()).filter(|number| SERVICES[*number] == service).collect();
         Client::new(&lock(&self.urls[of[any % of.len()]]))
     }
 
-    fn start_service(&self, number: usize) -> Server {
+    /// The address of one process, also while it is down.
+    pub(crate) fn url(&self, number: usize) -> String {
+        lock(&self.urls[number]).clone()
+    }
+
+    /// Starts a process that clients will know.
+    pub(crate) fn start_service(&self, number: usize, clock: Option<&Clock>) -> Server {
         let deadline = Instant::now() + START_WITHIN;
-        let args = ["--service", SERVICES[number], "--broker", &self.broker, "--gateway-failure-rate", "0.1"];
         loop {
-            match Server::try_start(&self.store, &args) {
+            match self.try_start(number, clock) {
                 Ok(server) => {
                     lock(&self.urls[number]).clone_from(&server.url);
                     return server;
@@ -88,58 +151,83 @@ impl System {
         }
     }
 
-    /// Does a fault, beside whatever goes on. `None` when the target is in the middle of another one.
-    pub(crate) fn strike(self: &Arc<Self>, fault: Fault) -> Option<JoinHandle<()>> {
-        let system = Arc::clone(self);
-        match fault {
-            Fault::Kill(Target::Service(number)) => Some(thread::spawn(move || {
-                let Some(mut slot) = try_lock(&system.services[number]) else { return };
-                if let Some(server) = slot.take() {
-                    server.kill();
-                }
-                *slot = Some(system.start_service(number));
-            })),
-            Fault::Pause(Target::Service(number), time) => Some(thread::spawn(move || {
-                let Some(slot) = try_lock(&system.services[number]) else { return };
-                let Some(server) = slot.as_ref() else { return };
-                server.pause();
-                thread::sleep(time);
-                server.resume();
-            })),
-            Fault::Kill(Target::Store) | Fault::Pause(Target::Store, _) => {
-                let postgres = system.postgres.as_ref()?;
-                postgres.kill();
-                postgres.start_again();
-                None
+    /// Starts a process of a service, with the right time or another.
+    pub(crate) fn try_start(&self, number: usize, clock: Option<&Clock>) -> Result<Server, String> {
+        let mut command = match SERVICES[number] {
+            WORKER => self.worker(),
+            service => {
+                let mut command = Command::new(binary());
+                command.args(["serve", "--listen", "127.0.0.1:0", "--gateway-failure-rate", "0.1"]);
+                command.args(["--service", service]);
+                command
             }
-            Fault::Kill(Target::Broker) => Some(thread::spawn(move || {
-                let Some(mut kafka) = system.kafka.as_ref().and_then(try_lock) else { return };
-                kafka.kill();
-                kafka.start();
-            })),
-            Fault::Pause(Target::Broker, time) => Some(thread::spawn(move || {
-                let Some(kafka) = system.kafka.as_ref().and_then(try_lock) else { return };
-                kafka.pause();
-                thread::sleep(time);
-                kafka.resume();
-            })),
+        };
+        command.args(["--store", &self.store_of(number), "--broker", &self.broker_of_services()]);
+        if let Some(clock) = clock {
+            clock.set(&mut command);
         }
+        Server::spawn(&mut command)
+    }
+
+    fn worker(&self) -> Command {
+        let mut command = Command::new(std::env::current_exe().expect("a program knows its own file"));
+        command.arg("worker").arg("--once").arg(self.once.path());
+        if self.is_healed.load(Ordering::Relaxed) {
+            command.arg("--healed");
+        }
+        command
+    }
+
+    /// Starts again what a handler has aborted, as a supervisor would; how many.
+    pub(crate) fn revive(&self) -> u32 {
+        let mut revived = 0;
+        for (number, slot) in self.services.iter().enumerate() {
+            let Ok(mut slot) = slot.try_lock() else { continue };
+            if slot.as_mut().is_some_and(Server::has_ended) {
+                assert_eq!(SERVICES[number], WORKER, "a service ended by itself");
+                *slot = Some(self.start_service(number, None));
+                revived += 1;
+            }
+        }
+        revived
+    }
+
+    /// Starts the workers anew, in good health: they redrive the dead letters.
+    pub(crate) fn heal_workers(&self) {
+        self.is_healed.store(true, Ordering::Relaxed);
+        for number in (0..SERVICES.len()).filter(|number| SERVICES[*number] == WORKER) {
+            let server = lock(&self.services[number]).take().expect("every service runs at the end");
+            assert!(server.stop().success(), "a worker did not stop with success");
+            *lock(&self.services[number]) = Some(self.start_service(number, None));
+        }
+    }
+
+    /// Those that answer over HTTP.
+    fn clients(&self) -> Vec<Client> {
+        let answering = self.urls.iter().zip(SERVICES).filter(|(_, service)| *service != WORKER);
+        answering.map(|(url, _)| Client::new(&lock(url))).collect()
+    }
+
+    /// Does a fault, beside whatever goes on. Gives whether it was done: not when its target is in the middle of another.
+    pub(crate) fn strike(self: &Arc<Self>, fault: Fault) -> JoinHandle<bool> {
+        let system = Arc::clone(self);
+        thread::spawn(move || faults::strike(&system, fault))
     }
 
     /// Whether nothing is under way in any process.
     pub(crate) fn is_settled(&self) -> bool {
-        let clients: Vec<Client> = self.urls.iter().map(|url| Client::new(&lock(url))).collect();
+        let clients = self.clients();
         let position = |client: &Client| client.status()["position"].as_u64();
         let before: Vec<Option<u64>> = clients.iter().map(position).collect();
         before.iter().all(|position| position.is_some() && *position == before[0])
             && clients.iter().all(Client::is_settled)
             && clients.iter().map(position).collect::<Vec<_>>() == before
+            && effects::is_settled(&self.store)
     }
 
     /// What each process says, for a storm that does not settle.
     pub(crate) fn told(&self) -> String {
-        let told = self.urls.iter().map(|url| Client::new(&lock(url)).status().to_string());
-        told.collect::<Vec<_>>().join("\n")
+        self.clients().iter().map(|client| client.status().to_string()).collect::<Vec<_>>().join("\n")
     }
 
     /// Stops the services as one should.
@@ -151,14 +239,6 @@ impl System {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn try_lock<T>(mutex: &Mutex<T>) -> Option<std::sync::MutexGuard<'_, T>> {
-    match mutex.try_lock() {
-        Ok(guard) => Some(guard),
-        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-        Err(TryLockError::WouldBlock) => None,
-    }
 }

@@ -2,9 +2,9 @@
 //! demands TLS and SASL/SCRAM.
 
 use super::{ADVERTISED, Listeners, Running, format, serve, wait_until_it_listens};
+use crate::lasting_ports;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
@@ -32,7 +32,16 @@ impl Kafka {
     /// # Panics
     /// When Java or Maven is missing, or the broker does not start.
     pub fn start_own() -> Self {
-        Self::make(false)
+        Self::make(false, None)
+    }
+
+    /// A plain broker that tells its clients to come to another port, where a proxy stands before its
+    /// [`port`](Self::port). Who comes to [`internal_url`](Self::internal_url) goes around the proxy.
+    ///
+    /// # Panics
+    /// As [`start_own`](Self::start_own).
+    pub fn start_own_behind(proxy: u16) -> Self {
+        Self::make(false, Some(proxy))
     }
 
     /// A broker that demands TLS and SASL/SCRAM-SHA-512; it knows [`USER`] with [`PASSWORD`].
@@ -40,7 +49,7 @@ impl Kafka {
     /// # Panics
     /// As [`start_own`](Self::start_own).
     pub fn start_own_with_credentials() -> Self {
-        Self::make(true)
+        Self::make(true, None)
     }
 
     /// Three plain brokers in one cluster: each partition is on all three, and a message is acknowledged when two have it.
@@ -66,12 +75,15 @@ impl Kafka {
         cluster
     }
 
-    fn make(demands_credentials: bool) -> Self {
+    fn make(demands_credentials: bool, proxy: Option<u16>) -> Self {
         let data = tempfile::tempdir().expect("a temporary folder");
         let [port, controller, internal] = lasting_ports();
         let mut more = String::new();
         let mut user = Vec::new();
-        let mut listeners = Listeners::plain(port, controller);
+        let mut listeners = Listeners { proxy, ..Listeners::plain(port, controller) };
+        if proxy.is_some() {
+            listeners.internal = Some(internal);
+        }
         if demands_credentials {
             make_key_store(data.path());
             listeners.protocol = "SASL_SSL";
@@ -164,7 +176,12 @@ impl Kafka {
         format!("kafka://{ADVERTISED}:{}", self.port)
     }
 
-    /// The URL at which a broker with credentials speaks with itself and demands none: for Kafka's own tools.
+    /// The port that it listens at.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The URL at which a broker with credentials, or behind a proxy, speaks with itself: for Kafka's own tools.
     pub fn internal_url(&self) -> String {
         format!("kafka://{ADVERTISED}:{}", self.internal)
     }
@@ -197,16 +214,4 @@ fn make_key_store(folder: &Path) {
     keytool(&[["-genkeypair", "-keyalg", "EC", "-groupname", "secp256r1"].as_slice(), &subject].concat());
     let certificate = folder.join("certificate.pem").display().to_string();
     keytool(&["-exportcert", "-rfc", "-file", &certificate]);
-}
-
-/// Free ports that nobody is given by chance while the broker is down: below those of outgoing connections.
-fn lasting_ports<const N: usize>() -> [u16; N] {
-    let mut taken: Vec<(u16, TcpListener)> = Vec::new();
-    while taken.len() < N {
-        let port = rand::random_range(20_000..32_000);
-        if let Ok(listener) = TcpListener::bind((ADVERTISED, port)) {
-            taken.push((port, listener)); // held until all are found, so that they differ
-        }
-    }
-    std::array::from_fn(|at| taken[at].0)
 }

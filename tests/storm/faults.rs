@@ -1,0 +1,153 @@
+//! How a fault is done, and healed. Each returns when it has healed, and tells whether it was done: not while its target is in
+//! the middle of another one, and not where this machine cannot do it.
+
+pub(crate) mod clock;
+pub(crate) mod small_disk;
+mod session;
+mod foreign;
+
+use crate::proxy::Proxy;
+use crate::schedule::{Fault, Link, Target, Trouble};
+use crate::system::{SERVICES, System, WORKER};
+use clock::Clock;
+use session::Session;
+use std::sync::{Mutex, MutexGuard, TryLockError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How often a member comes and goes, and how long each stays.
+const MEMBERS: u32 = 5;
+const STAY: Duration = Duration::from_secs(2);
+
+/// Does a fault until it has healed.
+pub(crate) fn strike(system: &System, fault: Fault) -> bool {
+    let done = match fault {
+        Fault::Kill(target) => kill(system, target),
+        Fault::Pause(target, time) => pause(system, target, time),
+        Fault::Network(link, trouble, time) => network(system, link, trouble, time),
+        Fault::HoldLock(time) => {
+            Session::open(&system.store).and_then(|session| session.hold_lock(time)).ok()
+        }
+        Fault::ReadLong(time) => {
+            Session::open(&system.store).and_then(|session| session.read_long(time)).ok()
+        }
+        Fault::Clock(number, hours) => set_clock(system, number, hours),
+        Fault::Replay => foreign::publish_again(system),
+        Fault::Churn(number) => {
+            churn(system, number);
+            Some(())
+        }
+        Fault::FullDisk(time) => fill_disk(system, time),
+    };
+    done.is_some()
+}
+
+fn kill(system: &System, target: Target) -> Option<()> {
+    match target {
+        Target::Service(number) => restart(system, number, None),
+        Target::Store => {
+            let postgres = try_lock(system.postgres.as_ref()?)?;
+            postgres.kill();
+            postgres.start_again();
+            Some(())
+        }
+        Target::Broker => {
+            let mut kafka = try_lock(system.kafka.as_ref()?)?;
+            kafka.kill();
+            kafka.start();
+            Some(())
+        }
+    }
+}
+
+fn restart(system: &System, number: usize, clock: Option<&Clock>) -> Option<()> {
+    let mut slot = try_lock(&system.services[number])?;
+    if let Some(server) = slot.take() {
+        server.kill();
+    }
+    *slot = Some(system.start_service(number, clock));
+    Some(())
+}
+
+fn pause(system: &System, target: Target, time: Duration) -> Option<()> {
+    match target {
+        Target::Service(number) => {
+            let slot = try_lock(&system.services[number])?;
+            let server = slot.as_ref()?;
+            server.pause();
+            thread::sleep(time);
+            server.resume();
+        }
+        Target::Broker => {
+            let kafka = try_lock(system.kafka.as_ref()?)?;
+            kafka.pause();
+            thread::sleep(time);
+            kafka.resume();
+        }
+        Target::Store => return None,
+    }
+    Some(())
+}
+
+fn network(system: &System, link: Link, trouble: Trouble, time: Duration) -> Option<()> {
+    let proxy: &Proxy = match link {
+        Link::Store(number) => system.to_store.get(number)?,
+        Link::Broker => system.to_broker.as_ref()?,
+    };
+    let lost = proxy.trouble(trouble, time)?;
+    if trouble == Trouble::LostCommit {
+        println!("          {lost} replies to COMMIT were swallowed");
+    }
+    Some(())
+}
+
+fn set_clock(system: &System, number: usize, hours: i8) -> Option<()> {
+    let clock = Clock::off(hours).or_else(|| {
+        println!("          not done: libfaketime is missing (Debian's package faketime)");
+        None
+    })?;
+    restart(system, number, Some(&clock))?;
+    clock.check(&system.url(number));
+    Some(())
+}
+
+/// One process more, which stays for two seconds, is stopped or killed, and comes again.
+fn churn(system: &System, number: usize) {
+    for member in 0..MEMBERS {
+        let begun = Instant::now();
+        // The store or the broker may be down: then this one did not come.
+        if let Ok(server) = system.try_start(number, None) {
+            thread::sleep(STAY.saturating_sub(begun.elapsed()));
+            if member % 2 == 0 {
+                server.kill();
+            } else {
+                // A worker may have been aborted by its handler meanwhile.
+                let is_worker = SERVICES[number] == WORKER;
+                assert!(server.stop().success() || is_worker, "a member did not stop with success");
+            }
+        }
+        thread::sleep(STAY.saturating_sub(begun.elapsed()));
+    }
+}
+
+fn fill_disk(system: &System, time: Duration) -> Option<()> {
+    let disk = try_lock(system.disk.as_ref()?)?;
+    // Nobody else may start or end the server meanwhile; it may end by itself when it cannot write its WAL.
+    let postgres = match &system.postgres {
+        Some(postgres) => Some(try_lock(postgres)?),
+        None => None,
+    };
+    disk.fill(time);
+    if let Some(postgres) = postgres {
+        postgres.start_again();
+    }
+    Some(())
+}
+
+fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    match mutex.try_lock() {
+        Ok(guard) => Some(guard),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
+}

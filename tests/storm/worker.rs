@@ -1,0 +1,232 @@
+//! The harness's own users of factstream, a process like any service: `storm worker`. What its handlers do shows when it is
+//! done twice, left out or out of order, and some of what they are given does them harm.
+//!
+//! - the consumer `witness` writes one row for each event of each topic: a plain INSERT, which nothing makes idempotent;
+//! - the consumer `fragile` does the same for the topic of orders, and is harmed by some ([`Harm`]);
+//! - the projection `tally` counts the events of each aggregate, and those that came out of order.
+
+use clap::Args;
+use factstream::event::EventSet;
+use factstream::{
+    App, Consumer, Envelope, Event, Failure, Handler, Projection, Retry, Tx, UnknownTypes, params,
+};
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// The consumer that only writes down.
+pub(crate) const WITNESS: &str = "witness";
+/// The consumer that some events harm.
+pub(crate) const FRAGILE: &str = "fragile";
+/// The projection that counts.
+pub(crate) const TALLY: &str = "tally";
+/// Longer than `max.poll.interval.ms` of the workers, shorter than their time limit.
+const SLOW: Duration = Duration::from_secs(8);
+const BROKER_SETTINGS: &str = "max.poll.interval.ms=6000&session.timeout.ms=6000";
+
+/// Run a worker of the harness
+#[derive(Args)]
+pub(crate) struct Worker {
+    #[arg(long)]
+    store: String,
+    #[arg(long)]
+    broker: String,
+    /// Where it remembers what harmed it once
+    #[arg(long)]
+    once: PathBuf,
+    /// Nothing harms it any more; dead letters are redriven first
+    #[arg(long)]
+    healed: bool,
+}
+
+/// What the events of an order do to `fragile`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Harm {
+    None,
+    /// The order's creation fails for good.
+    Poison,
+    /// The order's creation panics, each time.
+    Panic,
+    /// The first attempt aborts the process.
+    AbortOnce,
+    /// The first attempt takes longer than the group allows between two polls.
+    SlowOnce,
+}
+
+impl Harm {
+    /// The same for an order whoever asks.
+    pub(crate) fn of(order: &str) -> Self {
+        // FNV-1a, 64 bits (Fowler, Noll, Vo).
+        let hash = order.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        match (hash >> 16) % 3_000 {
+            0..30 => Self::Poison,
+            30..60 => Self::Panic,
+            60..63 => Self::AbortOnce,
+            63 => Self::SlowOnce,
+            _ => Self::None,
+        }
+    }
+
+    /// Whether it makes a dead letter of the order's creation.
+    pub(crate) fn is_deadly(self) -> bool {
+        matches!(self, Self::Poison | Self::Panic)
+    }
+}
+
+#[derive(Debug, Clone, Event, Serialize, Deserialize)]
+#[event(topic = "orders.events")]
+enum OrderFact {
+    #[event(name = "OrderCreated", version = 1)]
+    Created {},
+    #[event(name = "OrderShipped", version = 1)]
+    Shipped {},
+    #[event(name = "OrderCancelled", version = 1)]
+    Cancelled {},
+}
+
+#[derive(Debug, Clone, Event, Serialize, Deserialize)]
+#[event(topic = "payments.events")]
+enum PaymentFact {
+    #[event(name = "PaymentProcessed", version = 1)]
+    Processed {},
+    #[event(name = "PaymentRefundRequested", version = 1)]
+    RefundRequested {},
+    #[event(name = "PaymentRefunded", version = 1)]
+    Refunded {},
+}
+
+#[derive(Debug, Clone, Event, Serialize, Deserialize)]
+#[event(topic = "inventory.events")]
+enum StockFact {
+    #[event(name = "InventoryUpdated", version = 1)]
+    Updated {},
+}
+
+/// Writes down what it is given.
+struct Witness<E>(std::marker::PhantomData<E>);
+
+impl<E: EventSet> Handler for Witness<E> {
+    type Events = E;
+
+    async fn handle(&self, event: &Envelope<E>, tx: &mut Tx) -> Result<(), Failure> {
+        write_down(WITNESS, event, tx).await
+    }
+}
+
+fn witness<E: EventSet>() -> Witness<E> {
+    Witness(std::marker::PhantomData)
+}
+
+async fn write_down<E>(handler: &str, event: &Envelope<E>, tx: &mut Tx) -> Result<(), Failure> {
+    let sql = "INSERT INTO storm_effects (handler, event_key, event_type, event_id) VALUES ($1, $2, $3, $4)";
+    tx.execute(sql, params![handler, &event.aggregate_id, &event.event_type, &event.event_id]).await?;
+    Ok(())
+}
+
+/// Writes down, too, unless it is harmed.
+struct Fragile {
+    once: PathBuf,
+    healed: bool,
+}
+
+impl Handler for Fragile {
+    type Events = OrderFact;
+
+    async fn handle(&self, event: &Envelope<OrderFact>, tx: &mut Tx) -> Result<(), Failure> {
+        let is_first = matches!(event.event, OrderFact::Created {});
+        match Harm::of(&event.aggregate_id) {
+            Harm::Poison if is_first && !self.healed => return Err(Failure::permanent("poison")),
+            Harm::Panic if is_first && !self.healed => panic!("this order makes the handler panic"),
+            Harm::AbortOnce if self.is_new(&event.aggregate_id) => std::process::abort(),
+            Harm::SlowOnce if self.is_new(&event.aggregate_id) => tokio::time::sleep(SLOW).await,
+            _ => {}
+        }
+        write_down(FRAGILE, event, tx).await
+    }
+}
+
+impl Fragile {
+    fn is_new(&self, order: &str) -> bool {
+        File::create_new(self.once.join(order)).is_ok()
+    }
+}
+
+/// Counts: `INSERT .. ON CONFLICT` that is wrong as soon as an event is handled twice or left out.
+struct Tally;
+
+#[derive(Debug, Clone, factstream::EventSet)]
+#[expect(dead_code, reason = "the envelope says all that is counted")]
+enum Any {
+    Order(OrderFact),
+    Payment(PaymentFact),
+    Stock(StockFact),
+}
+
+impl Handler for Tally {
+    type Events = Any;
+
+    async fn handle(&self, event: &Envelope<Any>, tx: &mut Tx) -> Result<(), Failure> {
+        let table = tx.table("storm_tally");
+        let sql = format!(
+            "INSERT INTO {table} (aggregate_id, events, last_position, disorder) VALUES ($1, 1, $2, 0) \
+             ON CONFLICT (aggregate_id) DO UPDATE SET events = {table}.events + 1, last_position = excluded.last_position, \
+             disorder = {table}.disorder + CASE WHEN excluded.last_position <= {table}.last_position THEN 1 ELSE 0 END"
+        );
+        tx.execute(&sql, params![&event.aggregate_id, event.position]).await?;
+        Ok(())
+    }
+}
+
+/// Works until SIGTERM.
+pub(crate) async fn run(worker: Worker) -> Result<(), Box<dyn std::error::Error>> {
+    let Worker { store, broker, once, healed } = worker;
+    let mut stopped = signal(SignalKind::terminate())?;
+    let app = open(&store, &broker, &once, healed).await?;
+    if healed {
+        app.dead_letters().redrive_all(Some(FRAGILE)).await?;
+    }
+    let running = app.start().await?;
+    let mut out = std::io::stdout();
+    writeln!(out, "a worker is ready: http://127.0.0.1:0")?;
+    out.flush()?;
+    stopped.recv().await;
+    match running.stop(Duration::from_secs(10)).await {
+        true => Ok(()),
+        false => Err("the handlers did not end in time".into()),
+    }
+}
+
+async fn open(store: &str, broker: &str, once: &Path, healed: bool) -> Result<App, factstream::Error> {
+    let settings = if broker.contains('?') { '&' } else { '?' };
+    let broker = match broker.starts_with("kafka://") {
+        true => format!("{broker}{settings}{BROKER_SETTINGS}"),
+        false => broker.to_owned(),
+    };
+    let quick =
+        Retry { max_attempts: 5, initial: Duration::from_millis(20), max_delay: SLOW, ..Retry::default() };
+    let everything = Consumer::new(WITNESS)
+        .handler(witness::<OrderFact>())
+        .handler(witness::<PaymentFact>())
+        .handler(witness::<StockFact>());
+    let fragile = Consumer::new(FRAGILE)
+        .handler(Fragile { once: once.to_owned(), healed })
+        .unknown_types(UnknownTypes::Skip)
+        .time_limit(3 * SLOW)
+        .retry(quick);
+    let columns = "CREATE TABLE {table} (aggregate_id TEXT PRIMARY KEY, events BIGINT NOT NULL, \
+                   last_position BIGINT NOT NULL, disorder BIGINT NOT NULL)";
+    let tally = Projection::new(TALLY, Tally).table("storm_tally", columns, &[]);
+    App::builder(store)
+        .broker(broker)
+        .service("storm")
+        .consumer(everything)
+        .consumer(fragile)
+        .projection(tally)
+        .open()
+        .await
+}
