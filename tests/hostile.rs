@@ -1,0 +1,10 @@
+//! Bad input by the ton: bytes of all kinds, SQL in every name, bodies without end, and passwords that must not be told.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+#[expect(unreachable_pub, reason = "in fuzz/ it is the crate's interface")]
+#[path = "../fuzz/src/checks.rs"]
+mod checks;
+#[path = "hostile/bytes.rs"]
+mod bytes;
+#[path = "hostile/records.rs"]
+mod records;
