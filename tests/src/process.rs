@@ -3,7 +3,8 @@
 use crate::target_folder;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use std::io::{BufRead, BufReader, Read};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::OnceLock;
@@ -69,7 +70,8 @@ impl Server {
         Self::spawn(&mut command)
     }
 
-    /// Starts a process that prints one line with its address when it is ready.
+    /// Starts a process that prints one line with its address when it is ready. `FACTSTREAM_LOGS` names a folder where its
+    /// log is kept, for whoever looks for the reason of a failure.
     ///
     /// # Errors
     /// As [`Server::try_start`].
@@ -77,8 +79,9 @@ impl Server {
     /// # Panics
     /// When there is no such program.
     pub fn spawn(command: &mut Command) -> Result<Self, String> {
+        let logs = std::env::var_os("FACTSTREAM_LOGS");
         let mut child = command
-            .env("RUST_LOG", "error")
+            .env("RUST_LOG", if logs.is_some() { "info" } else { "error" })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -94,13 +97,16 @@ impl Server {
             let _ = child.wait();
             return Err(format!("{line:?} {error}"));
         };
-        // Its log is not read: what is written there must never make it wait.
-        drop(
-            child
-                .stderr
-                .take()
-                .map(|mut log| std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()))),
-        );
+        // Whether its log is kept or not: what is written there must never make it wait.
+        let mut log = child.stderr.take().expect("stderr is piped");
+        let mut kept: Box<dyn Write + Send> = match logs {
+            Some(folder) => {
+                let name = format!("{}.log", child.id());
+                Box::new(File::create(Path::new(&folder).join(name)).expect("a log can be kept there"))
+            }
+            None => Box::new(std::io::sink()),
+        };
+        std::thread::spawn(move || std::io::copy(&mut log, &mut kept));
         Ok(Self { child, url })
     }
 

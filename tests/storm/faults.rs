@@ -60,7 +60,7 @@ fn kill(system: &System, target: Target) -> Option<()> {
     }
 }
 
-fn restart(system: &System, number: usize, clock: Option<&Clock>) -> Option<()> {
+fn restart(system: &System, number: usize, clock: Option<&Clock<'_>>) -> Option<()> {
     let mut slot = try_lock(&system.services[number])?;
     if let Some(server) = slot.take() {
         server.kill();
@@ -102,10 +102,7 @@ fn network(system: &System, link: Link, trouble: Trouble, time: Duration) -> Opt
 }
 
 fn set_clock(system: &System, number: usize, hours: i8) -> Option<()> {
-    let clock = Clock::off(hours).or_else(|| {
-        println!("          not done: libfaketime is missing (Debian's package faketime)");
-        None
-    })?;
+    let clock = Clock { library: &system.clock, hours };
     restart(system, number, Some(&clock))?;
     clock.check(&system.url(number));
     Some(())

@@ -15,6 +15,11 @@ use std::time::Duration;
 /// SKUs in stock.
 pub(crate) const SKUS: u32 = 10;
 
+/// Between two orders of a client: less than the services can do, so that what settles at the end is what faults held up.
+const PAUSE: Duration = Duration::from_millis(40);
+/// Before the same is asked again.
+const AGAIN: Duration = Duration::from_millis(20);
+
 /// What one client knows.
 #[derive(Default)]
 pub(crate) struct Ledger {
@@ -57,9 +62,9 @@ pub(crate) fn place(
                         ledger.acknowledged.insert(key.clone(), order_id);
                         is_done = true;
                     }
-                    Ok(answer) if answer.status == 503 => thread::sleep(Duration::from_millis(20)),
+                    Ok(answer) if answer.status == 503 => thread::sleep(AGAIN),
                     Ok(answer) => panic!("{key}: {answer:?}"),
-                    Err(_) => thread::sleep(Duration::from_millis(20)),
+                    Err(_) => thread::sleep(AGAIN),
                 }
                 if !is_done && stop.load(Ordering::Relaxed) {
                     ledger.unknown.push(key.clone());
@@ -69,7 +74,7 @@ pub(crate) fn place(
             if stop.load(Ordering::Relaxed) {
                 return ledger;
             }
-            thread::sleep(Duration::from_millis(5));
+            thread::sleep(PAUSE);
         }
         ledger
     })

@@ -3,7 +3,7 @@
 
 use crate::effects;
 use crate::faults;
-use crate::faults::clock::Clock;
+use crate::faults::clock::{self, Clock};
 use crate::faults::small_disk::SmallDisk;
 use crate::proxy::Proxy;
 use crate::schedule::Fault;
@@ -16,6 +16,7 @@ use factstream_tests::postgres::Postgres;
 use factstream_tests::process::{Server, binary};
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -49,9 +50,12 @@ pub(crate) struct System {
     pub(crate) kafka: Option<Mutex<Kafka>>,
     /// Where the store's data is; `None` where nothing may be mounted.
     pub(crate) disk: Option<Mutex<SmallDisk>>,
+    /// What makes the clock of a process wrong.
+    pub(crate) clock: PathBuf,
     /// Where workers remember what harmed them once.
     once: TempDir,
     is_healed: AtomicBool,
+    is_over: AtomicBool,
     _dir: TempDir,
 }
 
@@ -83,8 +87,10 @@ impl System {
             postgres: postgres.map(Mutex::new),
             kafka: kafka.map(Mutex::new),
             disk: disk.ok().map(Mutex::new),
+            clock: clock::build(dir.path()),
             once: tempfile::tempdir().expect("a temporary folder"),
             is_healed: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
             _dir: dir,
         });
         if sabotage::is_on(Sabotage::PositionFromSequence) {
@@ -134,7 +140,7 @@ impl System {
     }
 
     /// Starts a process that clients will know.
-    pub(crate) fn start_service(&self, number: usize, clock: Option<&Clock>) -> Server {
+    pub(crate) fn start_service(&self, number: usize, clock: Option<&Clock<'_>>) -> Server {
         let deadline = Instant::now() + START_WITHIN;
         loop {
             match self.try_start(number, clock) {
@@ -144,7 +150,8 @@ impl System {
                 }
                 // The store or the broker is down: a supervisor would start it again, too.
                 Err(error) => {
-                    assert!(Instant::now() < deadline, "{} does not start: {error}", SERVICES[number])
+                    let in_time = Instant::now() < deadline && !self.is_over.load(Ordering::Relaxed);
+                    assert!(in_time, "{} does not start: {error}", SERVICES[number]);
                 }
             }
             thread::sleep(Duration::from_millis(200));
@@ -152,7 +159,7 @@ impl System {
     }
 
     /// Starts a process of a service, with the right time or another.
-    pub(crate) fn try_start(&self, number: usize, clock: Option<&Clock>) -> Result<Server, String> {
+    pub(crate) fn try_start(&self, number: usize, clock: Option<&Clock<'_>>) -> Result<Server, String> {
         let mut command = match SERVICES[number] {
             WORKER => self.worker(),
             service => {
@@ -172,6 +179,7 @@ impl System {
     fn worker(&self) -> Command {
         let mut command = Command::new(std::env::current_exe().expect("a program knows its own file"));
         command.arg("worker").arg("--once").arg(self.once.path());
+        command.env("RUST_BACKTRACE", "0"); // its handlers panic all the time
         if self.is_healed.load(Ordering::Relaxed) {
             command.arg("--healed");
         }
@@ -228,6 +236,18 @@ impl System {
     /// What each process says, for a storm that does not settle.
     pub(crate) fn told(&self) -> String {
         self.clients().iter().map(|client| client.status().to_string()).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Leaves no process behind after a storm that failed.
+    pub(crate) fn kill_everything(&self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        self.services.iter().for_each(|slot| drop(lock(slot).take()));
+        if let Some(postgres) = &self.postgres {
+            lock(postgres).kill();
+        }
+        if let Some(kafka) = &self.kafka {
+            lock(kafka).kill();
+        }
     }
 
     /// Stops the services as one should.

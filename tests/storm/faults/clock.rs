@@ -1,33 +1,36 @@
-//! A process whose clock is off, by libfaketime. Its monotonic clock is right, as it is when a machine's clock is off.
+//! A process whose clock is off, by a library that is loaded before the C library (`clock.c`). libfaketime is not used: it does
+//! not know `cnd_timedwait`, and with it every wait of librdkafka ends at once or an hour late.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 /// How long the process may take to tell the time.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// A clock that is off.
-pub(crate) struct Clock {
-    library: PathBuf,
-    hours: i8,
+/// Builds the library; the C compiler is the one that SQLite and librdkafka are built with.
+pub(crate) fn build(folder: &Path) -> PathBuf {
+    let (source, library) = (folder.join("clock.c"), folder.join("clock.so"));
+    std::fs::write(&source, include_str!("clock.c")).expect("the folder is ours");
+    let mut compiler = Command::new("cc");
+    compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(&source);
+    assert!(compiler.status().is_ok_and(|status| status.success()), "cc cannot build clock.c");
+    library
 }
 
-impl Clock {
-    /// One that is so many hours off; `None` where libfaketime is not installed.
-    pub(crate) fn off(hours: i8) -> Option<Self> {
-        let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
-        let mut libraries = folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
-        Some(Self { library: libraries.find(|library| library.exists())?, hours })
-    }
+/// A clock that is so many hours off.
+pub(crate) struct Clock<'a> {
+    pub(crate) library: &'a Path,
+    pub(crate) hours: i8,
+}
 
-    /// Gives it to a process. Not by the program `faketime`, which would stand between the harness and the process.
+impl Clock<'_> {
+    /// Gives it to a process.
     pub(crate) fn set(&self, command: &mut Command) {
-        command.env("LD_PRELOAD", &self.library).env("FAKETIME", format!("{:+}h", self.hours));
-        // The name on the manual page, and the one that the library reads.
-        command.env("DONT_FAKE_MONOTONIC", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        let seconds = i64::from(self.hours) * 3_600;
+        command.env("LD_PRELOAD", self.library).env("CLOCK_OFF_SECONDS", seconds.to_string());
     }
 
     /// Panics unless the server at this URL says so in the date of its answer.
