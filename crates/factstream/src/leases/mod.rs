@@ -191,7 +191,9 @@ impl Leases {
         let mut watched: Option<Watched> = None;
         while !stop.is_cancelled() {
             let taking = if part.is_some() { Some(self.taking.lock().await) } else { None };
-            if part.is_none_or(|part| self.has_room(part)) && self.try_acquire(name, &mut watched).await? {
+            if part.is_some_and(|part| !self.has_room(part)) {
+                self.give_back_unheld(name).await?;
+            } else if self.try_acquire(name, &mut watched).await? {
                 let lost = stop.child_token();
                 lock(&self.held).insert(name.to_owned(), lost.clone());
                 return Ok(Some(lost));
@@ -237,6 +239,16 @@ impl Leases {
     /// Takes a lease, and with it shows that it lives: whoever forgets those who own nothing cannot come between.
     async fn claim(&self, sql: &str, params: Params) -> Result<bool, Error> {
         self.write_all([(sql::MOVE_BEAT, params![&self.owner]), (sql, params)]).await
+    }
+
+    /// Gives back a lease that names this process and is not held: giving it back failed, or the reply to a claim was lost.
+    /// With no room for it, nobody would ever take it up.
+    async fn give_back_unheld(&self, name: &str) -> Result<(), Error> {
+        let rows = self.store.query(sql::SELECT_LEASE, params![name]).await?;
+        match rows.first().map(|row| row.get::<String>("owner")).transpose()? {
+            Some(owner) if owner == self.owner => self.give_back(name).await,
+            _ => Ok(()),
+        }
     }
 
     /// Gives one lease back, whose work has ended.
