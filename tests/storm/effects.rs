@@ -37,8 +37,22 @@ pub(crate) fn write(store: &str, sql: &str) {
     }
 }
 
-/// Whether the workers have done all that they can. Reads as little as possible: it is asked again and again.
-pub(crate) fn is_settled(store: &str) -> bool {
+/// How far the workers are.
+#[derive(Debug)]
+#[expect(dead_code, reason = "it is told as it is")]
+pub(crate) struct Progress {
+    pub(crate) is_done: bool,
+    public: i64,
+    of_orders: i64,
+    witnessed: i64,
+    done_by_fragile: i64,
+    held_by_fragile: i64,
+    retrying: i64,
+    tally_behind: i64,
+}
+
+/// How far the workers are. Reads as little as possible: it is asked again and again.
+pub(crate) fn progress(store: &str) -> Progress {
     let sql = format!(
         "SELECT (SELECT count(*) FROM events WHERE event_type NOT IN ({PRIVATE})), \
                 (SELECT count(*) FROM events WHERE event_type LIKE 'Order%' AND event_type NOT IN ({PRIVATE})), \
@@ -50,7 +64,22 @@ pub(crate) fn is_settled(store: &str) -> bool {
     );
     let row = ledger::query(store, &sql).remove(0);
     let number = |at: usize| row[at].as_deref().and_then(|text| text.parse::<i64>().ok()).unwrap_or(0);
-    number(2) >= number(0) && number(3) + number(4) >= number(1) && number(5) == 0 && number(6) <= 0
+    let [public, of_orders, witnessed, done_by_fragile, held_by_fragile, retrying, tally_behind] =
+        std::array::from_fn(number);
+    let is_done = witnessed >= public
+        && done_by_fragile + held_by_fragile >= of_orders
+        && retrying == 0
+        && tally_behind <= 0;
+    Progress {
+        is_done,
+        public,
+        of_orders,
+        witnessed,
+        done_by_fragile,
+        held_by_fragile,
+        retrying,
+        tally_behind,
+    }
 }
 
 const PRIVATE: &str =

@@ -230,12 +230,14 @@ impl System {
         before.iter().all(|position| position.is_some() && *position == before[0])
             && clients.iter().all(Client::is_settled)
             && clients.iter().map(position).collect::<Vec<_>>() == before
-            && effects::is_settled(&self.store)
+            && effects::progress(&self.store).is_done
     }
 
     /// What each process says, for a storm that does not settle.
     pub(crate) fn told(&self) -> String {
-        self.clients().iter().map(|client| client.status().to_string()).collect::<Vec<_>>().join("\n")
+        let mut told: Vec<String> = self.clients().iter().map(|client| client.status().to_string()).collect();
+        told.push(format!("the workers' work: {:?}", effects::progress(&self.store)));
+        told.join("\n")
     }
 
     /// Leaves no process behind after a storm that failed.

@@ -19,8 +19,7 @@ pub(crate) const HEAD: &str = "SELECT head FROM fs_log WHERE id = 1";
 /// The statements that a sabotage replaces: positions from a sequence that the harness has made, without the counter's lock.
 mod from_sequence {
     pub(super) const LOCK: &str = "SELECT head FROM fs_log WHERE id = 1";
-    pub(super) const MOVE_HEAD: &str =
-        "UPDATE fs_log SET head = s.last_value FROM fs_sabotage_positions s WHERE id = 1 AND $1::bigint > 0";
+    pub(super) const MOVE_HEAD: &str = "UPDATE fs_log SET head = (SELECT last_value FROM fs_sabotage_positions) WHERE id = 1 AND $1::bigint > 0";
     pub(super) const INSERT_EVENTS: &str = include_str!("../sql/sabotage/insert_events.sql");
 }
 
