@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// SKUs in stock.
 pub(crate) const SKUS: u32 = 10;
@@ -29,6 +29,8 @@ pub(crate) struct Ledger {
     pub(crate) unknown: Vec<String>,
     /// Attempts, with or without an answer.
     pub(crate) attempts: u64,
+    /// When orders were acknowledged.
+    pub(crate) times: Vec<Instant>,
 }
 
 /// The same body whenever a key is used.
@@ -60,6 +62,7 @@ pub(crate) fn place(
                             answer.body["order_id"].as_str().expect("an order has an id").to_owned();
                         writeln!(file, "{key} {order_id}").and_then(|()| file.sync_data()).expect("ledger");
                         ledger.acknowledged.insert(key.clone(), order_id);
+                        ledger.times.push(Instant::now());
                         is_done = true;
                     }
                     Ok(answer) if answer.status == 503 => thread::sleep(AGAIN),

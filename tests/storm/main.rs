@@ -1,7 +1,7 @@
 //! The storm: the whole system under faults that a seed decides, then a check of everything that was promised.
 //!
 //! `system` starts servers and services, `schedule` decides the faults and `faults` does them (`proxy` those of the network),
-//! `load` are the clients with their ledgers, `worker` the harness's own handlers, `check` and `effects` the promises. A
+//! `load` are the clients with their ledgers, `worker` the harness's own handlers, `check` and `effects` the promises, `report` what is printed at the end. A
 //! storm passes only if all settles within a deadline and every check holds.
 //!
 //! The checker itself is checked by sabotage: built with the feature `factstream-core/sabotage` and with
@@ -15,11 +15,12 @@ mod load;
 mod worker;
 mod effects;
 mod check;
+mod report;
 
 use clap::{Parser, Subcommand};
 use factstream_core::sabotage::{self, Sabotage};
 use factstream_tests::pair::Pair;
-use std::collections::BTreeMap;
+use report::Report;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -34,7 +35,6 @@ const SETTLE_WITHIN: Duration = Duration::from_secs(180);
 /// The same where something is broken on purpose and may never settle.
 const SETTLE_SABOTAGED_WITHIN: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(500);
-const ABORTED: &str = "workers aborted by a handler";
 
 /// Prove the guarantees under faults
 #[derive(Parser)]
@@ -148,58 +148,52 @@ impl Storm {
             .map(|number| load::place(number, Arc::clone(system), Arc::clone(&stop), folder.path()))
             .collect();
 
-        let mut faults = strike(system, *seed, *length);
+        let mut report = strike(system, *seed, *length);
         stop.store(true, Ordering::Relaxed);
         let ledgers: Vec<load::Ledger> =
             clients.into_iter().map(|client| client.join().expect("a client ends by itself")).collect();
-        let settled = settle(system, &mut faults);
-        let harmed = check::check(system, &ledgers);
+        report.settled = settle(system, &mut report);
+        report.harmed = check::check(system, &ledgers);
         system.heal_workers();
-        settle(system, &mut faults);
+        report.redriven = settle(system, &mut report);
         system.stop_services();
         check::check_healed(system);
-
-        let acknowledged: usize = ledgers.iter().map(|ledger| ledger.acknowledged.len()).sum();
-        let attempts: u64 = ledgers.iter().map(|ledger| ledger.attempts).sum();
-        println!("{acknowledged} orders acknowledged in {attempts} attempts; faults: {faults:?}");
-        println!("{harmed} keys stood still behind dead letters and flowed again after a redrive");
-        println!("settled {settled:.1?} after the last fault");
+        print!("{}", report.text(&ledgers));
     }
 }
 
 /// Waits until nothing is under way any more; how long that took.
-fn settle(system: &System, faults: &mut BTreeMap<&'static str, u32>) -> Duration {
+fn settle(system: &System, report: &mut Report) -> Duration {
     let within = if sabotage().is_some() { SETTLE_SABOTAGED_WITHIN } else { SETTLE_WITHIN };
     let healed = Instant::now();
     while !system.is_settled() {
         assert!(healed.elapsed() < within, "not settled within {within:?}:\n{}", system.told());
-        *faults.entry(ABORTED).or_default() += system.revive();
+        report.aborted += system.revive();
         thread::sleep(LOOK); // the last look reads whole tables
     }
     healed.elapsed()
 }
 
-/// Does the faults of the schedule, waits until the last has healed, and counts them by kind.
-fn strike(system: &Arc<System>, seed: u64, length: Duration) -> BTreeMap<&'static str, u32> {
+/// Does the faults of the schedule, and waits until the last has healed.
+fn strike(system: &Arc<System>, seed: u64, length: Duration) -> Report {
     let (store, broker) = (system.has_store_server(), system.has_broker_server());
     let mut schedule = schedule::schedule(seed, length, system::SERVICES.len(), store, broker);
     if sabotage().is_some() {
         schedule::strike_workers(&mut schedule, system::SERVICES.len());
     }
     let begun = Instant::now();
-    let (mut faults, mut under_way) = (BTreeMap::new(), Vec::new());
+    let (mut report, mut under_way) = (Report::default(), Vec::new());
     for (at, fault) in schedule {
         while begun.elapsed() < at {
-            *faults.entry(ABORTED).or_default() += system.revive();
+            report.aborted += system.revive();
             thread::sleep(at.saturating_sub(begun.elapsed()).min(Duration::from_millis(200)));
         }
         println!("{:6.1} s  {fault}", begun.elapsed().as_secs_f64());
         under_way.push((fault, system.strike(fault)));
     }
     for (fault, done) in under_way {
-        if done.join().expect("a fault heals") {
-            *faults.entry(fault.kind()).or_default() += 1;
-        }
+        let healed = done.join().expect("a fault heals");
+        report.faults.extend(healed.map(|healed| (fault.kind(), healed)));
     }
-    faults
+    report
 }

@@ -216,10 +216,11 @@ impl System {
         answering.map(|(url, _)| Client::new(&lock(url))).collect()
     }
 
-    /// Does a fault, beside whatever goes on. Gives whether it was done: not when its target is in the middle of another.
-    pub(crate) fn strike(self: &Arc<Self>, fault: Fault) -> JoinHandle<bool> {
+    /// Does a fault, beside whatever goes on. Gives when it had healed; `None` when it was not done, for its target was in
+    /// the middle of another.
+    pub(crate) fn strike(self: &Arc<Self>, fault: Fault) -> JoinHandle<Option<Instant>> {
         let system = Arc::clone(self);
-        thread::spawn(move || faults::strike(&system, fault))
+        thread::spawn(move || faults::strike(&system, fault).then(Instant::now))
     }
 
     /// Whether nothing is under way in any process.
