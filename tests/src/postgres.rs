@@ -153,6 +153,32 @@ impl Postgres {
         self.end(Signal::SIGINT);
     }
 
+    /// Halts the server and all its processes where they are.
+    ///
+    /// # Panics
+    /// When it is not running.
+    pub fn pause(&self) {
+        self.signal_all(Signal::SIGSTOP);
+    }
+
+    /// Lets them go on.
+    ///
+    /// # Panics
+    /// When it is not running.
+    pub fn resume(&self) {
+        self.signal_all(Signal::SIGCONT);
+    }
+
+    fn signal_all(&self, signal: Signal) {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let server = running.as_ref().expect("the server is running").pid;
+        let _ = kill(server, signal); // first: halted it makes no more children
+        let children = std::fs::read_to_string(format!("/proc/{server}/task/{server}/children"));
+        for child in children.expect("Linux tells a process's children").split_whitespace() {
+            let _ = kill(Pid::from_raw(child.parse().expect("a process's number")), signal);
+        }
+    }
+
     fn end(&self, signal: Signal) {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Running { pid, ended } = running.expect("the server is running");

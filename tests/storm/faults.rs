@@ -84,7 +84,12 @@ fn pause(system: &System, target: Target, time: Duration) -> Option<()> {
             thread::sleep(time);
             kafka.resume();
         }
-        Target::Store => return None,
+        Target::Store => {
+            let postgres = try_lock(system.postgres.as_ref()?)?;
+            postgres.pause();
+            thread::sleep(time);
+            postgres.resume();
+        }
     }
     Some(())
 }

@@ -161,8 +161,7 @@ impl Dice {
             2 | 3 if self.has_broker_server => Target::Broker,
             _ => Target::Service(self.service()),
         };
-        // A paused postmaster leaves its backends at work: the server is only killed.
-        if target == Target::Store || self.random.random_bool(0.6) {
+        if self.random.random_bool(0.6) {
             return Fault::Kill(target);
         }
         Fault::Pause(target, self.past_every_limit_or(8))
@@ -227,7 +226,7 @@ mod tests {
     #[test]
     fn a_long_storm_has_every_kind_that_its_servers_allow() {
         let all = kinds(true, true);
-        assert_eq!(all.len(), 17, "{all:?}");
+        assert_eq!(all.len(), 18, "{all:?}");
         let calm = kinds(false, false);
         let of_servers = |kind: &&&str| kind.contains("PostgreSQL") || kind.contains("Kafka");
         assert!(!calm.iter().any(|kind| of_servers(&kind)) && calm.contains("long readers"), "{calm:?}");
