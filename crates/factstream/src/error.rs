@@ -80,7 +80,7 @@ pub enum Error {
     },
     /// The checkpoint lies beyond the head of the log: the store was restored from an older backup.
     #[error(
-        "{handler}: its checkpoint {checkpoint} lies beyond the head of the log ({head}); the store was restored from an older backup, or events were deleted. Nothing is handled until that is settled: rebuild the projection, or restore the newer store"
+        "{handler}: its checkpoint {checkpoint} lies beyond the head of the log ({head}); the store was restored from an older backup, or events were deleted. It is not started, for new events would be skipped: restore the newer store, or rebuild the projection (of the relay: decide, and move its row in fs_checkpoints)"
     )]
     BeyondHead {
         /// The handler.

@@ -10,9 +10,10 @@ use crate::leases::{Leases, Part};
 use crate::mirror;
 use crate::processor::options::Retry;
 use crate::processor::reaction::panic_text;
-use crate::processor::{From, Processor, Spec};
+use crate::processor::{From, Processor, Spec, checkpoint};
 use crate::relay;
 use crate::status::{Health, State};
+use factstream_core::envelope::Position;
 use factstream_core::sql::now;
 use futures_util::FutureExt;
 use std::future::Future;
@@ -30,6 +31,8 @@ const BACKOFF: Retry = Retry {
     max_delay: Duration::from_secs(30),
     jitter: 0.2,
 };
+/// How often it is looked whether a checkpoint that cannot be gone on from was moved.
+const LOOK: Duration = Duration::from_secs(1);
 /// A task that ran this long had recovered: its backoff starts anew.
 const RECOVERED: Duration = Duration::from_secs(60);
 
@@ -47,8 +50,10 @@ impl App {
     /// Starts the relay and every handler.
     ///
     /// # Errors
-    /// When the store cannot be written.
+    /// [`Error::BeyondHead`] when a part of the store was restored from an older backup; and when the store cannot be
+    /// written.
     pub async fn start(&self) -> Result<Running, Error> {
+        checkpoint::refuse_beyond_head(self.store().as_ref()).await?;
         let stop = CancellationToken::new();
         let beat_stop = CancellationToken::new();
         let leases = Arc::new(Leases::enter(Arc::clone(self.store()), &self.service()).await?);
@@ -206,6 +211,13 @@ where
                 let _ = tokio::time::timeout(BACKOFF.initial, stop.cancelled()).await;
                 continue;
             }
+            Ok(Err(error @ Error::BeyondHead { checkpoint, .. })) => {
+                // With new events the head will pass the checkpoint, and what lies between would be skipped.
+                tracing::error!(handler = %name, %error, "halted until its checkpoint is moved");
+                health.paused(error.to_string());
+                until_moved(&task, &name, checkpoint).await;
+                continue;
+            }
             Ok(Err(error)) => error.to_string(),
             Err(panic) => format!("panicked: {}", panic_text(&*panic)),
         };
@@ -217,4 +229,14 @@ where
         let _ = tokio::time::timeout(delay, stop.cancelled()).await;
     }
     health.set(State::Stopped);
+}
+
+/// Waits until somebody moves this checkpoint: a rebuild, or a person.
+async fn until_moved(task: &Task, handler: &str, from: Position) {
+    let store = task.app.store().as_ref();
+    while tokio::time::timeout(LOOK, task.stop.cancelled()).await.is_err() {
+        if checkpoint::read(store, handler).await.is_ok_and(|at| at != Some(from)) {
+            return;
+        }
+    }
 }

@@ -302,30 +302,6 @@ async fn a_table_whose_name_would_be_another_one_in_quotes_is_refused() {
 }
 
 #[tokio::test]
-async fn a_checkpoint_beyond_the_log_stops_the_projection_loudly() {
-    let shop = Shop::new();
-    let app = shop.builder().read_model::<OrderRow>().open().await.unwrap();
-    let running = app.start().await.unwrap();
-    fill(&app, 0..3).await;
-    settled(&app).await;
-    stop(running).await;
-    // An older backup: the newest events are gone.
-    let mut tx = app.begin().await.unwrap();
-    tx.execute("DELETE FROM events WHERE position > 2", params![]).await.unwrap();
-    tx.execute("UPDATE fs_log SET head = 2", params![]).await.unwrap();
-    tx.commit().await.unwrap();
-    drop(app);
-    let app = shop.builder().read_model::<OrderRow>().open().await.unwrap();
-    let running = app.start().await.unwrap();
-    eventually("the status says so", || async {
-        let status = serde_json::to_string(&app.status().await.unwrap().handlers[0]).unwrap();
-        status.contains("restarting") && status.contains("older backup")
-    })
-    .await;
-    stop(running).await;
-}
-
-#[tokio::test]
 async fn two_handlers_of_one_name_and_a_private_event_for_a_consumer_are_refused() {
     let shop = Shop::new();
     let error = shop.builder().projection(totals()).projection(totals()).open().await.err().unwrap();

@@ -1,7 +1,8 @@
 //! A batch in one transaction: mark as handled, handle, commit. When it fails, the failing event is isolated.
 //!
 //! Invariants: the marks (checkpoint or inbox) are written in the transaction of the effects (G6). Events of a blocked
-//! key are parked, not handled (G7, G8). A failure that is the store's own is never an event's fault.
+//! key are parked, not handled (G7, G8). No transaction goes on over the switch of a rebuild (G10). A failure that is the
+//! store's own is never an event's fault.
 
 use crate::error::Error;
 use crate::handler::Failure;
@@ -34,9 +35,32 @@ pub(crate) struct Move {
     pub(crate) to: Position,
 }
 
+/// What a transaction has to do with the checkpoint.
+#[derive(Debug, Clone, Copy)]
+enum Mark {
+    /// Nothing: it is a consumer's.
+    None,
+    /// One lane: the checkpoint moves along.
+    Moves(Move),
+    /// One of several lanes: the checkpoint stays here until all of them are done.
+    Stays(Position),
+}
+
+impl Mark {
+    /// The mark of a piece that ends here, and that of what comes after it.
+    fn cut(self, end: Option<Position>) -> (Self, Self) {
+        match (self, end) {
+            (Self::Moves(Move { from, to }), Some(end)) => {
+                (Self::Moves(Move { from, to: end }), Self::Moves(Move { from: end, to }))
+            }
+            (same, _) => (same, same),
+        }
+    }
+}
+
 impl Processor {
     /// Handles a batch. With one lane the checkpoint moves along in the batch's own transaction; with several, every
-    /// lane marks its events in the inbox.
+    /// lane marks its events in the inbox, and the caller moves the checkpoint afterwards.
     pub(crate) async fn handle_batch(
         &self,
         batch: &[Delivery],
@@ -44,19 +68,16 @@ impl Processor {
     ) -> Result<(), Error> {
         if self.options.concurrency > 1 {
             let lanes = partition_lanes(batch, self.options.concurrency);
-            try_join_all(lanes.iter().map(|lane| self.isolate(lane, None))).await?;
+            let mark = checkpoint.map_or(Mark::None, |checkpoint| Mark::Stays(checkpoint.from));
+            try_join_all(lanes.iter().map(|lane| self.isolate(lane, mark))).await?;
             return Ok(());
         }
         let all: Vec<&Delivery> = batch.iter().collect();
-        self.isolate(&all, checkpoint).await
+        self.isolate(&all, checkpoint.map_or(Mark::None, Mark::Moves)).await
     }
 
     /// Runs a slice as one transaction; on a failure runs what is before, the failing one alone, and what is after.
-    fn isolate<'a>(
-        &'a self,
-        slice: &'a [&'a Delivery],
-        checkpoint: Option<Move>,
-    ) -> BoxFuture<'a, Result<(), Error>> {
+    fn isolate<'a>(&'a self, slice: &'a [&'a Delivery], mark: Mark) -> BoxFuture<'a, Result<(), Error>> {
         async move {
             if slice.is_empty() {
                 return Ok(());
@@ -65,30 +86,30 @@ impl Processor {
             let stuck = match cut {
                 // A call waits until what its key did before is committed: two transactions.
                 Some(at) => Stop { at, failed: None },
-                None => match self.attempt(slice, checkpoint).await? {
+                None => match self.attempt(slice, mark).await? {
                     Ok(()) => return Ok(()),
                     Err(stuck) => Stop::of(stuck, slice.len()),
                 },
             };
             let Stop { at, failed } = stuck;
             if let (1, Some(failed)) = (slice.len(), &failed) {
-                return self.hold(slice[0], &failed.failure, checkpoint).await;
+                return self.hold(slice[0], &failed.failure, mark).await;
             }
             // [..at], [at] alone if it failed, and the rest; the checkpoint moves along piece by piece.
             let alone = usize::from(failed.is_some());
             let pieces = [&slice[..at], &slice[at..at + alone], &slice[at + alone..]];
-            let mut from = checkpoint.map(|checkpoint| checkpoint.from);
+            let mut rest = mark;
             for (number, piece) in pieces.into_iter().enumerate().filter(|(_, piece)| !piece.is_empty()) {
                 let last = std::ptr::eq(&raw const piece[piece.len() - 1], &raw const slice[slice.len() - 1]);
-                let to = if last { checkpoint.map(|all| all.to) } else { piece[piece.len() - 1].position };
-                let part = from.zip(to).map(|(from, to)| Move { from, to });
+                let (part, after) =
+                    if last { (rest, rest) } else { rest.cut(piece[piece.len() - 1].position) };
                 match &failed {
                     Some(failed) if number == 1 && failed.by_itself => {
                         self.hold(piece[0], &failed.failure, part).await?
                     }
                     _ => self.isolate(piece, part).await?,
                 }
-                from = to.and(from).and(to);
+                rest = after;
             }
             Ok(())
         }
@@ -103,16 +124,12 @@ impl Processor {
     }
 
     /// One transaction over the slice. The inner error is an event's failure; nothing of the slice has taken effect.
-    async fn attempt(
-        &self,
-        slice: &[&Delivery],
-        checkpoint: Option<Move>,
-    ) -> Result<Result<(), Stuck>, Error> {
+    async fn attempt(&self, slice: &[&Delivery], mark: Mark) -> Result<Result<(), Stuck>, Error> {
         if let Err(stuck) = self.call_all(slice).await? {
             return Ok(Err(stuck));
         }
         for _ in 0..CONFLICTS_MAX {
-            let work = self.transact(slice, checkpoint);
+            let work = self.transact(slice, mark);
             match tokio::time::timeout(self.options.time_limit, work).await {
                 Ok(Err(Error::Conflict(conflict))) => {
                     tracing::debug!(handler = %self.name, %conflict, "another writer was faster; handling the batch again");
@@ -191,13 +208,9 @@ impl Processor {
         Ok(rows.iter().map(|row| row.get("found")).collect::<Result<_, _>>()?)
     }
 
-    async fn transact(
-        &self,
-        slice: &[&Delivery],
-        checkpoint: Option<Move>,
-    ) -> Result<Result<(), Stuck>, Error> {
+    async fn transact(&self, slice: &[&Delivery], mark: Mark) -> Result<Result<(), Stuck>, Error> {
         let mut tx = self.begin().await?;
-        self.mark_checkpoint(&mut tx, checkpoint).await?;
+        self.mark_checkpoint(&mut tx, mark).await?;
         if let Err(stuck) = self.react(&mut tx, slice).await? {
             refuse_store_failures(&stuck.failure)?;
             return Ok(Err(stuck));
@@ -238,8 +251,13 @@ impl Processor {
         Ok(reacted.map_err(|stuck| Stuck { at: stuck.at.map(|at| places[at]), ..stuck }))
     }
 
-    async fn mark_checkpoint(&self, tx: &mut Tx, checkpoint: Option<Move>) -> Result<(), Error> {
-        let Some(Move { from, to }) = checkpoint else { return Ok(()) };
+    /// Comes first in a transaction: from here on no other owner and no rebuild gets in between.
+    async fn mark_checkpoint(&self, tx: &mut Tx, mark: Mark) -> Result<(), Error> {
+        let Move { from, to } = match mark {
+            Mark::None => return Ok(()),
+            Mark::Stays(at) => return checkpoint::stay(tx, &self.checkpoint, at, self.own_tables()).await,
+            Mark::Moves(move_) => move_,
+        };
         if is_on(Sabotage::CheckpointOutside) {
             checkpoint::move_alone(self.store.as_ref(), &self.checkpoint, from, to).await?;
             tokio::time::sleep(SABOTAGE_TAKES).await;
@@ -282,15 +300,10 @@ impl Processor {
     }
 
     /// Holds the failing event back, so that the source can go on: a retry is planned, or it is a dead letter.
-    async fn hold(
-        &self,
-        delivery: &Delivery,
-        failure: &Failure,
-        checkpoint: Option<Move>,
-    ) -> Result<(), Error> {
+    async fn hold(&self, delivery: &Delivery, failure: &Failure, mark: Mark) -> Result<(), Error> {
         refuse_store_failures(failure)?;
         let mut tx = self.begin().await?;
-        self.mark_checkpoint(&mut tx, checkpoint).await?;
+        self.mark_checkpoint(&mut tx, mark).await?;
         let fresh = self.take_inbox(&mut tx, &[delivery]).await?;
         let held = match fresh[..] {
             [true] => Some(letters::hold(&mut tx, &self.name, delivery, failure, &self.options.retry).await?),

@@ -88,6 +88,8 @@ pub(crate) struct Processor {
     options: Options,
     from_log: bool,
     tables: TableNames,
+    /// What a projection's own tables are called when they are live.
+    tables_live: Vec<String>,
     health: Arc<Health>,
     stop: CancellationToken,
     /// When the next retry is due, microseconds since 1970; `i64::MAX` when none is known of.
@@ -96,6 +98,8 @@ pub(crate) struct Processor {
 
 impl Processor {
     pub(crate) fn new(app: &App, spec: &Spec, health: Arc<Health>, stop: CancellationToken) -> Self {
+        let managed = app.managed().iter().find(|managed| managed.projection == spec.handler);
+        let tables = managed.map_or(&[][..], |managed| &managed.tables);
         Self {
             app: app.clone(),
             store: Arc::clone(app.store()),
@@ -105,6 +109,7 @@ impl Processor {
             options: spec.options,
             from_log: spec.from == From::Log,
             tables: TableNames::Live,
+            tables_live: tables.iter().map(|table| table.name.clone()).collect(),
             health,
             stop,
             next_retry: AtomicI64::new(i64::MAX),
@@ -135,6 +140,11 @@ impl Processor {
     /// Whether events are marked in the inbox. A projection with one lane needs no inbox: its checkpoint says it all.
     fn marks_inbox(&self) -> bool {
         !self.from_log || self.options.concurrency > 1
+    }
+
+    /// The names of a projection's own tables, live or beside those.
+    fn own_tables(&self) -> impl Iterator<Item = String> {
+        self.tables_live.iter().map(|table| self.tables.of(table))
     }
 
     pub(crate) async fn begin(&self) -> Result<Tx, Error> {

@@ -48,6 +48,11 @@ impl Retry {
         Duration::try_from_secs_f64(jittered.max(0.0)).unwrap_or(self.max_delay)
     }
 
+    /// No plan is for later than this.
+    pub(crate) fn longest_delay(&self) -> Duration {
+        self.delay(u32::MAX, 1.0)
+    }
+
     pub(crate) fn delay_with_jitter(&self, attempts: u32) -> Duration {
         self.delay(attempts, rand::random_range(-1.0..=1.0))
     }

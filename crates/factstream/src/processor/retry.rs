@@ -12,6 +12,7 @@ use crate::statements as sql;
 use factstream_core::params;
 use factstream_core::sql::now;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
+use jiff::Timestamp;
 
 /// Due keys taken up at once.
 const DUE_KEYS_MAX: usize = 64;
@@ -29,8 +30,10 @@ impl Processor {
     /// Takes up every key that is due, several keys in parallel, one key in order.
     pub(crate) async fn drive_due(&self) -> Result<(), Error> {
         loop {
-            let rows =
-                self.store.query(sql::SELECT_DUE_KEYS, params![&self.name, now(), DUE_KEYS_MAX]).await?;
+            let now = now();
+            let longest_plan = now.checked_add(self.options.retry.longest_delay()).unwrap_or(Timestamp::MAX);
+            let params = params![&self.name, now, longest_plan, DUE_KEYS_MAX];
+            let rows = self.store.query(sql::SELECT_DUE_KEYS, params).await?;
             let due = rows.iter().map(|row| row.get::<u64>("head_id")).collect::<Result<Vec<u64>, _>>()?;
             let found = due.len();
             let lanes = stream::iter(due).map(|head| Ok::<_, Error>(self.drain(head)));

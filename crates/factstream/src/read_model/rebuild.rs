@@ -1,8 +1,11 @@
 //! Rebuilds: a new table beside the live one, filled from the log, then switched in one transaction (G10).
 //!
 //! Invariants: queries never see a half-built table; the live projection goes on meanwhile. The switch takes the live
-//! checkpoint's row first, folds what is left up to it, and moves it, so the rows never go back in time. A crash before the
-//! switch leaves the live table as it was; the next rebuild starts again.
+//! checkpoint's row, which stops a projection with one lane, then drops the live tables, which waits for the lanes of one with
+//! several; every live transaction takes one of them first. Only then does it fold what is left up to the head of the log and
+//! move the checkpoint there, beyond all that was handled: rows never go back in time, and a live batch of which a part went
+//! with the old tables is handled anew or was folded here. A crash before the switch leaves the live table as it was; the next
+//! rebuild starts again.
 
 use super::table::{Managed, quoted};
 use crate::app::App;
@@ -17,13 +20,14 @@ use crate::tx::{TableNames, Tx};
 use factstream_core::envelope::Position;
 use factstream_core::params;
 use factstream_core::sql::now;
+use factstream_core::store::StoreError;
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 const PAGE_EVENTS: usize = 5_000;
-/// How often the switch is tried again when an event that came meanwhile fails to be handled.
+/// How often the switch is tried again when an event that came meanwhile fails to be handled, or the store is busy.
 const SWITCHES_MAX: u32 = 100;
 
 /// How far a rebuild has come.
@@ -105,6 +109,7 @@ impl<'a> Rebuild<'a> {
         let store = Arc::clone(self.app.store());
         let mut source = Source::Log(Log { store, read_to: 0, shard: Shard::WHOLE });
         let mut at = 0;
+        let mut busy = None;
         for _ in 0..SWITCHES_MAX {
             let service = self.app.service();
             while let Some(batch) =
@@ -115,9 +120,19 @@ impl<'a> Rebuild<'a> {
                 at = to;
                 progress(self.progress(at).await?);
             }
-            if self.switch(at).await? {
-                return self.progress(at).await;
+            match self.switch(at).await {
+                Ok(Some(switched_at)) => return self.progress(switched_at).await,
+                Ok(None) => busy = None,
+                // A deadlock with whoever holds a letter, or a handler that takes long. Nothing has changed.
+                Err(Error::Store(error @ StoreError::Busy(_))) => {
+                    tracing::debug!(projection = %self.spec.handler, %error, "the switch is tried again");
+                    busy = Some(error);
+                }
+                Err(error) => return Err(error),
             }
+        }
+        if let Some(error) = busy {
+            return Err(error.into());
         }
         Err(Error::Wiring(format!(
             "the rebuild of {} could not switch: an event that came meanwhile fails each time; look at its dead letters",
@@ -132,13 +147,32 @@ impl<'a> Rebuild<'a> {
         Ok(RebuildProgress { position, head, events_per_second, seconds_left })
     }
 
-    /// Switches, in one transaction. `false` when an event of the last stretch fails: it must be held first.
-    async fn switch(&self, at: Position) -> Result<bool, Error> {
+    /// Switches, in one transaction, and says at which position. `None` when an event of the last stretch fails: it must be
+    /// held first.
+    async fn switch(&self, at: Position) -> Result<Option<Position>, Error> {
         let mut tx = self.processor.begin().await?;
-        let live = self.lock_live(&mut tx).await?;
-        // What the live rows have and the new ones do not yet.
-        let params = params![at, live.max(at)];
-        let rows = tx.query(sql::SELECT_LOG_STRETCH, params).await?;
+        self.lock_live(&mut tx).await?;
+        // Most of what is left while the live rows can still be read, and then what lanes have handled meanwhile.
+        let Some(at) = self.fold_to_head(&mut tx, at).await? else { return Ok(None) };
+        for table in &self.managed.tables {
+            tx.execute(&format!("DROP TABLE IF EXISTS {}", quoted(&table.name)), params![]).await?;
+        }
+        let Some(at) = self.fold_to_head(&mut tx, at).await? else { return Ok(None) };
+        for table in &self.managed.tables {
+            let (live, beside) = (quoted(&table.name), quoted(&TableNames::Beside.of(&table.name)));
+            tx.execute(&format!("ALTER TABLE {beside} RENAME TO {live}"), params![]).await?;
+            table.finish(&mut tx).await?;
+        }
+        self.hand_over(&mut tx, at).await?;
+        tx.commit().await?;
+        Ok(Some(at))
+    }
+
+    /// Folds what is in the log after a position; the new position, or `None` when an event fails.
+    async fn fold_to_head(&self, tx: &mut Tx, at: Position) -> Result<Option<Position>, Error> {
+        let rows = tx.query("SELECT COALESCE(max(position), 0) AS head FROM events", params![]).await?;
+        let head = rows.first().map(|row| row.get::<Position>("head")).transpose()?.unwrap_or(0).max(at);
+        let rows = tx.query(sql::SELECT_LOG_STRETCH, params![at, head]).await?;
         let mut deliveries = Vec::with_capacity(rows.len());
         for row in &rows {
             let event = sql::recorded_event(row)?;
@@ -147,39 +181,18 @@ impl<'a> Rebuild<'a> {
             }
         }
         let slice: Vec<&Delivery> = deliveries.iter().collect();
-        if self.processor.react(&mut tx, &slice).await?.is_err() {
-            return Ok(false);
-        }
-        for table in &self.managed.tables {
-            let (live, beside) = (quoted(&table.name), quoted(&TableNames::Beside.of(&table.name)));
-            tx.execute(&format!("DROP TABLE IF EXISTS {live}"), params![]).await?;
-            tx.execute(&format!("ALTER TABLE {beside} RENAME TO {live}"), params![]).await?;
-            table.finish(&mut tx).await?;
-        }
-        self.hand_over(&mut tx, live.max(at)).await?;
-        tx.commit().await?;
-        Ok(true)
+        Ok(self.processor.react(tx, &slice).await?.is_ok().then_some(head))
     }
 
-    /// Takes the rows of the live checkpoints, so that the live projection waits, and reads how far it is.
-    async fn lock_live(&self, tx: &mut Tx) -> Result<Position, Error> {
-        let mut live = 0;
+    /// Takes the rows of the live checkpoints, so that a live projection with one lane waits, and none moves them.
+    async fn lock_live(&self, tx: &mut Tx) -> Result<(), Error> {
         for part in self.parts() {
             let sql = "INSERT INTO fs_checkpoints (handler, position, updated_at) VALUES ($1, 0, $2) \
                        ON CONFLICT (handler) DO UPDATE SET updated_at = excluded.updated_at";
             tx.execute(sql, params![&part, now()]).await?;
-            live = live.max(self.position_of(tx, &part).await?.unwrap_or(0));
         }
-        match self.position_of(tx, &self.name).await? {
-            Some(_) => Ok(live),
-            None => Err(Error::Superseded { handler: self.name.clone() }),
-        }
-    }
-
-    async fn position_of(&self, tx: &mut Tx, handler: &str) -> Result<Option<Position>, Error> {
-        let rows =
-            tx.query("SELECT position FROM fs_checkpoints WHERE handler = $1", params![handler]).await?;
-        Ok(rows.first().map(|row| row.get("position")).transpose()?)
+        let rows = tx.query("SELECT 1 FROM fs_checkpoints WHERE handler = $1", params![&self.name]).await?;
+        if rows.is_empty() { Err(Error::Superseded { handler: self.name.clone() }) } else { Ok(()) }
     }
 
     /// What the checkpoints of the live projection are called.

@@ -2,7 +2,7 @@
 
 use crate::common::{OrderEvent, Shop, eventually, quick, settled, stop};
 use crate::ledger::{Ledger, broken, ledger, note, what, with_ledger};
-use factstream::{Consumer, Envelope, Failure, Handler, Tx, params};
+use factstream::{Consumer, Envelope, Failure, Handler, Tx, params, sql};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -29,6 +29,30 @@ async fn a_transient_failure_is_retried_until_it_works_and_leaves_nothing_behind
         let rows = app.store().query(&format!("SELECT * FROM {table}"), params![]).await.unwrap();
         assert!(rows.is_empty(), "{table}");
     }
+    stop(running).await;
+}
+
+#[tokio::test]
+async fn a_retry_that_was_planned_by_a_clock_an_hour_ahead_does_not_wait_for_an_hour() {
+    let shop = Shop::new();
+    let handler = broken();
+    let consumer = || Consumer::new("ledger").handler(handler.clone()).retry(quick(1_000));
+    let app = with_ledger(&shop, consumer()).await;
+    let running = app.start().await.unwrap();
+    note(&app, "bad", "transient").await;
+    let retrying = || async { app.status().await.unwrap().handlers[0].retrying == 1 };
+    eventually("it waits for a retry", retrying).await;
+    stop(running).await;
+    let ahead = sql::now().checked_add(Duration::from_secs(3_600)).unwrap();
+    let mut tx = app.begin().await.unwrap();
+    assert_eq!(
+        tx.execute("UPDATE fs_blocked_keys SET next_attempt_at = $1", params![ahead]).await.unwrap(),
+        1
+    );
+    tx.commit().await.unwrap();
+    handler.broken.store(false, Ordering::SeqCst);
+    let running = app.start().await.unwrap();
+    eventually("it is handled", || async { ledger(&app, "bad").await == ["transient"] }).await;
     stop(running).await;
 }
 
