@@ -8,3 +8,15 @@ mod checks;
 mod bytes;
 #[path = "hostile/records.rs"]
 mod records;
+#[path = "hostile/fragments.rs"]
+mod fragments;
+#[path = "hostile/injection.rs"]
+mod injection;
+#[path = "hostile/foreign.rs"]
+mod foreign;
+#[path = "hostile/names.rs"]
+mod names;
+#[path = "hostile/large.rs"]
+mod large;
+#[path = "hostile/secrets.rs"]
+mod secrets;

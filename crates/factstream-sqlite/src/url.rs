@@ -19,12 +19,21 @@ pub fn path_of(url: &str) -> Result<PathBuf, StoreError> {
             refuse("a store in memory keeps nothing; name a file, for example sqlite://orders.db")
         }
         _ if path.contains('\0') => refuse("a file's name has no NUL; write sqlite://FILE"),
+        _ if has_credentials(path) => {
+            refuse("a SQLite store has no user, password and host; write just sqlite://FILE")
+        }
         _ if path.contains("://") => refuse("a file's name has no ://; write just sqlite://FILE"),
         _ if path.contains(['?', '#']) => {
             refuse("a SQLite store has no settings in its URL; write just sqlite://FILE")
         }
         _ => Ok(PathBuf::from(path)),
     }
+}
+
+/// Whether it begins as `user:password@` does, in the place of a host: it would be told as a file's name.
+fn has_credentials(path: &str) -> bool {
+    let place = path.split('/').next().unwrap_or_default();
+    place.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))
 }
 
 /// A URL that was meant for another engine may hold a password, and a wrong one anything: neither is shown.
@@ -66,11 +75,14 @@ mod tests {
             "sqlite://a.db?password=s3cret",
             "sqlite://a.db#s3cret",
             "sqlite://postgres://me:s3cret@db/orders",
+            "sqlite://me:s3cret@db/orders",
+            "sqlite:me:s3cret@db",
             "s3cret",
         ] {
             let error = path_of(bad).unwrap_err().to_string();
             assert!(!error.contains("s3cret"), "{bad}: {error}");
         }
+        assert!(path_of("sqlite:///var/lib/a:b@c.db").is_ok(), "a file's name may have any sign");
         let long = path_of(&format!("sqlite://{}?", "x".repeat(1_000_000))).unwrap_err().to_string();
         assert!(long.len() < 1_000, "{}", long.len());
     }

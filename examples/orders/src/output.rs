@@ -3,7 +3,6 @@
 use crate::Failed;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{ContentArrangement, Table};
-use std::path::Path;
 
 /// A table with these headings, as wide as the terminal and no wider than its content needs.
 pub fn table(headings: &[&str]) -> Table {
@@ -21,10 +20,10 @@ pub fn table(headings: &[&str]) -> Table {
 /// # Errors
 /// When a SQLite URL names a file that does not exist.
 pub fn check_exists(store: &str) -> Result<(), Failed> {
-    let path = store.strip_prefix("sqlite:").map(|rest| rest.strip_prefix("//").unwrap_or(rest));
-    match path {
-        Some(path) if !path.is_empty() && !Path::new(path).exists() => {
-            Err(format!("there is no store {path}; name one with --store sqlite://FILE").into())
+    // Opening says what is wrong with any other URL, and shows nothing of it that may be a password.
+    match factstream::sqlite::path_of(store) {
+        Ok(path) if !path.exists() => {
+            Err(format!("there is no store {}; name one with --store sqlite://FILE", path.display()).into())
         }
         _ => Ok(()),
     }

@@ -7,7 +7,6 @@
 use crate::app::{self, Config, Service};
 use crate::{Failed, cli, http};
 use factstream::without_credentials;
-use std::future::IntoFuture;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -43,23 +42,20 @@ pub async fn run(args: cli::Serve) -> Result<ExitCode, Failed> {
     announce(&format!("{what} is ready: http://{} (store {store}, broker {broker})", listener.local_addr()?));
 
     let mut asked = stopped.clone();
-    let server = axum::serve(listener, http::router(app, service))
-        .with_graceful_shutdown(async move { wait(&mut asked).await });
+    let server = http::serve(listener, http::router(app, service), async move { wait(&mut asked).await });
     let mut asked = stopped;
-    let served = tokio::select! {
-        served = server.into_future() => served,
+    tokio::select! {
+        () = server => {}
         () = async { wait(&mut asked).await; tokio::time::sleep(REQUESTS_END_WITHIN).await } => {
             tracing::warn!("some requests did not end within {REQUESTS_END_WITHIN:?}; they are cut off");
-            Ok(())
         }
-    };
+    }
     tracing::info!("no more requests are taken; the handlers finish what they hold");
     if !running.stop(HANDLERS_END_WITHIN).await {
         tracing::warn!(
             "some handlers did not end within {HANDLERS_END_WITHIN:?}; their work is done after the next start"
         );
     }
-    served?;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
 }

@@ -59,6 +59,10 @@ impl Publisher {
             if self.known.topics().contains(&topic) {
                 continue;
             }
+            // The client's interface ends a name there: it would ask about another topic.
+            if topic.contains('\0') {
+                return Err(BrokerError::UnknownTopic { topic });
+            }
             loop {
                 let state = self.state(topic.clone()).await?;
                 let is_over = Instant::now() >= deadline;

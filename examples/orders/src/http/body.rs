@@ -1,7 +1,8 @@
 //! What a request brings: its JSON body, its path, its query and its idempotency key, each read with a clear refusal.
 //!
 //! Invariants: a body that is too large is never kept in memory, yet read to its end (within bounds), so that the client
-//! gets the answer and not a broken connection. JSON nested too deeply is refused by serde_json's recursion limit.
+//! gets the answer and not a broken connection. All bodies together have a limit (G13): a large one waits its turn, small
+//! ones go past it. JSON nested too deeply is refused by serde_json's recursion limit.
 
 use super::problem::Problem;
 use super::strict::Object;
@@ -14,9 +15,15 @@ use factstream::envelope::check_id;
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// The largest body that is accepted: an order of 100 items needs less than a tenth.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// A body up to here is read at once: an order of a hundred items, mostly.
+const SMALL_BODY_BYTES_MAX: usize = 16 * 1024;
+/// Larger ones that are kept in memory at the same time.
+const LARGE_BODIES_MAX: usize = 16;
+static LARGE_BODIES: Semaphore = Semaphore::const_new(LARGE_BODIES_MAX);
 /// A larger body is read to its end, and thrown away, up to here.
 const DRAINED_BYTES_MAX: usize = 64 * BODY_BYTES_MAX;
 /// How long a body may take.
@@ -35,7 +42,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
         let bytes = tokio::time::timeout(BODY_TIME_MAX, read(body)).await;
         let bytes = bytes
             .map_err(|_| Problem::too_slow(format!("the body did not come within {BODY_TIME_MAX:?}")))??;
-        parse(&bytes).map(Self)
+        parse(&bytes.kept).map(Self)
     }
 }
 
@@ -66,8 +73,15 @@ fn too_large() -> Problem {
     Problem::too_large(format!("a body has at most {BODY_BYTES_MAX} bytes; split the request"))
 }
 
-async fn read(body: Body) -> Result<Vec<u8>, Problem> {
-    let (mut kept, mut seen) = (Vec::new(), 0_usize);
+/// A body, and its place among the large ones.
+#[derive(Debug, Default)]
+struct Bytes {
+    kept: Vec<u8>,
+    turn: Option<SemaphorePermit<'static>>,
+}
+
+async fn read(body: Body) -> Result<Bytes, Problem> {
+    let (mut bytes, mut seen) = (Bytes::default(), 0_usize);
     let mut chunks = body.into_data_stream();
     while let Some(chunk) = chunks.next().await {
         let chunk =
@@ -77,12 +91,15 @@ async fn read(body: Body) -> Result<Vec<u8>, Problem> {
             break;
         }
         if seen > BODY_BYTES_MAX {
-            kept = Vec::new();
-        } else {
-            kept.extend_from_slice(&chunk);
+            bytes = Bytes::default();
+            continue;
         }
+        if seen > SMALL_BODY_BYTES_MAX && bytes.turn.is_none() {
+            bytes.turn = LARGE_BODIES.acquire().await.ok(); // nobody closes it
+        }
+        bytes.kept.extend_from_slice(&chunk);
     }
-    if seen > BODY_BYTES_MAX { Err(too_large()) } else { Ok(kept) }
+    if seen > BODY_BYTES_MAX { Err(too_large()) } else { Ok(bytes) }
 }
 
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
@@ -193,7 +210,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_is_kept_up_to_the_limit_and_no_further() {
-        assert_eq!(read(Body::from(vec![b'x'; BODY_BYTES_MAX])).await.unwrap().len(), BODY_BYTES_MAX);
+        assert_eq!(read(Body::from(vec![b'x'; BODY_BYTES_MAX])).await.unwrap().kept.len(), BODY_BYTES_MAX);
         let problem = read(Body::from(vec![b'x'; BODY_BYTES_MAX + 1])).await.unwrap_err();
         assert_eq!(problem.status(), StatusCode::PAYLOAD_TOO_LARGE);
     }

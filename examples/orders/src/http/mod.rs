@@ -1,9 +1,11 @@
 //! The HTTP API: JSON in, JSON out, errors as problem documents (RFC 9457). Where a request enters.
 //!
-//! Invariants: a body is read into memory up to a limit and no further (`body`); a command is executed whole or not at
+//! Invariants: connections are taken up to a number (`connections`), a body is read into memory up to a limit and no
+//! further (`body`); a command is executed whole or not at
 //! all, also when its client goes away; every answer that is not a success is a [`problem::Problem`].
 
 mod body;
+mod connections;
 mod inventory;
 mod orders;
 pub mod problem;
@@ -22,6 +24,7 @@ use problem::Problem;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
+pub use connections::serve;
 #[doc(hidden)] // for the checks on bad input
 pub use orders::{read_order, read_page};
 
