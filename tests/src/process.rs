@@ -101,6 +101,7 @@ impl Server {
         let mut log = child.stderr.take().expect("stderr is piped");
         let mut kept: Box<dyn Write + Send> = match logs {
             Some(folder) => {
+                std::fs::create_dir_all(&folder).expect("a folder for logs can be made");
                 let name = format!("{}.log", child.id());
                 Box::new(File::create(Path::new(&folder).join(name)).expect("a log can be kept there"))
             }
