@@ -96,7 +96,7 @@ fn what_a_bad_producer_sends_ends_as_dead_letters_with_its_bytes_and_the_partiti
     let wanted = [
         ("bad-timestamp", "timestamp"),
         ("from-the-future", "99"),
-        ("header-not-utf8", "header source is not UTF-8"),
+        ("header-not-utf8", "header \"source\" is not UTF-8"),
         ("large", ""),
         ("no-headers", "no event_type header"),
         ("no-key", ""),
