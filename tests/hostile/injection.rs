@@ -1,6 +1,6 @@
 //! SQL in every name and id that a client or a person at the command line can write.
 
-use crate::fragments::{fragments, in_url, is_id, is_still, schema};
+use crate::fragments::{Schema, fragments, in_url, is_id, is_still, schema};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use factstream_tests::client::{Answer, Client, order};
@@ -10,7 +10,11 @@ use factstream_tests::{eventually, ledger};
 use orders::app::{Config, open};
 use orders::order::{CreateOrder, Item};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::process::Output;
+use std::time::Duration;
 use tokio::runtime::Runtime;
 
 /// Nothing of it becomes a statement: in bodies, headers, paths, queries, ids and what follows from them.
@@ -50,11 +54,10 @@ fn what_clients_write_is_kept_to_the_byte_or_refused(place: &Place) {
         assert_eq!((then.status, &then.body["state"]["customer_id"]), (200, &json!(text)), "{then:?}");
     }
     eventually("all of it is handled", || client.is_settled());
-    is_still(store, &before);
     assert!(server.stop().success());
-    ledger::check(store);
     let events = ledger::events(store);
     assert_eq!(ledger::of_type(&events, "OrderShipped").len(), 2 * ids.len());
+    goes_on(place, &before);
 }
 
 /// As SKU, customer and key; the order that came of it.
@@ -104,6 +107,9 @@ fn in_paths_and_queries(client: &Client, known: &str, text: &str) {
         let cursor = json!({ "table": "order_projections", "column": column, "value": value, "key": key });
         BASE64.encode(cursor.to_string())
     };
+    let other_table = |table: &str| {
+        BASE64.encode(json!({ "table": table, "column": "order_id", "value": "a", "key": "a" }).to_string())
+    };
     for path in [
         format!("/orders/{known}/at/{written}"),
         format!("/orders/{known}?after={written}"),
@@ -113,6 +119,7 @@ fn in_paths_and_queries(client: &Client, known: &str, text: &str) {
         format!("/orders?{written}=1"),
         format!("/orders?cursor={}", BASE64.encode(text)),
         format!("/orders?cursor={}", cursor(text, "a", "a")),
+        format!("/orders?cursor={}", other_table(text)),
     ] {
         refused(&client.get(&path).unwrap(), text);
     }
@@ -175,11 +182,13 @@ fn what_people_write_is_kept_to_the_byte_or_refused(place: &Place) {
         let reason = shown["reason"].as_str().unwrap();
         assert!(reason.contains(&format!("unknown SKU {text}")), "{text:?}: {reason}");
         if at % 2 == 0 {
-            told(&["deadletters", "discard", id, &format!("--reason={text}")]);
+            // A reason is free text: longer than any id, and of more than one line.
+            let reason = format!("{text}\n{}", "'".repeat(300));
+            told(&["deadletters", "discard", id, &format!("--reason={reason}")]);
             let shown = told(&["deadletters", "show", id]);
             let (state, history) = (&shown["state"], shown["history"].as_array().unwrap());
             assert_eq!(state, "discarded");
-            assert_eq!(history[history.len() - 1]["detail"]["reason"], **text);
+            assert_eq!(history[history.len() - 1]["detail"]["reason"], reason);
         } else {
             let items = json!([{ "sku": "SKU-1", "quantity": 1, "price_cents": 1 }]);
             let data = json!({ "customer_id": text, "items": items, "total_cents": 1 }).to_string();
@@ -199,9 +208,105 @@ fn what_people_write_is_kept_to_the_byte_or_refused(place: &Place) {
     }
     eventually("all of it is handled", || client.is_settled());
     assert_eq!(told(&["deadletters", "list"]), json!([]));
-    is_still(store, &before);
     assert!(server.stop().success());
-    ledger::check(store);
+    goes_on(place, &before);
+}
+
+/// Keys of every command, tracking numbers, levels of stock, and heads of requests as no careful client writes them.
+fn what_is_written_by_hand_takes_effect_once_or_is_refused(place: &Place) {
+    let server = place.serve(&["--auto-ship", "false"]);
+    let client = Client::new(&server.url);
+    let address = server.url.trim_start_matches("http://");
+    client.stock("SKU-1", 1_000);
+    let before = schema(&place.store);
+    let texts = fragments();
+    let placed = client.place("SKU-1", texts.len());
+    for (text, order_id) in texts.iter().zip(&placed) {
+        let ship = format!("/orders/{order_id}/ship");
+        if !is_id(text) {
+            refused(&client.get(&format!("/inventory/{}", in_url(text))).unwrap(), text);
+            refused(&client.post(&ship, &json!({ "tracking_number": text }), None).unwrap(), text);
+        }
+        let level = || client.get("/inventory/SKU-1").unwrap().body["version"].as_u64().unwrap();
+        eventually("its stock is reserved", || client.is_settled());
+        let goods = json!({ "sku": "SKU-1", "quantity": 1 }).to_string();
+        let (begin, stocked) = (level(), by_hand(address, "POST", "/inventory", text, &goods));
+        // HTTP trims what stands around a header's value.
+        let is_key = |key: &str| key.is_ascii() && is_id(key.trim());
+        assert_eq!(stocked.status, if is_key(text) { 200 } else { 400 }, "{text:?}: {stocked:?}");
+        if is_key(text) {
+            assert_eq!(by_hand(address, "POST", "/inventory", text, &goods).body, stocked.body, "{text:?}");
+        }
+        assert_eq!(level(), begin + u64::from(is_key(text)), "{text:?}");
+        // A key is one for all commands.
+        let (key, tracking) = (format!("{text}!"), json!({ "tracking_number": "TN-1" }).to_string());
+        let shipped = by_hand(address, "POST", &ship, &key, &tracking);
+        assert_eq!(shipped.status, if is_key(&key) { 200 } else { 400 }, "{text:?}: {shipped:?}");
+        if is_key(&key) {
+            assert_eq!(by_hand(address, "POST", &ship, &key, &tracking).body, shipped.body, "{text:?}");
+            let other = json!({ "tracking_number": "TN-2" }).to_string();
+            assert_eq!(by_hand(address, "POST", &ship, &key, &other).status, 422, "{text:?}");
+        }
+    }
+    let position = client.status()["position"].clone();
+    for text in &texts {
+        for path in [format!("/orders/{text}"), format!("/inventory/{text}"), format!("/{text}")] {
+            let answer = by_hand(address, "GET", &path, "k", "");
+            assert!((400..500).contains(&answer.status), "{path:?}: {answer:?}");
+        }
+        let answer = by_hand(address, text, "/orders", "k", "{}");
+        assert!((400..500).contains(&answer.status), "{text:?}: {answer:?}");
+    }
+    assert_eq!(client.status()["position"], position, "something was stored");
+
+    as_ids_of_orders(place, &texts);
+    eventually("all of it is handled", || client.is_settled());
+    let (mut seen, mut next) = (Vec::new(), String::new());
+    loop {
+        let page = client.get(&format!("/orders?limit=3{next}")).unwrap();
+        assert_eq!(page.status, 200, "{page:?}");
+        let rows = page.body["orders"].as_array().unwrap();
+        seen.extend(rows.iter().map(|row| row["order_id"].as_str().unwrap().to_owned()));
+        let Some(cursor) = page.body["next"].as_str() else { break };
+        next = format!("&cursor={cursor}");
+    }
+    let wanted: BTreeSet<&String> = placed.iter().chain(texts.iter().filter(|text| is_id(text))).collect();
+    assert_eq!(seen.len(), wanted.len(), "{seen:?}");
+    assert_eq!(seen.iter().collect::<BTreeSet<_>>(), wanted);
+    assert!(server.stop().success());
+    goes_on(place, &before);
+}
+
+/// What comes back when the method, the path and the key are written into the request as they are. It must be an answer.
+fn by_hand(address: &str, method: &str, path: &str, key: &str, body: &str) -> Answer {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let head =
+        format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nidempotency-key: {key}\r\nconnection: close");
+    let length = body.len();
+    let rest = format!("content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}");
+    stream.write_all(format!("{head}\r\n{rest}").as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    let read = stream.read_to_end(&mut answer); // may be reset behind the answer, when it did not want the rest
+    let answer = String::from_utf8(answer).unwrap();
+    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
+    let status = status.unwrap_or_else(|| panic!("{method:?} {path:?} {key:?}: {read:?} {answer:?}"));
+    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+    Answer { status, content_type: String::new(), body: serde_json::from_str(body).unwrap_or_default() }
+}
+
+/// The store is whole, and an order like any other goes through.
+fn goes_on(place: &Place, before: &Schema) {
+    let server = place.serve(&[]);
+    let client = Client::new(&server.url);
+    client.stock("SKU-normal", 5);
+    let order_id = client.place("SKU-normal", 1).remove(0);
+    let row = || client.get(&format!("/orders/{order_id}")).unwrap();
+    eventually("a normal order is shipped", || row().body["status"] == "SHIPPED" && client.is_settled());
+    assert_eq!(client.get("/inventory/SKU-normal").unwrap().body["available"], 4);
+    assert!(server.stop().success());
+    is_still(&place.store, before);
+    ledger::check(&place.store);
 }
 
 macro_rules! on_both_stores {
@@ -223,7 +328,8 @@ macro_rules! on_both_stores {
 }
 on_both_stores!(
     what_clients_write_is_kept_to_the_byte_or_refused,
-    what_people_write_is_kept_to_the_byte_or_refused
+    what_people_write_is_kept_to_the_byte_or_refused,
+    what_is_written_by_hand_takes_effect_once_or_is_refused
 );
 
 #[test]
