@@ -83,7 +83,7 @@ impl App {
 impl Running {
     /// Stops: what is being handled is finished and committed, then the leases are given back.
     ///
-    /// `true` when all of it ended within the deadline. What did not is ended where it is: its transaction rolls back,
+    /// `true` when all of it ended within the deadline; it returns two seconds later at most. What did not is ended where it is: its transaction rolls back,
     /// and it is handled after the next start. Nothing that was acknowledged is lost either way.
     pub async fn stop(mut self, deadline: Duration) -> bool {
         self.stop.cancel();
@@ -91,9 +91,15 @@ impl Running {
         let in_time = tokio::time::timeout(deadline, drained).await.is_ok();
         self.tasks.abort_all();
         self.beat_stop.cancel();
-        let _ = (&mut self.beating).await;
-        if let Err(error) = self.leases.leave().await {
-            tracing::warn!(%error, "the leases could not be given back; others take them over in a few seconds");
+        let leave = async {
+            let _ = (&mut self.beating).await;
+            self.leases.leave().await
+        };
+        let expire = "others take them over in a few seconds";
+        match tokio::time::timeout(LEAVE_WITHIN, leave).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the leases could not be given back; {expire}"),
+            Err(_) => tracing::warn!("the leases were not given back within {LEAVE_WITHIN:?}; {expire}"),
         }
         in_time
     }
@@ -105,6 +111,9 @@ impl Drop for Running {
         self.beat_stop.cancel();
     }
 }
+
+/// How long giving back the leases may take: without that they run out by themselves.
+const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 
 /// How often a process looks whether it owns more than its share.
 const SHARE_INTERVAL: Duration = Duration::from_secs(1);
