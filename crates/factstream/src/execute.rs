@@ -1,8 +1,8 @@
 //! A command on its way to the store: load the state, decide, append. G2 and G4 for whoever calls.
 //!
-//! Invariants: on the happy path of a known aggregate nothing is read: the append checks the version. A refusal that was
-//! decided on a cached state is only believed after the stream was looked at. A conflict reloads, decides again and
-//! tries again, at most [`ATTEMPTS_MAX`] times.
+//! Invariants: on the happy path of a known or a new aggregate nothing is read: the append checks the version. A refusal that
+//! was decided on what is not read from the store is only believed after the stream was looked at. A conflict reloads, decides
+//! again and tries again, at most [`ATTEMPTS_MAX`] times.
 
 use crate::app::App;
 use crate::error::{Error, ExecuteError};
@@ -13,6 +13,7 @@ use factstream_core::aggregate::{Aggregate, Command};
 use factstream_core::envelope::{Position, StreamId, Version};
 use factstream_core::params;
 use factstream_core::store::{Append, Appended, CommandKey, Conflict, Expected, Outcome};
+use std::any::type_name;
 use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -79,7 +80,7 @@ impl<'a, A: Aggregate, C: Command<A>> Execute<'a, A, C> {
         };
         let app = self.app;
         let attempt = Attempt { app, stream, command: &self.command, key, aggregate: PhantomData };
-        let mut known = app.states().take::<A>(&attempt.stream);
+        let mut basis = attempt.basis();
         let mut last_conflict = None;
         for number in 0..ATTEMPTS_MAX {
             if number > 1 {
@@ -87,11 +88,11 @@ impl<'a, A: Aggregate, C: Command<A>> Execute<'a, A, C> {
                 let jitter = rand::random_range(0..1_000 * u64::from(number));
                 tokio::time::sleep(Duration::from_micros(jitter)).await;
             }
-            match attempt.run(known).await? {
+            match attempt.run(basis).await? {
                 Ok(done) => return Ok(done),
                 Err(conflict) => last_conflict = Some(conflict),
             }
-            known = None;
+            basis = Basis::Unknown;
         }
         let conflict =
             last_conflict.expect("at least one attempt was made, and each ends the loop or conflicts");
@@ -112,10 +113,20 @@ fn command_key<A: Aggregate, C>(
     key: String,
     fingerprint: Option<String>,
 ) -> Result<CommandKey, factstream_core::envelope::InvalidId> {
-    let command = std::any::type_name::<C>().rsplit("::").next().unwrap_or_default();
+    let command = type_name::<C>().rsplit("::").next().unwrap_or_default();
     let fingerprint = fingerprint.unwrap_or_default();
     let separator = if fingerprint.is_empty() { "" } else { " " };
     CommandKey::new(key, format!("{}/{command}{separator}{fingerprint}", A::CATEGORY))
+}
+
+/// What a command is decided on.
+enum Basis<A> {
+    /// The state in the cache, which may be old.
+    Cached(State<A>),
+    /// The state of an aggregate that is not there yet: commands of this type last met such a one.
+    New,
+    /// What has to be read first.
+    Unknown,
 }
 
 struct Attempt<'a, A, C> {
@@ -127,18 +138,26 @@ struct Attempt<'a, A, C> {
 }
 
 impl<A: Aggregate, C: Command<A>> Attempt<'_, A, C> {
+    fn basis(&self) -> Basis<A> {
+        match self.app.states().take(&self.stream) {
+            Some(state) => Basis::Cached(state),
+            None if self.app.states().begins_streams(type_name::<C>()) => Basis::New,
+            None => Basis::Unknown,
+        }
+    }
+
     /// One decision and its append. The inner error is a conflict.
-    async fn run(&self, known: Option<State<A>>) -> Result<Result<Done, Conflict>, ExecuteError<C::Error>> {
-        let cached = known.is_some();
-        let mut state = match known {
-            Some(state) => state,
-            None => self.load(None).await?,
+    async fn run(&self, basis: Basis<A>) -> Result<Result<Done, Conflict>, ExecuteError<C::Error>> {
+        let (mut state, read, cached) = match basis {
+            Basis::Cached(state) => (state, false, true),
+            Basis::New => (State::new(), false, false),
+            Basis::Unknown => (self.load(None).await?, true, false),
         };
         let mut decided = self.command.decide(&state.of);
         let changes_nothing = decided.as_ref().map_or(true, Vec::is_empty);
-        if cached && changes_nothing {
+        if !read && changes_nothing {
             let version = state.version;
-            state = self.load(Some(state)).await?;
+            state = self.load(cached.then_some(state)).await?;
             if state.version != version {
                 decided = self.command.decide(&state.of);
             }
@@ -166,7 +185,10 @@ impl<A: Aggregate, C: Command<A>> Attempt<'_, A, C> {
     }
 
     async fn load(&self, known: Option<State<A>>) -> Result<State<A>, Error> {
-        self.app.states().load(self.app.store().as_ref(), &self.stream, known).await
+        let states = self.app.states();
+        let state = states.load(self.app.store().as_ref(), &self.stream, known).await?;
+        states.note_begin(type_name::<C>(), state.version == 0);
+        Ok(state)
     }
 
     async fn append(

@@ -13,7 +13,7 @@ use factstream_core::event::EventSet;
 use factstream_core::store::Store;
 use lru::LruCache;
 use std::any::{Any, TypeId};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
@@ -31,7 +31,7 @@ pub(crate) struct State<A> {
 }
 
 impl<A: Aggregate> State<A> {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { of: A::default(), version: 0, snapshot: 0 }
     }
 
@@ -64,6 +64,8 @@ pub(crate) struct States {
     decoders: Mutex<HashMap<TypeId, Decoder>>,
     upcasters: Upcasters,
     snapshot_writers: Arc<Semaphore>,
+    /// Command types whose last aggregate that was not in the cache was there already; of others it is taken to be new.
+    go_on: Mutex<HashSet<&'static str>>,
 }
 
 impl States {
@@ -73,6 +75,7 @@ impl States {
             decoders: Mutex::default(),
             upcasters,
             snapshot_writers: Arc::new(Semaphore::new(1)),
+            go_on: Mutex::default(),
         }
     }
 
@@ -91,6 +94,22 @@ impl States {
     pub(crate) fn take<A: Aggregate>(&self, stream: &StreamId) -> Option<State<A>> {
         let cached = self.cache.lock().unwrap_or_else(PoisonError::into_inner).pop(stream)?;
         cached.downcast().ok().map(|state| *state)
+    }
+
+    /// Whether a command of this type is decided as the first of its aggregate when that is not in the cache. A guess: the
+    /// append, or a look before a refusal is believed, finds out when it is wrong.
+    pub(crate) fn begins_streams(&self, command: &'static str) -> bool {
+        !self.go_on.lock().unwrap_or_else(PoisonError::into_inner).contains(command)
+    }
+
+    /// What a command of this type met: a stream to begin, or one that goes on.
+    pub(crate) fn note_begin(&self, command: &'static str, begins: bool) {
+        let mut go_on = self.go_on.lock().unwrap_or_else(PoisonError::into_inner);
+        if begins {
+            go_on.remove(command)
+        } else {
+            go_on.insert(command)
+        };
     }
 
     /// Another writer was faster: what is cached is old.
