@@ -87,15 +87,14 @@ fn events_that_this_build_does_not_know_are_told_and_the_rest_goes_on() {
     // As a newer build would have left them: a type and a version that this one does not know.
     let file = rusqlite::Connection::open(&path).unwrap();
     let insert = |event_type: &str, version: u32, stream: &str| {
-        let sql = "INSERT INTO events SELECT h.head + 1, 'order', ?3, 1 + (SELECT count(*) FROM events WHERE aggregate_id = ?3),
+        let sql = "INSERT INTO events SELECT max(position) + 1, 'order', ?3, 1 + (SELECT count(*) FROM events WHERE aggregate_id = ?3),
                    'id-' || hex(randomblob(4)), ?1, ?2, '{}', '{\"source\":\"newer\",\"topic\":\"orders.events\"}', '2026-01-01T00:00:00.000000Z'
-                   FROM fs_log h";
+                   FROM events";
         let sql = sql.replace(
             "'id-' || hex(randomblob(4))",
             "lower(hex(randomblob(4)) || '-0000-7000-8000-' || hex(randomblob(6)))",
         );
         file.execute(&sql, rusqlite::params![event_type, version, stream]).unwrap();
-        file.execute("UPDATE fs_log SET head = head + 1", []).unwrap();
     };
     insert("OrderGiftWrapped", 1, "gift");
     insert("OrderCreated", 7, "future");

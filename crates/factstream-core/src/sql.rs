@@ -228,6 +228,15 @@ pub fn placeholders(first: usize, count: usize) -> String {
     list.join(", ")
 }
 
+/// A name in a statement, where it may also be a word of SQL's own, such as `order`.
+///
+/// ```
+/// assert_eq!(factstream_core::sql::quoted("order"), "\"order\"");
+/// ```
+pub fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

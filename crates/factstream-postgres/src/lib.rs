@@ -10,7 +10,7 @@
 //! | how appends become commits | `writer`, `group`, `statements` |
 //! | what became of a COMMIT whose reply was lost | `lost_commit` |
 //! | how other processes' commits are noticed | `announcements`, `listener` |
-//! | what a transaction can do | [`PostgresTransaction`] |
+//! | what a transaction can do | [`PostgresTransaction`], `write_rows` |
 //! | events in a transaction of your own | [`PostgresStore::append_in`] |
 //! | how values and rows travel | `values`, `rows` |
 //!
@@ -36,6 +36,7 @@ mod statements;
 mod announcements;
 mod listener;
 mod transaction;
+mod write_rows;
 mod values;
 mod rows;
 mod error;

@@ -10,11 +10,12 @@ use crate::rows;
 use crate::shared::Shared;
 use crate::statements::Statements;
 use crate::values::Parameter;
+use crate::write_rows;
 use async_trait::async_trait;
 use deadpool_postgres::{ClientWrapper, Object};
 use factstream_core::envelope::{Position, StreamId};
 use factstream_core::sql::{Params, Row};
-use factstream_core::store::{Append, Appended, Commit, Outcome, StoreError, Transaction};
+use factstream_core::store::{Append, Appended, Commit, Outcome, StoreError, TableRows, Transaction};
 use futures_util::future::try_join_all;
 use std::any::Any;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use tokio_postgres::{GenericClient, Statement};
 
 /// A transaction on a PostgreSQL store.
 ///
-/// Reach it from a handler's `Tx` with `tx.native::<PostgresTransaction>()`, and through [`PostgresTransaction::client`] the
+/// Reach it from a handler's `Tx` with `tx.native::<PostgresTransaction>().await?`, and through [`PostgresTransaction::client`] the
 /// connection itself.
 pub struct PostgresTransaction {
     /// Taken when the transaction has ended and the connection is fit for others.
@@ -194,6 +195,10 @@ impl Transaction for PostgresTransaction {
         let parameters = parameters(&params);
         let found = self.wrapper()?.query(&statement, &references(&parameters)).await;
         rows::collect(&found.map_err(|error| of_statement(sql, &error))?)
+    }
+
+    async fn write_rows(&mut self, rows: TableRows) -> Result<(), StoreError> {
+        write_rows::write(self.wrapper()?, &rows).await
     }
 
     async fn commit(mut self: Box<Self>, appends: Vec<Append>) -> Result<Commit, StoreError> {

@@ -8,32 +8,16 @@ use factstream_core::store::{Append, Appended, CommandKey, Conflict, Expected, O
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Result, params};
 use uuid::fmt::Hyphenated;
 
-/// The head of the log, as this transaction moves it.
-pub(crate) struct Head {
-    before: Position,
-    pub(crate) now: Position,
-}
-
-impl Head {
-    pub(crate) fn read(connection: &Connection) -> Result<Self> {
-        let mut select = connection.prepare_cached("SELECT head FROM fs_log WHERE id = 1")?;
-        let head = select.query_row([], |row| row.get::<_, i64>(0))?.cast_unsigned();
-        Ok(Self { before: head, now: head })
-    }
-
-    pub(crate) fn write(&self, connection: &Connection) -> Result<()> {
-        if self.now != self.before {
-            let mut update = connection.prepare_cached("UPDATE fs_log SET head = ?1 WHERE id = 1")?;
-            update.execute([self.now.cast_signed()])?;
-        }
-        Ok(())
-    }
+/// The head of the log, within a transaction or outside.
+pub(crate) fn head(connection: &Connection) -> Result<Position> {
+    let mut select = connection.prepare_cached(include_str!("../sql/select_head.sql"))?;
+    Ok(select.query_row([], |row| row.get::<_, i64>(0))?.cast_unsigned())
 }
 
 /// Appends, or says why not. Nothing is written unless it is appended.
 pub(crate) fn append(
     connection: &Connection,
-    head: &mut Head,
+    head: &mut Position,
     append: &Append,
     key: Option<&CommandKey>,
 ) -> Result<Outcome> {
@@ -64,7 +48,7 @@ pub(crate) fn append(
 /// The events alone. The inner error is a conflict.
 pub(crate) fn append_events(
     connection: &Connection,
-    head: &mut Head,
+    head: &mut Position,
     append: &Append,
 ) -> Result<Result<Appended, Conflict>> {
     let Append { stream, expected, events } = append;
@@ -78,11 +62,11 @@ pub(crate) fn append_events(
         let mut insert = connection.prepare_cached(include_str!("../sql/insert_event.sql"))?;
         for event in events {
             version += 1;
-            head.now += 1;
-            insert_event(&mut insert, stream, version, head.now, event)?;
+            *head += 1;
+            insert_event(&mut insert, stream, version, *head, event)?;
         }
     }
-    Ok(Ok(Appended { stream: stream.clone(), version, position: head.now }))
+    Ok(Ok(Appended { stream: stream.clone(), version, position: *head }))
 }
 
 fn insert_event(

@@ -1,6 +1,6 @@
 //! The store: the port's verbs, each handed to the writer or to a reader.
 
-use crate::append::Head;
+use crate::append;
 use crate::error;
 use crate::news::News;
 use crate::open;
@@ -85,8 +85,8 @@ impl SqliteStore {
     fn open_blocking(path: &Path, options: Options) -> Result<Self, StoreError> {
         let connection = open::writer(path, &options)?;
         let readers = Readers::open(path, &options)?;
-        let head = Head::read(&connection).map_err(|error| error::of_open(path, &error))?;
-        let news = Arc::new(News::new(head.now));
+        let head = append::head(&connection).map_err(|error| error::of_open(path, &error))?;
+        let news = Arc::new(News::new(head));
         let (requests, queue) = mpsc::channel(options.queue_max.max(1));
         let poll_interval = options.poll_interval;
         let thread =
@@ -114,8 +114,8 @@ impl SqliteStore {
         let head = self
             .inner
             .readers
-            .read(|connection| Head::read(connection).map_err(|error| error::of_engine(&error)));
-        let head = head.await?.now;
+            .read(|connection| append::head(connection).map_err(|error| error::of_engine(&error)));
+        let head = head.await?;
         self.inner.news.tell(head);
         Ok(head)
     }

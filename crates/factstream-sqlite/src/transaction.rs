@@ -5,7 +5,7 @@
 //! that did not happen: a statement that ended the transaction by itself (a full disk, a user's own ROLLBACK) is noticed
 //! after each step.
 
-use crate::append::{Head, append_events};
+use crate::append::{self, append_events};
 use crate::bind::{bind, numbers};
 use crate::error::{self, first_line};
 use crate::rows;
@@ -13,7 +13,7 @@ use crate::watchdog::Stopper;
 use crate::writer::{PendingBegin, Writer};
 use async_trait::async_trait;
 use factstream_core::sql::{Params, Row};
-use factstream_core::store::{Append, Commit, StoreError, Transaction};
+use factstream_core::store::{Append, Commit, StoreError, TableRows, Transaction};
 use rusqlite::Connection;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -41,7 +41,7 @@ pub(crate) struct Session {
 
 /// A transaction on a SQLite store.
 ///
-/// Reach it from a handler's `Tx` with `tx.native::<SqliteTransaction>()`, and through it the connection itself.
+/// Reach it from a handler's `Tx` with `tx.native::<SqliteTransaction>().await?`, and through it the connection itself.
 pub struct SqliteTransaction {
     session: Session,
     /// Whether a statement may be running on the writer thread.
@@ -136,6 +136,14 @@ impl Transaction for SqliteTransaction {
     async fn query(&mut self, sql: &str, params: Params) -> Result<Vec<Row>, StoreError> {
         let sql = sql.to_owned();
         self.step(|reply| Step::Query { sql, params, reply }).await
+    }
+
+    async fn write_rows(&mut self, rows: TableRows) -> Result<(), StoreError> {
+        if rows.rows.is_empty() {
+            return Ok(());
+        }
+        let sql = rows.insert_sql();
+        self.step(|reply| Step::Execute { sql, params: rows.rows, reply }).await.map(drop)
     }
 
     async fn commit(mut self: Box<Self>, appends: Vec<Append>) -> Result<Commit, StoreError> {
@@ -302,7 +310,7 @@ fn code(mut sql: &str) -> &str {
 fn commit(connection: &Connection, appends: &[Append]) -> Result<(Commit, u64), StoreError> {
     check_open(connection)?;
     let failed = |error: rusqlite::Error| error::of_engine(&error);
-    let mut head = Head::read(connection).map_err(failed)?;
+    let mut head = append::head(connection).map_err(failed)?;
     let mut appended = Vec::with_capacity(appends.len());
     for append in appends {
         match append_events(connection, &mut head, append).map_err(failed)? {
@@ -310,7 +318,6 @@ fn commit(connection: &Connection, appends: &[Append]) -> Result<(Commit, u64), 
             Err(conflict) => return Ok((Commit::Conflict(conflict), 0)),
         }
     }
-    head.write(connection).map_err(failed)?;
     connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([])).map_err(failed)?;
-    Ok((Commit::Committed(appended), head.now))
+    Ok((Commit::Committed(appended), head))
 }

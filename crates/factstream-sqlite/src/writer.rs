@@ -4,7 +4,7 @@
 //! Invariants: an append is answered after its COMMIT has returned, never before (G1). An append that is refused does not
 //! disturb its neighbours. Appends and transactions take turns, so neither starves.
 
-use crate::append::{self, Head};
+use crate::append;
 use crate::error;
 use crate::news::News;
 use crate::options::Options;
@@ -106,14 +106,13 @@ impl Writer {
 
     fn write_group(&self, group: &[PendingAppend]) -> rusqlite::Result<(Vec<Outcome>, u64)> {
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        let mut head = Head::read(&self.connection)?;
+        let mut head = append::head(&self.connection)?;
         let mut outcomes = Vec::with_capacity(group.len());
         for PendingAppend { append, key, .. } in group {
             outcomes.push(append::append(&self.connection, &mut head, append, key.as_ref())?);
         }
-        head.write(&self.connection)?;
         self.connection.prepare_cached("COMMIT")?.execute([])?;
-        Ok((outcomes, head.now))
+        Ok((outcomes, head))
     }
 
     /// Ends whatever transaction is left. After some errors SQLite has done so by itself.

@@ -77,6 +77,7 @@ macro_rules! store_suite {
                 lists_take_many_placeholders,
                 touched_rows_are_counted,
                 many_sets_of_parameters_are_run_in_order,
+                rows_of_a_table_are_written_as_a_whole,
                 a_statement_that_returns_rows_can_write,
                 an_answer_has_names_for_its_columns,
                 a_query_outside_a_transaction_cannot_write,

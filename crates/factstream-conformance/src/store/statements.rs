@@ -3,8 +3,8 @@
 use crate::StoreUnderTest;
 use crate::support::{begin, column, column_in, committed, count, execute, land, run, soon, stream};
 use factstream_core::params;
-use factstream_core::sql::{Params, Value, placeholders};
-use factstream_core::store::{Store, StoreError, Transaction};
+use factstream_core::sql::{FromValue, Params, Value, placeholders};
+use factstream_core::store::{Store, StoreError, TableRows, Transaction};
 
 const CREATE: &str = "CREATE TABLE items (id BIGINT PRIMARY KEY, name TEXT)";
 const INSERT: &str = "INSERT INTO items (id, name) VALUES ($1, $2)";
@@ -260,6 +260,62 @@ pub async fn many_sets_of_parameters_are_run_in_order(under_test: &dyn StoreUnde
     );
     drop(tx);
     assert_eq!(count(&*store, "items").await, 1_000, "a failed execute_many left rows");
+}
+
+/// [`Transaction::write_rows`], with a few rows and with many: every kind of value, names that are words of SQL's own, rows
+/// that replace others, and one that is there already.
+pub async fn rows_of_a_table_are_written_as_a_whole(under_test: &dyn StoreUnderTest) {
+    let store = under_test.open().await;
+    let create = "CREATE TABLE \"order\" (\"group\" TEXT PRIMARY KEY, flag BOOLEAN, number BIGINT, measure DOUBLE PRECISION, bytes BYTEA)";
+    run(&*store, create, params![]).await;
+    let columns = ["group", "flag", "number", "measure", "bytes"].map(str::to_owned).to_vec();
+    let row = |id: usize, number: i64| {
+        let bytes = (id % 3 > 0).then(|| vec![id as u8; id % 7]);
+        params![format!("row \"{id}\" ä"), id.is_multiple_of(2), number, (id % 5 > 0).then_some(0.5), bytes]
+    };
+    let rows = |ids: std::ops::Range<usize>, number: i64, replace_by: Option<usize>| TableRows {
+        table: "order".to_owned(),
+        columns: columns.clone(),
+        rows: ids.map(|id| row(id, number)).collect(),
+        replace_by,
+    };
+    let mut tx = begin(&*store).await;
+    for (ids, number, replace_by) in [
+        (0..0, 1, None),
+        (0..3, 1, None),
+        (1_000..2_500, 1, None),
+        (2..5, 2, Some(0)),
+        (2_000..3_000, 2, Some(0)),
+    ] {
+        let written = soon("write_rows", tx.write_rows(rows(ids.clone(), number, replace_by))).await;
+        written.unwrap_or_else(|error| panic!("write_rows of {ids:?}: {error}"));
+    }
+    committed(tx, vec![]).await;
+    let select = "SELECT \"group\", flag, number, measure, bytes FROM \"order\"";
+    let found = soon(select, store.query(select, params![])).await;
+    let found = found.unwrap_or_else(|error| panic!("{select}: {error}"));
+    let wanted: Vec<Params> = (0..5)
+        .chain(1_000..3_000)
+        .map(|id| row(id, if (2..1_000).contains(&id) || id >= 2_000 { 2 } else { 1 }))
+        .collect();
+    assert_eq!(found.len(), wanted.len(), "not all rows were written, or some twice");
+    for wanted in wanted {
+        let stored = found.iter().find(|row| row.values()[0] == wanted[0]);
+        let stored = stored.unwrap_or_else(|| panic!("{wanted:?} was not written"));
+        assert_eq!(stored.at::<bool>(1).ok(), bool::from_value(&wanted[1]), "{wanted:?}");
+        assert_eq!(stored.values()[2..], wanted[2..], "{wanted:?}");
+    }
+
+    for ids in [4..6, 2_990..3_020] {
+        let mut tx = begin(&*store).await;
+        let answer = soon("write_rows", tx.write_rows(rows(ids.clone(), 3, None))).await;
+        assert!(
+            matches!(answer, Err(StoreError::Statement { .. })),
+            "rows that are there, {ids:?}: {answer:?}"
+        );
+        drop(tx);
+    }
+    assert_eq!(count(&*store, "\"order\"").await, 2_005, "a failed write_rows left rows");
 }
 
 /// `INSERT .. RETURNING` and its like, through [`Transaction::query`].
