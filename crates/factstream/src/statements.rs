@@ -22,7 +22,6 @@ pub(crate) const COUNT_LETTERS: &str = include_str!("sql/count_letters.sql");
 pub(crate) const SELECT_MIRROR: &str = include_str!("sql/select_mirror.sql");
 pub(crate) const SELECT_PARTITIONS: &str = include_str!("sql/select_partitions.sql");
 pub(crate) const SELECT_RECORDS: &str = include_str!("sql/select_records.sql");
-pub(crate) const INSERT_RECORD: &str = include_str!("sql/insert_record.sql");
 pub(crate) const COMMIT_OFFSET: &str = include_str!("sql/commit_offset.sql");
 pub(crate) const SELECT_GROUP_LAG: &str = include_str!("sql/select_group_lag.sql");
 pub(crate) const SELECT_TRIMMABLE: &str = include_str!("sql/select_trimmable.sql");

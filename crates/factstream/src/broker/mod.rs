@@ -15,7 +15,7 @@ use factstream_core::message::Message;
 use factstream_core::params;
 use factstream_core::partition::partition_of;
 use factstream_core::sql::{Params, now};
-use factstream_core::store::{Commit, Store, StoreError, Transaction};
+use factstream_core::store::{Commit, Store, StoreError, TableRows, Transaction};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use subscription::EmbeddedSubscription;
@@ -58,7 +58,11 @@ impl Embedded {
                 records.push(record_params(message, *partition, offset)?);
             }
         }
-        tx.execute_many(sql::INSERT_RECORD, records).await?;
+        let columns =
+            ["topic", "partition", "record_offset", "record_key", "value", "headers", "published_at"];
+        let columns = columns.map(str::to_owned).into();
+        let table = "fs_records".to_owned();
+        tx.write_rows(TableRows { table, columns, rows: records, replace_by: None }).await?;
         commit(tx).await
     }
 }

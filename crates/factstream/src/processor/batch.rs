@@ -25,6 +25,9 @@ use std::time::Duration;
 /// How often a batch that met another writer's commit is run again before that is reported.
 const CONFLICTS_MAX: u32 = 16;
 
+/// Events marked by one statement.
+const INBOX_EVENTS_PER_QUERY: usize = 128;
+
 /// How long what a sabotage tears apart stays apart.
 pub(crate) const SABOTAGE_TAKES: Duration = Duration::from_millis(200);
 
@@ -274,10 +277,25 @@ impl Processor {
         if !self.marks_inbox() {
             return Ok(vec![true; slice.len()]);
         }
-        let now = now();
-        let rows = slice.iter().map(|delivery| params![&self.name, &delivery.event_id, now]).collect();
-        let taken = tx.execute_many(sql::TAKE_INBOX, rows).await?;
-        Ok(taken.into_iter().map(|touched| touched > 0 || is_on(Sabotage::InboxOff)).collect())
+        let mut taken = HashSet::with_capacity(slice.len());
+        for part in slice.chunks(INBOX_EVENTS_PER_QUERY) {
+            // Padded to a power of two, so that there are few statements to prepare.
+            let last = part[part.len() - 1];
+            let padded =
+                part.iter().copied().chain(std::iter::repeat(last)).take(part.len().next_power_of_two());
+            let mut params = params![&self.name, now()];
+            params.extend(padded.map(|delivery| (&delivery.event_id).into()));
+            let rows: Vec<String> = (3..=params.len()).map(|at| format!("($1, ${at}, $2)")).collect();
+            let sql = sql::TAKE_INBOX.replace("{rows}", &rows.join(", "));
+            for row in tx.query(&sql, params).await? {
+                taken.insert(row.at::<String>(0)?);
+            }
+        }
+        // Of an event that is twice in the slice, the first is the one that is handled.
+        Ok(slice
+            .iter()
+            .map(|delivery| taken.remove(&delivery.event_id) || is_on(Sabotage::InboxOff))
+            .collect())
     }
 
     async fn blocked_keys(&self, tx: &mut Tx, slice: &[&Delivery]) -> Result<HashSet<String>, Error> {

@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::handler::{Caller, Failure, Handler};
 use crate::origin::Origin;
+use crate::read_model::fill::Filling;
 use crate::tx::Tx;
 use async_trait::async_trait;
 use factstream_core::decode::{DecodeError, Decoder};
@@ -74,6 +75,11 @@ pub(crate) trait Reaction: Send + Sync {
 
     /// Handles the events in order, in one transaction.
     async fn react(&self, batch: &[Ready<'_>], tx: &mut Tx) -> Result<(), Stuck>;
+
+    /// What fills a new, empty table with the same rows, where that can be done over many batches in memory.
+    fn filling(&self) -> Option<Box<dyn Filling>> {
+        None
+    }
 }
 
 /// Runs user code; a panic is a failure like any other.

@@ -1,16 +1,19 @@
-//! A fold over a batch: load the touched rows, fold in memory, write each touched row once.
+//! A fold over a batch: load the touched rows, fold in memory, write each touched row once. [`Folding`] does so for a live
+//! table, batch by batch; `fill` for a new one, over many pages.
 
 use super::Fold;
+use super::fill::{Fill, Filling};
 use super::table::{column_list, column_of, quoted};
 use crate::handler::Failure;
 use crate::processor::reaction::{Decoded, Reaction, Ready, Stuck, panic_text, typed};
-use crate::tx::Tx;
+use crate::tx::{Tx, rows_of};
 use async_trait::async_trait;
 use factstream_core::decode::{DecodeError, Decoder};
 use factstream_core::envelope::Envelope;
 use factstream_core::event::{EventSet, EventType};
 use factstream_core::params;
 use factstream_core::sql::{Params, Row, Value, placeholders};
+use factstream_core::store::TableRows;
 use std::collections::{HashMap, HashSet};
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,14 +29,14 @@ pub(crate) struct Folding<R> {
 }
 
 /// A key that can be looked up in memory.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Key {
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Key {
     Text(String),
     Integer(i64),
 }
 
 impl Key {
-    fn of(value: &Value) -> Option<Self> {
+    pub(crate) fn of(value: &Value) -> Option<Self> {
         match value {
             Value::Text(text) => Some(Self::Text(text.clone())),
             Value::Integer(number) => Some(Self::Integer(*number)),
@@ -55,8 +58,12 @@ impl<R: Fold> Folding<R> {
         Self { decoder, types, row: PhantomData }
     }
 
-    fn key_of(event: &Decoded) -> Result<Option<Key>, Failure> {
-        let envelope: &Envelope<R::Events> = typed(event);
+    /// The key of the row that an event belongs to.
+    pub(crate) fn key_of(envelope: &Envelope<R::Events>) -> Result<Option<Key>, Failure> {
+        caught(|| Self::checked_key(envelope)).and_then(|checked| checked)
+    }
+
+    fn checked_key(envelope: &Envelope<R::Events>) -> Result<Option<Key>, Failure> {
         let Some(value) = R::row_key(envelope) else { return Ok(None) };
         if R::shards() > 1 && value != Value::from(&envelope.aggregate_id) {
             return Err(Failure::permanent(format!(
@@ -70,7 +77,13 @@ impl<R: Fold> Folding<R> {
         Key::of(&value).map(Some).ok_or_else(not_a_key)
     }
 
-    async fn load(keys: &HashSet<Key>, tx: &mut Tx) -> Result<HashMap<Key, Option<R>>, Failure> {
+    /// The row after an event.
+    pub(crate) fn fold(row: Option<R>, envelope: &Envelope<R::Events>) -> Result<Option<R>, Failure> {
+        caught(|| R::fold(row, envelope))
+    }
+
+    /// The rows of these keys, `None` for those that are not there.
+    pub(crate) async fn load(keys: &HashSet<Key>, tx: &mut Tx) -> Result<HashMap<Key, Option<R>>, Failure> {
         let mut rows: HashMap<Key, Option<R>> = keys.iter().map(|key| (key.clone(), None)).collect();
         let table = quoted(&tx.table(R::TABLE));
         let (columns, key_column) = (column_list::<R>(&table), column_of(&table, R::COLUMNS[R::KEY].name));
@@ -103,35 +116,31 @@ impl<R: Fold> Folding<R> {
     }
 
     async fn write(rows: HashMap<Key, Option<R>>, tx: &mut Tx) -> Result<(), Failure> {
-        let table = quoted(&tx.table(R::TABLE));
         let (mut upserts, mut deletes) = (Vec::with_capacity(rows.len()), Vec::new());
         for (key, row) in rows {
             match row {
                 Some(row) => upserts.push(row.to_row()?),
-                None => deletes.push(params![key.value()]),
+                None => deletes.push(key),
             }
         }
-        if !upserts.is_empty() {
-            tx.execute_many(&upsert_sql::<R>(&table), upserts).await?;
+        tx.write_rows(Self::table_rows(tx, true, upserts)).await?;
+        Self::delete(&deletes, tx).await
+    }
+
+    /// Rows of this read model's table, as they are written.
+    pub(crate) fn table_rows(tx: &Tx, replace: bool, rows: Vec<Params>) -> TableRows {
+        TableRows { replace_by: replace.then_some(R::KEY), ..rows_of::<R>(tx.table(R::TABLE), rows) }
+    }
+
+    pub(crate) async fn delete(keys: &[Key], tx: &mut Tx) -> Result<(), Failure> {
+        if keys.is_empty() {
+            return Ok(());
         }
-        if !deletes.is_empty() {
-            let sql =
-                format!("DELETE FROM {table} WHERE {} = $1", column_of(&table, R::COLUMNS[R::KEY].name));
-            tx.execute_many(&sql, deletes).await?;
-        }
+        let table = quoted(&tx.table(R::TABLE));
+        let sql = format!("DELETE FROM {table} WHERE {} = $1", column_of(&table, R::COLUMNS[R::KEY].name));
+        tx.execute_many(&sql, keys.iter().map(|key| params![key.value()]).collect()).await?;
         Ok(())
     }
-}
-
-fn upsert_sql<R: Fold>(table: &str) -> String {
-    let columns: Vec<String> = R::COLUMNS.iter().map(|column| quoted(column.name)).collect();
-    let key = &columns[R::KEY];
-    let others = columns.iter().filter(|column| *column != key);
-    let sets: Vec<String> = others.map(|column| format!("{column} = excluded.{column}")).collect();
-    let action =
-        if sets.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", sets.join(", ")) };
-    let (columns, values) = (columns.join(", "), placeholders(1, R::COLUMNS.len()));
-    format!("INSERT INTO {table} ({columns}) VALUES ({values}) ON CONFLICT ({key}) DO {action}")
 }
 
 #[async_trait]
@@ -156,23 +165,24 @@ impl<R: Fold> Reaction for Folding<R> {
         let whole = Stuck::somewhere;
         let mut keys = Vec::with_capacity(batch.len());
         for (at, ready) in batch.iter().enumerate() {
-            let key = catch_unwind(AssertUnwindSafe(|| Self::key_of(ready.event)));
-            keys.push(flatten(key).map_err(|failure| Stuck::at(at, failure))?);
+            keys.push(Self::key_of(typed(ready.event)).map_err(|failure| Stuck::at(at, failure))?);
         }
         let touched: HashSet<Key> = keys.iter().flatten().cloned().collect();
         let mut rows = Self::load(&touched, tx).await.map_err(whole)?;
         for (at, (ready, key)) in batch.iter().zip(keys).enumerate() {
             let Some(row) = key.as_ref().and_then(|key| rows.get_mut(key)) else { continue };
-            let before = row.take();
-            let folded = catch_unwind(AssertUnwindSafe(|| Ok(R::fold(before, typed(ready.event)))));
-            *row = flatten(folded).map_err(|failure| Stuck::at(at, failure))?;
+            *row = Self::fold(row.take(), typed(ready.event)).map_err(|failure| Stuck::at(at, failure))?;
         }
         Self::write(rows, tx).await.map_err(whole)
     }
+
+    fn filling(&self) -> Option<Box<dyn Filling>> {
+        Some(Box::new(Fill::<R>::new(self.decoder.clone())))
+    }
 }
 
-fn flatten<T>(result: std::thread::Result<Result<T, Failure>>) -> Result<T, Failure> {
-    result.unwrap_or_else(|panic| {
-        Err(Failure::permanent(format!("the fold panicked: {}", panic_text(&*panic))))
-    })
+/// Runs a user's pure function; a panic is a failure.
+fn caught<T>(work: impl FnOnce() -> T) -> Result<T, Failure> {
+    catch_unwind(AssertUnwindSafe(work))
+        .map_err(|panic| Failure::permanent(format!("the fold panicked: {}", panic_text(&*panic))))
 }

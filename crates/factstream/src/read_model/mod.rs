@@ -1,11 +1,12 @@
 //! Read models: rows folded from events, in tables that anybody can query with plain SQL (G10, G11).
 //!
 //! The way through here: `fold` handles a batch in memory and writes each touched row once, `table` makes the tables,
-//! `query` reads rows, `rebuild` makes a new table beside the live one and switches.
+//! `query` reads rows, `rebuild` makes a new table beside the live one and switches; `fill` folds the log into it.
 
 pub(crate) mod fold;
 pub(crate) mod table;
 pub(crate) mod query;
+pub(crate) mod fill;
 pub(crate) mod rebuild;
 
 #[doc(hidden)]

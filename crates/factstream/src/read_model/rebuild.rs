@@ -6,10 +6,17 @@
 //! move the checkpoint there, beyond all that was handled: rows never go back in time, and a live batch of which a part went
 //! with the old tables is handled anew or was folded here. A crash before the switch leaves the live table as it was; the next
 //! rebuild starts again.
+//!
+//! A read model is folded in memory ([`super::fill`]) as long as every event can be folded. When one cannot, the rebuild begins
+//! again with batches as the live projection has them, which find out which event it is and hold it back with its followers.
 
+use super::fill::Unwritten;
 use super::table::{Managed, quoted};
 use crate::app::App;
 use crate::error::Error;
+use crate::handler::Failure;
+use crate::processor::batch::refuse_store_failures;
+use crate::processor::checkpoint::{move_params, move_statement};
 use crate::processor::delivery::Delivery;
 use crate::processor::shard::Shard;
 use crate::processor::source::{End, Log, Source};
@@ -17,14 +24,16 @@ use crate::processor::{Processor, Spec, checkpoint};
 use crate::statements as sql;
 use crate::status::Health;
 use crate::tx::{TableNames, Tx};
-use factstream_core::envelope::Position;
+use factstream_core::envelope::{Position, RecordedEvent};
 use factstream_core::params;
 use factstream_core::sql::now;
 use factstream_core::store::StoreError;
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 const PAGE_EVENTS: usize = 5_000;
 /// How often the switch is tried again when an event that came meanwhile fails to be handled, or the store is busy.
@@ -63,8 +72,15 @@ impl App {
             let known: Vec<&str> = self.managed().iter().map(|managed| managed.projection.as_str()).collect();
             return Err(Error::UnknownProjection { name: projection.to_owned(), known: known.join(", ") });
         };
-        let rebuild = Rebuild::begin(self, managed, spec).await?;
-        rebuild.run(&mut progress).await
+        let mut rebuild = Rebuild::begin(self, managed, spec).await?;
+        let at = match rebuild.fill(&mut progress).await? {
+            Some(at) => at,
+            None => {
+                rebuild = Rebuild::begin(self, managed, spec).await?;
+                0
+            }
+        };
+        rebuild.run(at, &mut progress).await
     }
 
     /// The names of the projections that can be rebuilt.
@@ -79,7 +95,7 @@ struct Rebuild<'a> {
     spec: &'a Spec,
     /// The name that the new tables' checkpoint and letters have until the switch.
     name: String,
-    processor: Processor,
+    processor: Arc<Processor>,
     started: Instant,
 }
 
@@ -99,16 +115,84 @@ impl<'a> Rebuild<'a> {
         tx.commit().await?;
         let health = Arc::new(Health::new());
         let processor = Processor::new(app, spec, health, CancellationToken::new()).beside(name.clone());
+        let processor = Arc::new(processor);
         Ok(Self { app, managed, spec, name, processor, started: Instant::now() })
+    }
+
+    /// Folds the log in memory; the position that the new table has come to. `None` when an event, or a row, needs to be
+    /// looked at alone.
+    async fn fill(
+        &self,
+        progress: &mut (impl FnMut(RebuildProgress) + Send),
+    ) -> Result<Option<Position>, Error> {
+        let Some(mut filling) = self.spec.reaction.filling() else { return Ok(Some(0)) };
+        let mut writing = Writing { processor: Arc::clone(&self.processor), written: 0, under_way: None };
+        let mut at = 0;
+        let mut ahead = self.read_page(at);
+        loop {
+            let mut page = joined(ahead.await)?;
+            let Some(last) = page.last().map(|event| event.position) else { break };
+            ahead = self.read_page(last);
+            page.retain(|event| self.spec.reaction.handles(&event.event_type));
+            let folded = async {
+                filling.decode(&page)?;
+                if filling.wants_rows() {
+                    writing.settle().await?;
+                    filling.load(&mut self.processor.begin().await?).await?;
+                }
+                filling.fold()
+            };
+            if let Err(failure) = folded.await {
+                return self.begin_again(writing, &failure).await;
+            }
+            at = last;
+            if filling.is_full()
+                && let Err(failure) = writing.begin(filling.let_go(false), at).await
+            {
+                return self.begin_again(writing, &failure).await;
+            }
+            progress(self.progress(at).await?);
+        }
+        let rest = async {
+            writing.begin(filling.let_go(true), at).await?;
+            writing.settle().await
+        };
+        match rest.await {
+            Ok(()) => {
+                checkpoint::move_alone(self.app.store().as_ref(), &self.name, writing.written, at).await?;
+                Ok(Some(at))
+            }
+            Err(failure) => self.begin_again(writing, &failure).await,
+        }
+    }
+
+    /// A failure of the store, or another rebuild, ends this one; any other may be an event's.
+    async fn begin_again(&self, mut writing: Writing, failure: &Failure) -> Result<Option<Position>, Error> {
+        refuse_store_failures(failure)?;
+        let superseded = |error: &(dyn std::error::Error + 'static)| {
+            matches!(error.downcast_ref(), Some(Error::Superseded { .. }))
+        };
+        if failure.errors().any(superseded) {
+            return Err(Error::Superseded { handler: self.name.clone() });
+        }
+        let _ = writing.settle().await; // whatever came of it goes with its table, but not into the next
+        tracing::warn!(projection = %self.spec.handler, ?failure, "the rebuild begins again, event by event where one fails");
+        Ok(None)
+    }
+
+    /// Reads while others work.
+    fn read_page(&self, after: Position) -> JoinHandle<Result<Vec<RecordedEvent>, StoreError>> {
+        let store = Arc::clone(self.app.store());
+        tokio::spawn(async move { store.read_log(after, PAGE_EVENTS).await })
     }
 
     async fn run(
         &self,
+        mut at: Position,
         progress: &mut (impl FnMut(RebuildProgress) + Send),
     ) -> Result<RebuildProgress, Error> {
         let store = Arc::clone(self.app.store());
-        let mut source = Source::Log(Log { store, read_to: 0, shard: Shard::WHOLE });
-        let mut at = 0;
+        let mut source = Source::Log(Log { store, read_to: at, shard: Shard::WHOLE });
         let mut busy = None;
         for _ in 0..SWITCHES_MAX {
             let service = self.app.service();
@@ -215,6 +299,52 @@ impl<'a> Rebuild<'a> {
         }
         Ok(())
     }
+}
+
+/// Writes rows in the background, one lot after the other.
+struct Writing {
+    processor: Arc<Processor>,
+    /// Where the rebuild's checkpoint stands. It moves with each lot: a rebuild that another one has superseded ends there.
+    written: Position,
+    under_way: Option<AbortOnDropHandle<Result<(), Failure>>>,
+}
+
+impl Writing {
+    /// Begins to write a lot, when the one before is written.
+    async fn begin(&mut self, lot: Vec<Box<dyn Unwritten>>, to: Position) -> Result<(), Failure> {
+        self.settle().await?;
+        let (processor, mut from) = (Arc::clone(&self.processor), self.written);
+        self.written = if lot.is_empty() { from } else { to };
+        self.under_way = Some(AbortOnDropHandle::new(tokio::spawn(async move {
+            for part in lot {
+                let mut tx = processor.begin().await?;
+                if tx.execute(move_statement(), move_params(processor.name(), from, to)).await? == 0 {
+                    return Err(Error::Superseded { handler: processor.name().to_owned() }.into());
+                }
+                part.write(&mut tx).await?;
+                tx.commit().await?;
+                from = to;
+            }
+            Ok(())
+        })));
+        Ok(())
+    }
+
+    /// Waits until everything is written.
+    async fn settle(&mut self) -> Result<(), Failure> {
+        match self.under_way.take() {
+            Some(under_way) => joined(under_way.await),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a task came to; its panic goes on here.
+fn joined<T, E>(done: Result<Result<T, E>, JoinError>) -> Result<T, E> {
+    done.unwrap_or_else(|error| match error.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(error) => unreachable!("nobody cancels it: {error}"),
+    })
 }
 
 /// Forgets how far a handler has come and what waits for it; dead letters stay on record as superseded.

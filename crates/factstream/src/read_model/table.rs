@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::tx::{TableNames, Tx};
 use factstream_core::params;
 use factstream_core::read_model::{Column, ReadModel};
+pub(crate) use factstream_core::sql::quoted;
 use factstream_core::store::Store;
 
 /// As the derives have it: with what is put behind it, a name stays within PostgreSQL's 63 bytes.
@@ -154,11 +155,6 @@ fn in_the_way(table: &str, error: &Error) -> Error {
     Error::Wiring(format!(
         "the table {table} cannot be made: {error}. If a table of that name is in the way, rename one"
     ))
-}
-
-/// A name in a statement, where it may also be a word of SQL's own, such as `order`.
-pub(crate) fn quoted(name: &str) -> String {
-    format!("\"{name}\"")
 }
 
 /// A column of a table, both quoted. SQLite takes a lone name in quotes for a text when there is no such column.

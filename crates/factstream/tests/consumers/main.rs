@@ -6,6 +6,7 @@ mod common;
 mod ledger;
 
 mod once;
+mod puts;
 mod retries;
 mod dead_letters;
 mod unreadable;

@@ -1,0 +1,223 @@
+//! Fills a new table from the log: rows are folded in memory over many pages, and most are written once.
+//!
+//! Invariants: nobody else writes the table. At most [`ROWS_MAX`] rows are in memory (G13); of more, those that were touched
+//! the longest ago are let go, to be written. A row that was let go is loaded again before an event is folded into it: no key
+//! that may be in the table is missed by [`Seen`].
+
+use super::Fold;
+use super::fold::{Folding, Key};
+use crate::handler::Failure;
+use crate::tx::Tx;
+use async_trait::async_trait;
+use factstream_core::decode::Decoder;
+use factstream_core::envelope::{Envelope, RecordedEvent};
+use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::marker::PhantomData;
+
+/// Rows in memory.
+const ROWS_MAX: usize = 50_000;
+/// Rows written in one transaction: live writers wait for no more than these.
+const ROWS_PER_WRITE: usize = 5_000;
+
+/// Folds pages of the log into rows in memory. For one page: `decode`, `load`, `fold`; then `let_go` while it is full.
+#[async_trait]
+pub(crate) trait Filling: Send {
+    /// Decodes a page.
+    fn decode(&mut self, page: &[RecordedEvent]) -> Result<(), Failure>;
+
+    /// Whether the page touches rows that may be in the table, so that [`Filling::load`] has to come before `fold`.
+    fn wants_rows(&self) -> bool;
+
+    /// Loads them. What was let go has to be committed.
+    async fn load(&mut self, tx: &mut Tx) -> Result<(), Failure>;
+
+    /// Folds the page.
+    fn fold(&mut self) -> Result<(), Failure>;
+
+    /// Whether there are more rows in memory than may stay.
+    fn is_full(&self) -> bool;
+
+    /// Takes out half of the rows, those that were touched the longest ago, or all.
+    fn let_go(&mut self, all: bool) -> Vec<Box<dyn Unwritten>>;
+}
+
+/// Rows that were let go: what one transaction writes.
+#[async_trait]
+pub(crate) trait Unwritten: Send {
+    async fn write(self: Box<Self>, tx: &mut Tx) -> Result<(), Failure>;
+}
+
+/// The filling of a read model.
+pub(crate) struct Fill<R: Fold> {
+    decoder: Decoder,
+    rows: HashMap<Key, Held<R>>,
+    /// The page: decoded, with the key of each event's row.
+    page: Vec<(Key, Envelope<R::Events>)>,
+    /// Keys of the page that may be in the table and are not in memory.
+    wanted: HashSet<Key>,
+    seen: Seen,
+    /// Events folded so far: the clock of `Held::touched`.
+    clock: u64,
+    rows_max: usize,
+}
+
+struct Held<R> {
+    row: Option<R>,
+    touched: u64,
+    /// Whether the table has a row of this key.
+    stored: bool,
+}
+
+impl<R: Fold> Fill<R> {
+    pub(crate) fn new(decoder: Decoder) -> Self {
+        let (rows, page, wanted) = (HashMap::new(), Vec::new(), HashSet::new());
+        Self { decoder, rows, page, wanted, seen: Seen::new(), clock: 0, rows_max: ROWS_MAX }
+    }
+
+    fn envelope(&self, event: &RecordedEvent) -> Result<Envelope<R::Events>, Failure> {
+        let content = self.decoder.decode(&event.event_type, event.schema_version, &event.data)?;
+        Ok(event.envelope()?.with(content))
+    }
+}
+
+#[async_trait]
+impl<R: Fold> Filling for Fill<R> {
+    fn decode(&mut self, page: &[RecordedEvent]) -> Result<(), Failure> {
+        for event in page {
+            let envelope = self.envelope(event)?;
+            let Some(key) = Folding::<R>::key_of(&envelope)? else { continue };
+            if self.seen.may_have(&key) && !self.rows.contains_key(&key) {
+                self.wanted.insert(key.clone());
+            }
+            self.page.push((key, envelope));
+        }
+        Ok(())
+    }
+
+    fn wants_rows(&self) -> bool {
+        !self.wanted.is_empty()
+    }
+
+    async fn load(&mut self, tx: &mut Tx) -> Result<(), Failure> {
+        let found = Folding::<R>::load(&self.wanted, tx).await?;
+        self.wanted.clear();
+        let touched = self.clock;
+        self.rows.extend(found.into_iter().map(|(key, row)| {
+            let stored = row.is_some();
+            (key, Held { row, touched, stored })
+        }));
+        Ok(())
+    }
+
+    fn fold(&mut self) -> Result<(), Failure> {
+        for (key, envelope) in self.page.drain(..) {
+            self.clock += 1;
+            let held = self.rows.entry(key).or_insert(Held { row: None, touched: 0, stored: false });
+            held.touched = self.clock;
+            held.row = Folding::<R>::fold(held.row.take(), &envelope)?;
+        }
+        Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        self.rows.len() > self.rows_max
+    }
+
+    fn let_go(&mut self, all: bool) -> Vec<Box<dyn Unwritten>> {
+        let mut times: Vec<u64> = self.rows.values().map(|held| held.touched).collect();
+        let limit = match times.len() / 2 {
+            0 => u64::MAX,
+            _ if all => u64::MAX,
+            half => *times.select_nth_unstable(half).1,
+        };
+        let mut gone: Vec<(Key, Held<R>)> = self.rows.extract_if(|_, held| held.touched <= limit).collect();
+        gone.sort_unstable_by(|(one, _), (other, _)| one.cmp(other)); // neighbours in the key's index, too
+        let mut unwritten: Vec<Box<dyn Unwritten>> = Vec::new();
+        let mut gone = gone.into_iter().peekable();
+        while gone.peek().is_some() {
+            let mut part = Part::new();
+            for (key, held) in gone.by_ref().take(ROWS_PER_WRITE) {
+                self.seen.add(&key);
+                part.add(key, held);
+            }
+            unwritten.push(Box::new(part));
+        }
+        unwritten
+    }
+}
+
+struct Part<R> {
+    fresh: Vec<R>,
+    changed: Vec<R>,
+    gone: Vec<Key>,
+    table: PhantomData<fn() -> R>,
+}
+
+impl<R: Fold> Part<R> {
+    fn new() -> Self {
+        Self { fresh: Vec::new(), changed: Vec::new(), gone: Vec::new(), table: PhantomData }
+    }
+
+    fn add(&mut self, key: Key, held: Held<R>) {
+        match (held.row, held.stored) {
+            (Some(row), false) => self.fresh.push(row),
+            (Some(row), true) => self.changed.push(row),
+            (None, true) => self.gone.push(key),
+            (None, false) => {}
+        }
+    }
+}
+
+#[async_trait]
+impl<R: Fold> Unwritten for Part<R> {
+    async fn write(self: Box<Self>, tx: &mut Tx) -> Result<(), Failure> {
+        for (replace, rows) in [(false, &self.fresh), (true, &self.changed)] {
+            let rows = rows.iter().map(R::to_row).collect::<Result<Vec<_>, _>>()?;
+            let rows = Folding::<R>::table_rows(tx, replace, rows);
+            tx.write_rows(rows).await?;
+        }
+        Folding::<R>::delete(&self.gone, tx).await
+    }
+}
+
+/// Which keys may be in the table: no key that was added is denied, some that were not are taken for added.
+///
+/// A Bloom filter (B. H. Bloom, "Space/Time Trade-offs in Hash Coding with Allowable Errors", 1970) of 8 MB and two bits a
+/// key: of a million keys it takes one in a thousand others for one of them, of a hundred million nearly all, which costs a
+/// look into the table.
+struct Seen {
+    bits: Vec<u64>,
+}
+
+impl Seen {
+    const BITS: u64 = 1 << 26;
+
+    fn new() -> Self {
+        Self { bits: vec![0; (Self::BITS / 64) as usize] }
+    }
+
+    fn places(key: &Key) -> [(usize, u64); 2] {
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        let hash = hasher.finish();
+        [hash, hash >> 32].map(|part| {
+            let bit = part % Self::BITS;
+            ((bit / 64) as usize, 1 << (bit % 64))
+        })
+    }
+
+    fn add(&mut self, key: &Key) {
+        for (word, bit) in Self::places(key) {
+            self.bits[word] |= bit;
+        }
+    }
+
+    fn may_have(&self, key: &Key) -> bool {
+        Self::places(key).into_iter().all(|(word, bit)| self.bits[word] & bit != 0)
+    }
+}
+
+#[cfg(test)]
+#[path = "fill_tests.rs"]
+mod tests;
