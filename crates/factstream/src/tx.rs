@@ -174,13 +174,11 @@ impl Tx {
             .to_row()
             .map_err(|source| Error::Encode { what: format!("a row of {}", R::TABLE), source })?;
         let table = self.table(R::TABLE);
-        let at = match self.puts.iter().position(|puts| puts.rows.table == table) {
-            Some(at) => at,
-            None => {
-                self.puts.push(Puts { rows: rows_of::<R>(table, Vec::new()), places: HashMap::new() });
-                self.puts.len() - 1
-            }
-        };
+        let known = self.puts.iter().position(|puts| puts.rows.table == table);
+        let at = known.unwrap_or_else(|| {
+            self.puts.push(Puts { rows: rows_of::<R>(table, Vec::new()), places: HashMap::new() });
+            self.puts.len() - 1
+        });
         if self.puts[at].put(key, values) >= PUTS_MAX {
             self.write_puts().await?;
         }

@@ -73,14 +73,11 @@ impl App {
             return Err(Error::UnknownProjection { name: projection.to_owned(), known: known.join(", ") });
         };
         let mut rebuild = Rebuild::begin(self, managed, spec).await?;
-        let at = match rebuild.fill(&mut progress).await? {
-            Some(at) => at,
-            None => {
-                rebuild = Rebuild::begin(self, managed, spec).await?;
-                0
-            }
-        };
-        rebuild.run(at, &mut progress).await
+        let filled_to = rebuild.fill(&mut progress).await?;
+        if filled_to.is_none() {
+            rebuild = Rebuild::begin(self, managed, spec).await?;
+        }
+        rebuild.run(filled_to.unwrap_or(0), &mut progress).await
     }
 
     /// The names of the projections that can be rebuilt.
