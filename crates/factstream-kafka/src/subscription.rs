@@ -1,12 +1,13 @@
 //! A member of a group: a consumer on a thread of its own, polled only when records are asked for.
 //!
 //! Invariant: librdkafka moves partitions inside `poll` only, and `poll` runs only while the processor waits for records:
-//! nothing is in flight then. Records of a poll that was given up are kept for the next one, unless their partition is
-//! gone.
+//! nothing is in flight then. The answer to a poll that was given up, before it was sent or after, is the next poll's,
+//! unless its partition is gone.
 
 mod group;
 mod gone;
 mod member;
+mod unread;
 
 use crate::config::{Reasons, refused};
 use async_trait::async_trait;
@@ -19,6 +20,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use std::sync::mpsc;
 use std::time::Duration;
 use tokio::sync::oneshot;
+use unread::{Answer, Unread};
 
 type Reply<T> = oneshot::Sender<Result<T, BrokerError>>;
 
@@ -29,6 +31,7 @@ enum Request {
 
 pub(crate) struct KafkaSubscription {
     requests: mpsc::Sender<Request>,
+    unread: Unread,
 }
 
 impl KafkaSubscription {
@@ -39,31 +42,36 @@ impl KafkaSubscription {
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
         consumer.subscribe(&names).map_err(|error| reasons.explain(&error))?;
         let (requests, received) = mpsc::channel();
-        let member = Member::new(consumer);
+        let unread = Unread::default();
+        let member = Member::new(consumer, unread.clone());
         std::thread::Builder::new()
             .name("factstream-kafka-member".into())
             .spawn(move || member.run(&received))
             .map_err(|error| BrokerError::Engine(format!("a thread cannot be started: {error}")))?;
-        Ok(Self { requests })
+        Ok(Self { requests, unread })
     }
 
-    async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, BrokerError> {
-        let (reply, answer) = oneshot::channel();
-        let gone = || BrokerError::Engine("the consumer's thread has ended".into());
-        self.requests.send(request(reply)).map_err(|_| gone())?;
-        answer.await.map_err(|_| gone())?
+    fn send(&self, request: Request) -> Result<(), BrokerError> {
+        self.requests.send(request).map_err(|_| gone())
     }
+}
+
+fn gone() -> BrokerError {
+    BrokerError::Engine("the consumer's thread has ended".into())
 }
 
 #[async_trait]
 impl Subscription for KafkaSubscription {
     async fn poll(&mut self, records_max: usize, wait: Duration) -> Result<Vec<Record>, BrokerError> {
-        self.ask(|reply| Request::Poll { records_max: records_max.max(1), wait, reply }).await
+        let (reply, answer) = oneshot::channel();
+        self.send(Request::Poll { records_max: records_max.max(1), wait, reply })?;
+        Answer::new(answer, &self.unread).await.unwrap_or_else(|_| Err(gone()))
     }
 
     async fn commit(&mut self, next: &[(Partition, i64)]) -> Result<(), BrokerError> {
-        let next = next.to_vec();
-        self.ask(|reply| Request::Commit { next, reply }).await
+        let (reply, answer) = oneshot::channel();
+        self.send(Request::Commit { next: next.to_vec(), reply })?;
+        answer.await.unwrap_or_else(|_| Err(gone()))
     }
 }
 

@@ -43,7 +43,7 @@ macro_rules! broker_suite {
                 records_that_are_there_are_given_at_once,
                 a_publish_wakes_an_empty_poll,
                 a_publish_by_another_handle_wakes_an_empty_poll,
-                a_poll_that_is_given_up_loses_nothing,
+                a_poll_that_is_given_up_loses_nothing, an_answer_that_nobody_reads_loses_nothing,
             }
             hostile {
                 bytes_arrive_as_they_were_sent,

@@ -4,11 +4,14 @@ use super::support::{
     commit, join, key_of, message, numbered, numbers, poll, publish, take, text_of, unique, with_topic,
 };
 use crate::BrokerUnderTest;
-use crate::support::joined;
+use crate::support::{joined, soon};
 use factstream_core::broker::{Broker, Subscription};
 use factstream_core::message::Record;
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// How soon a publish must reach an empty poll.
@@ -135,5 +138,32 @@ pub async fn a_poll_that_is_given_up_loses_nothing(under_test: &dyn BrokerUnderT
     }
     for (key, values) in seen {
         assert_eq!(values, numbers(0, ROUNDS), "{lost}: {key}");
+    }
+}
+
+struct Woken(Notify);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.notify_one();
+    }
+}
+
+/// A poll that is cancelled after its answer came, and before its caller looked at it, has taken nothing either.
+pub async fn an_answer_that_nobody_reads_loses_nothing(under_test: &dyn BrokerUnderTest) {
+    let (broker, topic) = with_topic(under_test, 1).await;
+    let mut member = settled(&*broker, &topic).await;
+    for round in 0..10 {
+        let woken = Arc::new(Woken(Notify::new()));
+        let waker = Waker::from(woken.clone());
+        let mut polled = member.poll(100, Duration::from_secs(25));
+        let first_look = polled.as_mut().poll(&mut Context::from_waker(&waker));
+        assert!(first_look.is_pending(), "an empty poll did not wait");
+        publish(&*broker, numbered(&topic, "key", 3)).await;
+        soon("an answer to the poll", woken.0.notified()).await;
+        drop(polled);
+        let records = take(member.as_mut(), 3).await;
+        let values: Vec<String> = records.iter().map(text_of).collect();
+        assert_eq!(values, numbers(0, 3), "G5 is broken: what a poll had answered is lost (round {round})");
     }
 }

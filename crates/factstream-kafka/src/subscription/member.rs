@@ -6,6 +6,7 @@
 
 use super::gone::{self, Halt};
 use super::group::{Group, Place, places};
+use super::unread::{Polled, Unread};
 use super::{Reply, Request, partition_of};
 use crate::broker::ANSWER;
 use crate::config::is_waiting;
@@ -25,8 +26,8 @@ const SLICE: Duration = Duration::from_millis(100);
 
 pub(super) struct Member {
     consumer: BaseConsumer<Group>,
-    /// Records of a poll whose caller went away.
-    kept: Vec<Record>,
+    /// The answer to a poll whose caller went away.
+    unread: Unread,
     /// What the next poll has to report.
     failed: Option<BrokerError>,
     /// Why nothing is read any more.
@@ -36,8 +37,8 @@ pub(super) struct Member {
 }
 
 impl Member {
-    pub(super) fn new(consumer: BaseConsumer<Group>) -> Self {
-        Self { consumer, kept: Vec::new(), failed: None, halted: None, uncommitted: HashMap::new() }
+    pub(super) fn new(consumer: BaseConsumer<Group>, unread: Unread) -> Self {
+        Self { consumer, unread, failed: None, halted: None, uncommitted: HashMap::new() }
     }
 
     /// Serves until the subscription is dropped, then leaves the group.
@@ -46,8 +47,8 @@ impl Member {
             match request {
                 Request::Poll { records_max, wait, reply } => {
                     let polled = self.poll(records_max, wait, &reply);
-                    if let Err(Ok(records)) = reply.send(polled) {
-                        self.kept = records;
+                    if let Err(polled) = reply.send(polled) {
+                        self.unread.keep(polled);
                     }
                 }
                 Request::Commit { next, reply } => {
@@ -59,12 +60,7 @@ impl Member {
         self.consumer.unsubscribe();
     }
 
-    fn poll(
-        &mut self,
-        records_max: usize,
-        wait: Duration,
-        reply: &Reply<Vec<Record>>,
-    ) -> Result<Vec<Record>, BrokerError> {
+    fn poll(&mut self, records_max: usize, wait: Duration, reply: &Reply<Vec<Record>>) -> Polled {
         if let Some(halted) = &self.halted {
             return Err(halted.error());
         }
@@ -75,8 +71,11 @@ impl Member {
             self.commit_what_is_left(|| reply.is_closed())?;
         }
         let until = Instant::now().checked_add(wait);
-        let mut records = self.take_kept();
-        loop {
+        let mut records = self.take_unread()?;
+        if records.len() > records_max {
+            self.unread.keep(Ok(records.split_off(records_max)));
+        }
+        while records.len() < records_max {
             let left = until.map_or(SLICE, |until| until.saturating_duration_since(Instant::now()));
             let patience = if records.is_empty() { left.min(SLICE) } else { Duration::ZERO };
             let polled = self.consumer.poll(patience).map(|polled| polled.map(|message| record(&message)));
@@ -95,10 +94,8 @@ impl Member {
                 None if !records.is_empty() || left.is_zero() || reply.is_closed() => return Ok(records),
                 None => {}
             }
-            if records.len() >= records_max {
-                return Ok(records);
-            }
         }
+        Ok(records)
     }
 
     /// What to report of an error; `None` when librdkafka recovers by itself.
@@ -131,14 +128,14 @@ impl Member {
         }
     }
 
-    /// What was kept, unless the partitions went to others meanwhile: their new owner is given those records.
-    fn take_kept(&mut self) -> Vec<Record> {
-        let mut kept = std::mem::take(&mut self.kept);
-        if !kept.is_empty() {
+    /// What nobody has read, unless the partitions went to others meanwhile: their new owner is given those records.
+    fn take_unread(&self) -> Polled {
+        let mut unread = self.unread.take().unwrap_or_else(|| Ok(Vec::new()))?;
+        if !unread.is_empty() {
             let assigned = self.assigned();
-            kept.retain(|record| assigned.contains(&place(&record.partition)));
+            unread.retain(|record| assigned.contains(&place(&record.partition)));
         }
-        kept
+        Ok(unread)
     }
 
     /// The partitions that are ours for certain.
