@@ -7,51 +7,80 @@ use crate::app::App;
 use crate::error::Error;
 use crate::processor::{checkpoint, checkpoint_within};
 use crate::status::Health;
+use crate::supervisor::joined;
 use factstream_core::envelope::{Position, RecordedEvent};
 use factstream_core::message::Message;
 use factstream_core::store::StoreError;
+use futures_util::future::try_join;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 /// The relay's name among the handlers.
 pub(crate) const NAME: &str = "relay";
-const BATCH_EVENTS_MAX: usize = 500;
+const BATCH_EVENTS_MAX: usize = 2_000;
+/// Of large events fewer are taken at once, so that a batch has about so many bytes (G13).
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
+const BATCH_EVENTS_MIN: usize = 16;
 const IDLE_WAIT: Duration = Duration::from_millis(500);
 /// How many private events may pass before the checkpoint is written although nothing was published.
 const UNWRITTEN_EVENTS_MAX: u64 = 10_000;
 
-/// Publishes until `stop`.
+/// Publishes until `stop`. While a batch is on its way to the broker, the next one is read and the checkpoint moves to the end
+/// of the one before.
 pub(crate) async fn run(app: &App, health: Arc<Health>, stop: CancellationToken) -> Result<(), Error> {
     let store = app.store();
     let mut written = checkpoint_within(store.as_ref(), NAME).await?;
-    let mut read_to = written;
+    let mut published_to = written;
+    let mut limit = BATCH_EVENTS_MIN;
+    let mut ahead = read(app, published_to, limit);
     while !stop.is_cancelled() {
-        app.progress().reached(NAME, read_to);
-        let events = store.read_log(read_to, BATCH_EVENTS_MAX).await?;
+        app.progress().reached(NAME, published_to);
+        let events = joined(ahead.await)?;
         let Some(last) = events.last().map(|event| event.position) else {
             health.idle();
-            written = write_checkpoint(app, written, read_to).await?;
+            written = write_checkpoint(app, written, published_to).await?;
             tokio::select! {
                 () = stop.cancelled() => break,
-                news = store.wait_beyond(read_to, IDLE_WAIT) => { news?; }
+                news = store.wait_beyond(published_to, IDLE_WAIT) => { news?; }
             }
+            ahead = read(app, published_to, limit);
             continue;
         };
+        limit = next_batch_events(&events);
+        ahead = read(app, last, limit);
         health.running();
         let messages = messages(&events)?;
         let published = messages.len() as u64;
         if published > 0 {
-            app.broker().publish(messages).await?;
+            let publish = async { Ok(app.broker().publish(messages).await?) };
+            ((), written) = try_join(publish, write_checkpoint(app, written, published_to)).await?;
             health.handled(published);
         }
-        read_to = last;
-        if published > 0 || read_to - written >= UNWRITTEN_EVENTS_MAX {
-            written = write_checkpoint(app, written, read_to).await?;
+        published_to = last;
+        if published_to - written >= UNWRITTEN_EVENTS_MAX {
+            written = write_checkpoint(app, written, published_to).await?;
         }
     }
-    write_checkpoint(app, written, read_to).await?;
+    write_checkpoint(app, written, published_to).await?;
     Ok(())
+}
+
+/// Reads a batch while others work.
+fn read(
+    app: &App,
+    after: Position,
+    limit: usize,
+) -> AbortOnDropHandle<Result<Vec<RecordedEvent>, StoreError>> {
+    let store = Arc::clone(app.store());
+    AbortOnDropHandle::new(tokio::spawn(async move { store.read_log(after, limit).await }))
+}
+
+/// How many events the next batch may have, should they be as large as these.
+fn next_batch_events(events: &[RecordedEvent]) -> usize {
+    let bytes: usize = events.iter().map(|event| event.data.len() + event.metadata.len()).sum();
+    (BATCH_BYTES * events.len() / bytes.max(1)).clamp(BATCH_EVENTS_MIN, BATCH_EVENTS_MAX)
 }
 
 async fn write_checkpoint(app: &App, written: Position, read_to: Position) -> Result<Position, Error> {

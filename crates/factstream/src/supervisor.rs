@@ -20,7 +20,7 @@ use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 /// When a failed task is started again.
@@ -248,4 +248,12 @@ async fn until_moved(task: &Task, handler: &str, from: Position) {
             return;
         }
     }
+}
+
+/// What a task of our own came to; its panic goes on here.
+pub(crate) fn joined<T, E>(done: Result<Result<T, E>, JoinError>) -> Result<T, E> {
+    done.unwrap_or_else(|error| match error.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(error) => unreachable!("nobody cancels it: {error}"),
+    })
 }

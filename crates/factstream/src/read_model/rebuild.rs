@@ -23,6 +23,7 @@ use crate::processor::source::{End, Log, Source};
 use crate::processor::{Processor, Spec, checkpoint};
 use crate::statements as sql;
 use crate::status::Health;
+use crate::supervisor::joined;
 use crate::tx::{TableNames, Tx};
 use factstream_core::envelope::{Position, RecordedEvent};
 use factstream_core::params;
@@ -31,7 +32,7 @@ use factstream_core::store::StoreError;
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::task::{JoinError, JoinHandle};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -334,14 +335,6 @@ impl Writing {
             None => Ok(()),
         }
     }
-}
-
-/// What a task came to; its panic goes on here.
-fn joined<T, E>(done: Result<Result<T, E>, JoinError>) -> Result<T, E> {
-    done.unwrap_or_else(|error| match error.try_into_panic() {
-        Ok(panic) => std::panic::resume_unwind(panic),
-        Err(error) => unreachable!("nobody cancels it: {error}"),
-    })
 }
 
 /// Forgets how far a handler has come and what waits for it; dead letters stay on record as superseded.

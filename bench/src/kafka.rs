@@ -1,0 +1,72 @@
+//! Kafka: the relay (K1), a consumer with effects in PostgreSQL (K2), and the whole way from one service to another (K3),
+//! beside plain rdkafka and tokio-postgres.
+
+mod support;
+mod log;
+mod relay;
+mod consumer;
+mod consumer_raw;
+mod spring;
+mod latency;
+mod latency_raw;
+
+use crate::contest::{
+    Bound, Contest, Entry, FACTSTREAM, MEMORY_UNDER_LOAD, Measure, Run, SPRING, Servers, Size, Target,
+};
+
+const RAW_PRODUCE: &str = "raw, idempotent produce";
+const RAW_BATCHES: &str = "raw, batches of 500";
+const RAW_1: &str = "raw, 1 commit a message";
+const RAW_CHAIN: &str = "raw, commit, produce, consume, commit";
+
+pub(crate) const CONTESTS: &[Contest] = &[
+    Contest {
+        name: "K1",
+        what: "relay, the log to Kafka",
+        unit: "events/s",
+        size: Size { quick: 50_000, full: 250_000 },
+        servers: Servers::BOTH,
+        prepare: Some(Run::Task(|place| Box::pin(relay::prepare(place)))),
+        entries: &[
+            Entry { name: RAW_PRODUCE, run: Run::Task(|place| Box::pin(relay::raw(place))) },
+            Entry { name: FACTSTREAM, run: Run::Task(|place| Box::pin(relay::relay(place))) },
+        ],
+        targets: &[Target::rate(0.5, RAW_PRODUCE), Target::memory(MEMORY_UNDER_LOAD)],
+    },
+    Contest {
+        name: "K2",
+        what: "consumer of 6 partitions, effects in PostgreSQL",
+        unit: "messages/s",
+        size: Size { quick: 50_000, full: 300_000 },
+        servers: Servers::BOTH,
+        prepare: Some(Run::Task(|place| Box::pin(consumer::prepare(place)))),
+        entries: &[
+            Entry { name: RAW_BATCHES, run: Run::Task(|place| Box::pin(consumer_raw::batches(place))) },
+            Entry { name: RAW_1, run: Run::Task(|place| Box::pin(consumer_raw::one_by_one(place))) },
+            Entry { name: FACTSTREAM, run: Run::Task(|place| Box::pin(consumer::consumer(place))) },
+            Entry { name: SPRING, run: Run::Task(|place| Box::pin(spring::run(place))) },
+        ],
+        targets: &[
+            Target::rate(0.7, RAW_BATCHES),
+            Target::rate(10.0, RAW_1),
+            Target::memory(MEMORY_UNDER_LOAD),
+        ],
+    },
+    Contest {
+        name: "K3",
+        what: "command to row in another service, 100/s",
+        unit: "",
+        size: Size { quick: 500, full: 3_000 },
+        servers: Servers::BOTH,
+        prepare: None,
+        entries: &[
+            Entry { name: RAW_CHAIN, run: Run::Task(|place| Box::pin(latency_raw::chain(place))) },
+            Entry { name: FACTSTREAM, run: Run::Task(|place| Box::pin(latency::services(place))) },
+        ],
+        targets: &[
+            Target::p50(2.0, RAW_CHAIN),
+            Target { entry: FACTSTREAM, measure: Measure::P99, bound: Bound::AtMost(10.0, RAW_CHAIN) },
+            Target::memory(MEMORY_UNDER_LOAD),
+        ],
+    },
+];

@@ -1,0 +1,107 @@
+//! The benchmark: factstream beside raw code that does the same with no framework, in one run on one machine.
+//!
+//! A [`contest`] has several entries: raw ones, factstream's, and other frameworks'. [`rounds`] runs them in turns, each run in
+//! a process of its own, so that its memory is its own and whatever else the machine does meets all of them; [`report`] prints
+//! medians, ratios and what they are held against. `workload` is what all of them do, and `commands` how factstream does it; `sqlite`, `postgres`, `kafka` and `process`
+//! are the contests.
+
+mod figures;
+mod workload;
+mod commands;
+mod contest;
+mod sqlite;
+mod postgres;
+mod kafka;
+mod process;
+mod rounds;
+mod report;
+
+use clap::{Args, Parser, Subcommand};
+use contest::{Place, Run, Scale};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// What a run may fail with: its text says what happened.
+pub(crate) type Failed = Box<dyn std::error::Error + Send + Sync>;
+
+/// How fast factstream is, beside code without a framework that does the same
+#[derive(Parser)]
+#[command(args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    part: Option<Part>,
+    #[command(flatten)]
+    bench: Bench,
+}
+
+#[derive(Args)]
+pub(crate) struct Bench {
+    /// Smaller and fewer: some minutes
+    #[arg(long)]
+    quick: bool,
+    /// Only the contests whose names begin with this, for example S1 or P; may be said several times
+    #[arg(long)]
+    only: Vec<String>,
+    /// Rounds of each contest
+    #[arg(long)]
+    rounds: Option<usize>,
+    /// Write every figure here as JSON
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Fail when a ratio is below 0.7 of its target: for continuous integration
+    #[arg(long)]
+    guard: bool,
+}
+
+/// What the benchmark starts as processes of its own.
+#[derive(Subcommand)]
+enum Part {
+    #[command(hide = true)]
+    Entry {
+        contest: String,
+        entry: String,
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.part {
+        Some(Part::Entry { contest, entry, place }) => run_entry(&contest, &entry, &place),
+        None => bench(&cli.bench),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_entry(contest: &str, entry: &str, place: &Place) -> Result<ExitCode, Failed> {
+    let run = contest::find(contest, entry)?;
+    let figures = match run {
+        Run::Task(run) => {
+            let runtime =
+                tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+            runtime.block_on(run(place.clone()))?
+        }
+        Run::Thread(run) => run(place)?,
+    };
+    println!("{}", serde_json::to_string(&figures.with_peak_memory()?)?);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn bench(args: &Bench) -> Result<ExitCode, Failed> {
+    let scale = if args.quick { Scale::Quick } else { Scale::Full };
+    let results = rounds::run(args, scale)?;
+    println!("{}", report::table(&results));
+    if let Some(file) = &args.json {
+        std::fs::write(file, report::json(&results)?)?;
+    }
+    let slow = report::below(&results, if args.guard { report::GUARD } else { 1.0 });
+    println!("{}", report::verdict(&slow, args.guard));
+    Ok(if args.guard && !slow.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
