@@ -18,6 +18,7 @@ mod report;
 
 use clap::{Args, Parser, Subcommand};
 use contest::{Place, Run, Scale};
+use rounds::Outcome;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -35,7 +36,7 @@ struct Cli {
 }
 
 #[derive(Args)]
-pub(crate) struct Bench {
+struct Bench {
     /// Smaller and fewer: some minutes
     #[arg(long)]
     quick: bool,
@@ -53,9 +54,14 @@ pub(crate) struct Bench {
     guard: bool,
 }
 
-/// What the benchmark starts as processes of its own.
 #[derive(Subcommand)]
 enum Part {
+    /// Whether the memory of `orders serve` stays flat while it takes 50 orders a second
+    Soak {
+        #[arg(long, default_value_t = 60.0)]
+        minutes: f64,
+    },
+    /// What the benchmark starts as processes of its own
     #[command(hide = true)]
     Entry {
         contest: String,
@@ -69,6 +75,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.part {
         Some(Part::Entry { contest, entry, place }) => run_entry(&contest, &entry, &place),
+        Some(Part::Soak { minutes }) => process::soak::run(minutes).map(|()| ExitCode::SUCCESS),
         None => bench(&cli.bench),
     };
     match done {
@@ -96,12 +103,31 @@ fn run_entry(contest: &str, entry: &str, place: &Place) -> Result<ExitCode, Fail
 
 fn bench(args: &Bench) -> Result<ExitCode, Failed> {
     let scale = if args.quick { Scale::Quick } else { Scale::Full };
-    let results = rounds::run(args, scale)?;
+    let wanted = |name: &str| args.only.is_empty() || args.only.iter().any(|only| name.starts_with(only));
+    let mut results = rounds::run(args.rounds, scale, wanted)?;
     println!("{}", report::table(&results));
     if let Some(file) = &args.json {
         std::fs::write(file, report::json(&results)?)?;
     }
-    let slow = report::below(&results, if args.guard { report::GUARD } else { 1.0 });
-    println!("{}", report::verdict(&slow, args.guard));
-    Ok(if args.guard && !slow.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    if !args.guard {
+        println!("{}", report::verdict(&report::below(&results, 1.0), "every target is met"));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let is_slow = |outcome: &Outcome| !report::below(std::slice::from_ref(outcome), report::GUARD).is_empty();
+    results.retain(is_slow);
+    if !results.is_empty() {
+        // Whatever else the machine did then is hardly there again; a change that made it slow is.
+        let again: Vec<&str> = results.iter().map(|outcome| outcome.contest.name).collect();
+        eprintln!(
+            "{} once more, for {}",
+            again.join(", "),
+            report::below(&results, report::GUARD).join("; ")
+        );
+        results = rounds::run(args.rounds, scale, |name| again.contains(&name))?;
+        println!("{}", report::table(&results));
+        results.retain(is_slow);
+    }
+    let slow = report::below(&results, report::GUARD);
+    println!("{}", report::verdict(&slow, "at least 0.7 of every target's ratio is reached"));
+    Ok(if slow.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

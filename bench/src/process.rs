@@ -3,6 +3,7 @@
 
 mod serve;
 mod build;
+pub(crate) mod soak;
 
 use crate::contest::{Bound, Contest, Entry, FACTSTREAM, Measure, Run, Servers, Size, Target};
 

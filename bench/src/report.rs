@@ -166,9 +166,8 @@ pub(crate) fn below(outcomes: &[Outcome], part: f64) -> Vec<String> {
         .collect()
 }
 
-/// The last line.
-pub(crate) fn verdict(below: &[String], guard: bool) -> String {
-    let what = if guard { "at least 0.7 of every target's ratio is reached" } else { "every target is met" };
+/// The last line: whether `what` holds, given what is below it.
+pub(crate) fn verdict(below: &[String], what: &str) -> String {
     match below {
         [] => what.to_owned(),
         _ => format!("not so that {what}: {}", below.join("; ")),

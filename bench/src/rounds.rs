@@ -1,8 +1,8 @@
 //! Runs the entries of each contest in turns, each run in a process of its own, on servers of the benchmark's own.
 
+use crate::Failed;
 use crate::contest::{self, Contest, PREPARE, Scale, Size};
 use crate::figures::Figures;
-use crate::{Bench, Failed};
 use factstream_tests::kafka;
 use factstream_tests::postgres::Postgres;
 use std::cell::OnceCell;
@@ -36,12 +36,13 @@ impl Servers {
     }
 }
 
-/// Runs what is wanted.
-pub(crate) fn run(args: &Bench, scale: Scale) -> Result<Vec<Outcome>, Failed> {
-    let wanted = |contest: &&Contest| {
-        args.only.is_empty() || args.only.iter().any(|only| contest.name.starts_with(only.as_str()))
-    };
-    let rounds = args.rounds.unwrap_or(match scale {
+/// Runs the contests whose names are wanted.
+pub(crate) fn run(
+    rounds: Option<usize>,
+    scale: Scale,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<Vec<Outcome>, Failed> {
+    let rounds = rounds.unwrap_or(match scale {
         Scale::Quick => ROUNDS_QUICK,
         Scale::Full => ROUNDS_FULL,
     });
@@ -50,7 +51,7 @@ pub(crate) fn run(args: &Bench, scale: Scale) -> Result<Vec<Outcome>, Failed> {
     let folder = tempfile::tempdir_in(factstream_tests::target_folder())?;
     let mut results = Vec::new();
     let is_run = |contest: &&Contest| contest.size.at(scale) != Size::LEFT_OUT;
-    for contest in contest::all().filter(is_run).filter(wanted) {
+    for contest in contest::all().filter(is_run).filter(|contest| wanted(contest.name)) {
         results.push(run_contest(contest, scale, rounds, &servers, folder.path())?);
     }
     if results.is_empty() {

@@ -60,7 +60,7 @@ fn serve(place: &Place) -> Result<Command, Failed> {
 }
 
 /// The `orders` that was built with this program.
-fn binary() -> Result<PathBuf, Failed> {
+pub(super) fn binary() -> Result<PathBuf, Failed> {
     let orders = std::env::current_exe()?.with_file_name("orders");
     match orders.exists() {
         true => Ok(orders),

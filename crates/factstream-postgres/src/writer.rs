@@ -12,10 +12,11 @@ use crate::statements::Statements;
 use deadpool_postgres::Pool;
 use factstream_core::envelope::StreamId;
 use factstream_core::store::{Append, CommandKey, Outcome, StoreError};
-use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::future::{BoxFuture, FutureExt, TryFutureExt, try_join};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
+use tokio_postgres::{Client, Error};
 
 pub(crate) struct PendingAppend {
     pub(crate) append: Append,
@@ -62,34 +63,88 @@ impl Writer {
     }
 
     async fn try_group(&self, pending: &[PendingAppend]) -> Result<Vec<Outcome>, StoreError> {
-        let failed = |error: tokio_postgres::Error| of_append(Some(self.shared.lock_timeout), &error);
-        let mut client = self.pool.get().await.map_err(|error| of_pool(&self.shared.server.place, &error))?;
-        let tx = client.transaction().await.map_err(failed)?;
-        let streams: BTreeSet<&StreamId> = pending.iter().map(|pending| &pending.append.stream).collect();
-        let streams: Vec<&StreamId> = streams.into_iter().collect();
-        let keys: Vec<&CommandKey> = pending.iter().filter_map(|pending| pending.key.as_ref()).collect();
-        let statements = Statements::kept(&tx).await.map_err(failed)?;
-        let mut known = Known::read(&*tx, &statements, &streams, &keys).await.map_err(failed)?;
-        let mut group = Group::default();
-        let decide =
-            |pending: &PendingAppend| group.decide(&mut known, &pending.append, pending.key.as_ref());
-        let outcomes: Vec<Outcome> = pending.iter().map(decide).collect();
+        let failed = |error: Error| of_append(Some(self.shared.lock_timeout), &error);
+        let client = self.pool.get().await.map_err(|error| of_pool(&self.shared.server.place, &error))?;
+        let statements = Statements::kept(&client).await.map_err(failed)?;
+        let (group, outcomes) = match decide(&client, &statements, pending).await {
+            Ok(decided) => decided,
+            Err(error) => {
+                roll_back(&client).await;
+                return Err(failed(error));
+            }
+        };
         if group.is_empty() {
+            roll_back(&client).await;
             return Ok(outcomes);
         }
         let announced = group.head().is_some() && self.shared.announcements.take();
-        group.write(&*tx, &statements, announced).await.map_err(failed)?;
-        if let Err(error) = tx.commit().await {
-            if !is_lost(&error) {
-                return Err(of_statement("COMMIT", &error));
+        match commit(&client, &statements, &group, announced).await {
+            Ok(()) => {}
+            Err(Ended::RolledBack(error)) => {
+                roll_back(&client).await;
+                return Err(failed(error));
             }
-            drop(client);
-            let mark = group.mark().ok_or_else(|| of_statement("COMMIT", &error))?;
-            lost_commit::ask(&self.pool, &self.shared.server.place, &mark).await?;
+            Err(Ended::Unknown(error)) => {
+                drop(client);
+                let mark = group.mark().ok_or_else(|| of_statement("COMMIT", &error))?;
+                lost_commit::ask(&self.pool, &self.shared.server.place, &mark).await?;
+            }
         }
         if let Some(head) = group.head() {
             self.shared.committed(head, announced);
         }
         Ok(outcomes)
+    }
+}
+
+/// Begins a transaction, locks the counter and looks: one exchange with the server. Then decides, in memory.
+async fn decide(
+    client: &Client,
+    statements: &Statements,
+    pending: &[PendingAppend],
+) -> Result<(Group, Vec<Outcome>), Error> {
+    let streams: BTreeSet<&StreamId> = pending.iter().map(|pending| &pending.append.stream).collect();
+    let streams: Vec<&StreamId> = streams.into_iter().collect();
+    let keys: Vec<&CommandKey> = pending.iter().filter_map(|pending| pending.key.as_ref()).collect();
+    // Polled in this order, and so sent in it.
+    let (_, mut known) =
+        try_join(client.batch_execute("BEGIN"), Known::read(client, statements, &streams, &keys)).await?;
+    let mut group = Group::default();
+    let decide = |pending: &PendingAppend| group.decide(&mut known, &pending.append, pending.key.as_ref());
+    let outcomes = pending.iter().map(decide).collect();
+    Ok((group, outcomes))
+}
+
+/// Why a group is not known to be committed.
+enum Ended {
+    /// A statement failed, or COMMIT was refused: nothing is stored.
+    RolledBack(Error),
+    /// The connection went away, or the server ended it, while COMMIT was on its way.
+    Unknown(Error),
+}
+
+/// Writes the group and commits: one exchange with the server. COMMIT is sent behind the writes without waiting for them: where
+/// one of them failed, the server makes a ROLLBACK of it.
+async fn commit(
+    client: &Client,
+    statements: &Statements,
+    group: &Group,
+    announced: bool,
+) -> Result<(), Ended> {
+    let write = group.write(client, statements, announced).map_err(|error| match error.as_db_error() {
+        Some(_) => Ended::RolledBack(error),
+        None => Ended::Unknown(error),
+    });
+    let commit = client.batch_execute("COMMIT").map_err(|error| match is_lost(&error) {
+        true => Ended::Unknown(error),
+        false => Ended::RolledBack(error),
+    });
+    try_join(write, commit).await.map(drop)
+}
+
+/// Ends the transaction, should there still be one. A connection that cannot do that is not used again.
+async fn roll_back(client: &Client) {
+    if let Err(error) = client.batch_execute("ROLLBACK").await {
+        tracing::debug!(%error, "a transaction ended with its connection");
     }
 }
