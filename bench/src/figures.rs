@@ -70,6 +70,10 @@ impl Times {
         self.0 += time.as_micros().try_into().unwrap_or(u64::MAX);
     }
 
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.0 += &other.0;
+    }
+
     fn latency(&self) -> Latency {
         let at = |quantile| self.0.value_at_quantile(quantile);
         Latency { p50_micros: at(0.5), p99_micros: at(0.99) }
@@ -102,7 +106,7 @@ where
         .collect();
     let mut times = Times::new();
     for task in tasks {
-        times.0 += task.await??.0;
+        times.add(&task.await??);
     }
     Ok(Figures::rate(orders * 2, began).with_latency(&times))
 }

@@ -1,8 +1,9 @@
 //! What is told of processes in absolute figures: how soon one is ready (T1), the memory of one that idles (M1), and how long
-//! a new user's first build takes (C1).
+//! a new user's first build takes (C1); and of the whole system in several processes (N1).
 
 mod serve;
 mod build;
+mod several;
 pub(crate) mod soak;
 
 use crate::contest::{Bound, Contest, Entry, FACTSTREAM, Measure, Run, Servers, Size, Target};
@@ -35,6 +36,19 @@ pub(crate) const CONTESTS: &[Contest] = &[
         prepare: Some(Run::Task(|place| Box::pin(serve::prepare(place)))),
         entries: &[Entry { name: FACTSTREAM, run: Run::Thread(serve::idle) }],
         targets: &[Target::memory(MEMORY_IDLE)],
+    },
+    Contest {
+        name: "N1",
+        what: "all services on PostgreSQL and Kafka, placed to shipped",
+        unit: "orders/s",
+        size: Size { quick: Size::LEFT_OUT, full: 5_000 },
+        servers: Servers::POSTGRES,
+        prepare: None,
+        entries: &[
+            Entry { name: "1 process each", run: Run::Task(|place| Box::pin(several::run(place, 1))) },
+            Entry { name: "3 processes each", run: Run::Task(|place| Box::pin(several::run(place, 3))) },
+        ],
+        targets: &[],
     },
     Contest {
         name: "C1",

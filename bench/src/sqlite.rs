@@ -5,6 +5,9 @@ mod append;
 mod rebuild;
 mod stored;
 
+pub(crate) use append::open;
+pub(crate) use rebuild::fill;
+
 use crate::contest::{
     Contest, Entry, FACTSTREAM, MEMORY_OF_REBUILD, MEMORY_UNDER_LOAD, Run, Servers, Size, Target,
 };

@@ -3,10 +3,11 @@
 //! The clock runs from the first message to the last commit: how long a group takes to form is another question, and the same
 //! for all.
 
-use super::support::{bulk_producer, connect, produce_all, topic_anew};
+use super::support::{bulk_producer, produce_all, topic_anew};
 use crate::Failed;
 use crate::contest::Place;
 use crate::figures::{Figures, Step};
+use crate::postgres::connect;
 use crate::workload::{Ids, RawEvent, event};
 use factstream::message::Message;
 use factstream::{App, Consumer, Envelope, Event, Failure, Handler, ReadModel, RecordedEvent, Tx};

@@ -1,10 +1,11 @@
 //! K2 by hand: a transaction for each batch with the inbox and the rows by UNNEST, and one statement for each message.
 
 use super::consumer::{TABLE, TOPIC, check, group};
-use super::support::{connect, consumer_config};
+use super::support::consumer_config;
 use crate::Failed;
 use crate::contest::Place;
 use crate::figures::Figures;
+use crate::postgres::connect;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};

@@ -7,10 +7,11 @@ mod clock;
 
 use super::consumer::group;
 use super::log;
-use super::support::{connect, topic_anew};
+use super::support::topic_anew;
 use crate::Failed;
 use crate::contest::Place;
 use crate::figures::Figures;
+use crate::postgres::connect;
 use crate::workload::create;
 pub(super) use clock::{Clock, TABLE};
 use factstream::{App, Consumer, Envelope, Event, Failure, Handler, Tx, params};

@@ -2,10 +2,11 @@
 
 use super::consumer::group;
 use super::latency::{Clock, Database, TABLE, TOPIC};
-use super::support::{connect, consumer_config, headers, producer_config, topic_anew};
+use super::support::{consumer_config, headers, producer_config, topic_anew};
 use crate::Failed;
 use crate::contest::Place;
 use crate::figures::{Figures, Step};
+use crate::postgres::connect;
 use crate::workload::{Ids, RawEvent};
 use factstream::RecordedEvent;
 use factstream::message::Message;

@@ -2,10 +2,11 @@
 //! the log, makes the messages, and keeps its checkpoint.
 
 use super::log;
-use super::support::{bulk_producer, connect, count_messages, produce_all, topic_anew};
+use super::support::{bulk_producer, count_messages, produce_all, topic_anew};
 use crate::Failed;
 use crate::contest::Place;
 use crate::figures::Figures;
+use crate::postgres::connect;
 use factstream::message::Message;
 use std::time::{Duration, Instant};
 

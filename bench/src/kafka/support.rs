@@ -1,4 +1,4 @@
-//! What the contests on Kafka share: connections, topics that are new, and a producer that is done when all is delivered.
+//! What the contests on Kafka share: topics that are new, and a producer that is done when all is delivered.
 
 use crate::Failed;
 use factstream::message::Message;
@@ -12,20 +12,12 @@ use rdkafka::{ClientConfig, ClientContext};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio_postgres::{Client, NoTls};
 
 /// Of every topic here.
 const PARTITIONS: i32 = 6;
 /// How long the broker may take for anything.
 const ANSWER: Duration = Duration::from_secs(30);
 const RETRY_WAIT: Duration = Duration::from_millis(20);
-
-/// A connection to PostgreSQL.
-pub(crate) async fn connect(url: &str) -> Result<Client, Failed> {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
-    tokio::spawn(connection);
-    Ok(client)
-}
 
 /// The settings of every raw client.
 pub(crate) fn config(kafka: &str) -> ClientConfig {

@@ -3,18 +3,14 @@
 use crate::Failed;
 use crate::contest::Place;
 use crate::figures::{Figures, Times, memory_bytes};
-use crate::workload::{Ids, RawEvent};
+use crate::sqlite;
 use factstream_tests::client::Client;
 use factstream_tests::process::Server;
 use orders::app::{self, Config};
-use rusqlite::{Connection, params};
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-const INSERT: &str =
-    "INSERT INTO events (position, aggregate_type, aggregate_id, version, event_id, event_type,
-    schema_version, event_data, metadata, timestamp) VALUES (?1, 'order', ?2, ?3, ?4, ?5, 1, ?6, ?7, ?8)";
 const PUBLISHED: &str = "INSERT INTO fs_checkpoints (handler, position, updated_at)
     VALUES ('relay', ?1, '2026-01-01T00:00:00.000000Z')
     ON CONFLICT (handler) DO UPDATE SET position = excluded.position";
@@ -38,19 +34,10 @@ pub(crate) async fn prepare(place: Place) -> Result<Figures, Failed> {
 }
 
 fn fill(place: &Place) -> Result<(), Failed> {
-    let connection = Connection::open(place.folder.join("orders.db"))?;
-    connection.execute_batch("BEGIN IMMEDIATE")?;
-    let mut head = 0_i64;
-    let mut insert = connection.prepare(INSERT)?;
-    for event in RawEvent::all(Ids::new(), place.size) {
-        head += 1;
-        let RawEvent { aggregate_id, version, event_id, event_type, data, metadata, timestamp } = event;
-        let id = event_id.to_string();
-        insert.execute(params![head, aggregate_id, version, id, event_type, data, metadata, timestamp])?;
-    }
-    connection.execute("UPDATE fs_log SET head = ?1", [head])?;
-    connection.execute(PUBLISHED, [head])?;
-    Ok(connection.execute_batch("COMMIT; PRAGMA wal_checkpoint(TRUNCATE)")?)
+    let connection = sqlite::open(&place.folder.join("orders.db"))?;
+    sqlite::fill(&connection, place.size)?;
+    connection.execute(PUBLISHED, [(place.size * 2).cast_signed()])?;
+    Ok(())
 }
 
 fn serve(place: &Place) -> Result<Command, Failed> {

@@ -10,6 +10,9 @@ use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// How many bytes of records one poll answers with, but for its last record: of large records fewer are given at once (G13).
+pub const POLL_BYTES_MAX: usize = 8 * 1024 * 1024;
+
 /// A place that takes messages and hands them to groups (G5). What one engine (embedded, Apache Kafka) implements.
 #[async_trait]
 pub trait Broker: Send + Sync + 'static {
@@ -37,7 +40,8 @@ pub trait Broker: Send + Sync + 'static {
 /// One member of a group. Dropping it leaves the group.
 #[async_trait]
 pub trait Subscription: Send {
-    /// The next records of the assigned partitions, in order within each, at most `records_max`.
+    /// The next records of the assigned partitions, in order within each, at most `records_max`, and at most [`POLL_BYTES_MAX`]
+    /// bytes of them.
     ///
     /// Empty when nothing came within `wait`. Everything polled before counts as handled or given up: what was not
     /// committed may come again, here or at another member.

@@ -128,6 +128,13 @@ impl Record {
         format!("{}/{}", self.partition, self.offset)
     }
 
+    /// How many bytes its key, value and headers have.
+    pub fn bytes(&self) -> usize {
+        let of = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
+        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        of(&self.key) + of(&self.value) + headers
+    }
+
     /// The first header of this name, as text: UTF-8 without a NUL, which no database text may hold.
     pub fn header(&self, name: &str) -> Option<&str> {
         std::str::from_utf8(self.header_bytes(name)?).ok().filter(|text| !text.contains('\0'))

@@ -9,6 +9,40 @@ use async_trait::async_trait;
 use std::any::Any;
 use std::time::Duration;
 
+/// How many bytes of events one read answers with, but for its last event: of large events fewer are read at once (G13).
+pub const READ_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Takes events while a read may have more of them.
+#[derive(Debug)]
+pub struct Reading {
+    events: Vec<RecordedEvent>,
+    limit: usize,
+    bytes: usize,
+}
+
+impl Reading {
+    /// A read of at most `limit` events.
+    pub fn new(limit: usize) -> Self {
+        Self { events: Vec::new(), limit, bytes: 0 }
+    }
+
+    /// Whether it is at one of its limits.
+    pub fn is_full(&self) -> bool {
+        self.events.len() >= self.limit || self.bytes >= READ_BYTES_MAX
+    }
+
+    /// Takes the next event.
+    pub fn push(&mut self, event: RecordedEvent) {
+        self.bytes += event.data.len() + event.metadata.len();
+        self.events.push(event);
+    }
+
+    /// What was read.
+    pub fn events(self) -> Vec<RecordedEvent> {
+        self.events
+    }
+}
+
 /// An event store with the guarantees G1 to G4: what one engine (SQLite, PostgreSQL) implements.
 ///
 /// Implementors hold connections to one database whose tables `events` and `fs_*` they have made ready. Every method
@@ -28,7 +62,8 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError`]: nothing of this append is stored, unless the error says that the outcome is unknown.
     async fn append(&self, append: Append, key: Option<CommandKey>) -> Result<Outcome, StoreError>;
 
-    /// The events of a stream after `after`, in order, at most `limit`.
+    /// The events of a stream after `after`, in order, at most `limit`, and at most [`READ_BYTES_MAX`] bytes of them. None only
+    /// where there are no more.
     async fn read_stream(
         &self,
         stream: &StreamId,
@@ -36,7 +71,8 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, StoreError>;
 
-    /// The events of the log after `after`, in order, at most `limit`. Never skips one that commits later (G3).
+    /// The events of the log after `after`, in order, at most `limit`, and at most [`READ_BYTES_MAX`] bytes of them. None only
+    /// where there are no more. Never skips one that commits later (G3).
     async fn read_log(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, StoreError>;
 
     /// Runs one reading statement outside any transaction. Engines refuse one that writes.

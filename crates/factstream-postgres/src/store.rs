@@ -16,7 +16,9 @@ use async_trait::async_trait;
 use deadpool_postgres::{Object, Pool};
 use factstream_core::envelope::{Position, RecordedEvent, StreamId, Version};
 use factstream_core::sql::{Params, Row};
-use factstream_core::store::{Append, CommandKey, Outcome, Store, StoreError, Transaction};
+use factstream_core::store::{Append, CommandKey, Outcome, Reading, Store, StoreError, Transaction};
+use futures_util::TryStreamExt;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -128,16 +130,27 @@ impl PostgresStore {
         Ok(head)
     }
 
+    /// The last parameter is the limit.
     async fn events(
         &self,
         sql: &str,
         params: &[&(dyn tokio_postgres::types::ToSql + Sync)],
+        limit: usize,
     ) -> Result<Vec<RecordedEvent>, StoreError> {
         let failed = |error: tokio_postgres::Error| of_statement(sql, &error);
         let client = self.reader().await?;
         let select = client.prepare_cached(sql).await.map_err(failed)?;
-        let found = client.query(&select, params).await.map_err(failed)?;
-        found.iter().map(rows::event).collect::<Result<_, _>>().map_err(failed)
+        let rows_max = clamp(limit as u64);
+        let mut params = params.to_vec();
+        params.push(&rows_max);
+        let mut found = pin!(client.query_raw(&select, params).await.map_err(failed)?);
+        let mut reading = Reading::new(limit);
+        while !reading.is_full()
+            && let Some(row) = found.try_next().await.map_err(failed)?
+        {
+            reading.push(rows::event(&row).map_err(failed)?);
+        }
+        Ok(reading.events())
     }
 }
 
@@ -156,14 +169,12 @@ impl Store for PostgresStore {
         after: Version,
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, StoreError> {
-        let (category, id, after, limit) =
-            (stream.category(), stream.id(), clamp(after), clamp(limit as u64));
-        self.events(include_str!("../sql/select_stream.sql"), &[&category, &id, &after, &limit]).await
+        let (category, id, after) = (stream.category(), stream.id(), clamp(after));
+        self.events(include_str!("../sql/select_stream.sql"), &[&category, &id, &after], limit).await
     }
 
     async fn read_log(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, StoreError> {
-        let (after, limit) = (clamp(after), clamp(limit as u64));
-        self.events(include_str!("../sql/select_log.sql"), &[&after, &limit]).await
+        self.events(include_str!("../sql/select_log.sql"), &[&clamp(after)], limit).await
     }
 
     async fn query(&self, sql: &str, params: Params) -> Result<Vec<Row>, StoreError> {

@@ -2,6 +2,7 @@
 
 use factstream_core::envelope::RecordedEvent;
 use factstream_core::sql::{Row, Value};
+use factstream_core::store::Reading;
 use rusqlite::types::{Type, ValueRef};
 use rusqlite::{Error, Result, Rows};
 use std::str::FromStr;
@@ -43,8 +44,19 @@ fn utf8(bytes: &[u8], at: usize) -> Result<&str> {
         .map_err(|error| Error::FromSqlConversionFailure(at, Type::Text, Box::new(error)))
 }
 
+/// Events of an answer, as many as one read may have.
+pub(crate) fn events(mut rows: Rows<'_>, limit: usize) -> Result<Vec<RecordedEvent>> {
+    let mut reading = Reading::new(limit);
+    while !reading.is_full()
+        && let Some(row) = rows.next()?
+    {
+        reading.push(event(row)?);
+    }
+    Ok(reading.events())
+}
+
 /// A row of `events`, its columns in the order of the `select_*.sql` files.
-pub(crate) fn event(row: &rusqlite::Row<'_>) -> Result<RecordedEvent> {
+fn event(row: &rusqlite::Row<'_>) -> Result<RecordedEvent> {
     Ok(RecordedEvent {
         position: row.get::<_, i64>(0)?.cast_unsigned(),
         aggregate_type: row.get(1)?,

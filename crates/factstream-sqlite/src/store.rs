@@ -134,10 +134,10 @@ impl Store for SqliteStore {
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, StoreError> {
         let (category, id) = (stream.category().to_owned(), stream.id().to_owned());
-        let (after, limit) = (clamp(after), clamp(limit as u64));
+        let after = clamp(after);
         let read = move |connection: &rusqlite::Connection| -> rusqlite::Result<Vec<RecordedEvent>> {
             let mut select = connection.prepare_cached(include_str!("../sql/select_stream.sql"))?;
-            select.query_map(rusqlite::params![category, id, after, limit], rows::event)?.collect()
+            rows::events(select.query(rusqlite::params![category, id, after, clamp(limit as u64)])?, limit)
         };
         self.inner
             .readers
@@ -146,10 +146,10 @@ impl Store for SqliteStore {
     }
 
     async fn read_log(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, StoreError> {
-        let (after, limit) = (clamp(after), clamp(limit as u64));
+        let after = clamp(after);
         let read = move |connection: &rusqlite::Connection| -> rusqlite::Result<Vec<RecordedEvent>> {
             let mut select = connection.prepare_cached(include_str!("../sql/select_log.sql"))?;
-            select.query_map([after, limit], rows::event)?.collect()
+            rows::events(select.query([after, clamp(limit as u64)])?, limit)
         };
         self.inner
             .readers

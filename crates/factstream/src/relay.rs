@@ -20,9 +20,6 @@ use tokio_util::task::AbortOnDropHandle;
 /// The relay's name among the handlers.
 pub(crate) const NAME: &str = "relay";
 const BATCH_EVENTS_MAX: usize = 2_000;
-/// Of large events fewer are taken at once, so that a batch has about so many bytes (G13).
-const BATCH_BYTES: usize = 4 * 1024 * 1024;
-const BATCH_EVENTS_MIN: usize = 16;
 const IDLE_WAIT: Duration = Duration::from_millis(500);
 /// How many private events may pass before the checkpoint is written although nothing was published.
 const UNWRITTEN_EVENTS_MAX: u64 = 10_000;
@@ -33,8 +30,7 @@ pub(crate) async fn run(app: &App, health: Arc<Health>, stop: CancellationToken)
     let store = app.store();
     let mut written = checkpoint_within(store.as_ref(), NAME).await?;
     let mut published_to = written;
-    let mut limit = BATCH_EVENTS_MIN;
-    let mut ahead = read(app, published_to, limit);
+    let mut ahead = read(app, published_to);
     while !stop.is_cancelled() {
         app.progress().reached(NAME, published_to);
         let events = joined(ahead.await)?;
@@ -45,11 +41,10 @@ pub(crate) async fn run(app: &App, health: Arc<Health>, stop: CancellationToken)
                 () = stop.cancelled() => break,
                 news = store.wait_beyond(published_to, IDLE_WAIT) => { news?; }
             }
-            ahead = read(app, published_to, limit);
+            ahead = read(app, published_to);
             continue;
         };
-        limit = next_batch_events(&events);
-        ahead = read(app, last, limit);
+        ahead = read(app, last);
         health.running();
         let messages = messages(&events)?;
         let published = messages.len() as u64;
@@ -68,19 +63,9 @@ pub(crate) async fn run(app: &App, health: Arc<Health>, stop: CancellationToken)
 }
 
 /// Reads a batch while others work.
-fn read(
-    app: &App,
-    after: Position,
-    limit: usize,
-) -> AbortOnDropHandle<Result<Vec<RecordedEvent>, StoreError>> {
+fn read(app: &App, after: Position) -> AbortOnDropHandle<Result<Vec<RecordedEvent>, StoreError>> {
     let store = Arc::clone(app.store());
-    AbortOnDropHandle::new(tokio::spawn(async move { store.read_log(after, limit).await }))
-}
-
-/// How many events the next batch may have, should they be as large as these.
-fn next_batch_events(events: &[RecordedEvent]) -> usize {
-    let bytes: usize = events.iter().map(|event| event.data.len() + event.metadata.len()).sum();
-    (BATCH_BYTES * events.len() / bytes.max(1)).clamp(BATCH_EVENTS_MIN, BATCH_EVENTS_MAX)
+    AbortOnDropHandle::new(tokio::spawn(async move { store.read_log(after, BATCH_EVENTS_MAX).await }))
 }
 
 async fn write_checkpoint(app: &App, written: Position, read_to: Position) -> Result<Position, Error> {

@@ -10,7 +10,7 @@ use factstream_core::aggregate::Aggregate;
 use factstream_core::decode::{Decoder, Upcasters, WiringError};
 use factstream_core::envelope::{RecordedEvent, StreamId, Version};
 use factstream_core::event::EventSet;
-use factstream_core::store::Store;
+use factstream_core::store::{READ_BYTES_MAX, Store};
 use lru::LruCache;
 use std::any::{Any, TypeId};
 use std::collections::{HashMap, HashSet};
@@ -54,6 +54,12 @@ impl<A: Aggregate> State<A> {
         }
         self.version += events.len() as Version;
     }
+}
+
+/// Whether the stream has no more for certain.
+fn is_whole(page: &[RecordedEvent]) -> bool {
+    let bytes: usize = page.iter().map(|event| event.data.len() + event.metadata.len()).sum();
+    page.len() < PAGE_EVENTS && bytes < READ_BYTES_MAX
 }
 
 type Cached = Box<dyn Any + Send + Sync>;
@@ -141,7 +147,7 @@ impl States {
         };
         loop {
             let events = store.read_stream(stream, state.version, PAGE_EVENTS).await?;
-            let whole = events.len() < PAGE_EVENTS;
+            let whole = is_whole(&events);
             state.fold(&events, &decoder)?;
             if whole {
                 return Ok(state);

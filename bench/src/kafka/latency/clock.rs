@@ -2,7 +2,7 @@
 
 use crate::Failed;
 use crate::figures::{Figures, Times};
-use crate::kafka::support::connect;
+use crate::postgres::connect;
 use crate::workload::Ids;
 use std::collections::HashMap;
 use std::future::Future;

@@ -6,7 +6,7 @@ use super::support::{
 };
 use crate::BrokerUnderTest;
 use crate::support::{at_once, soon};
-use factstream_core::broker::{BrokerError, Topic};
+use factstream_core::broker::{BrokerError, POLL_BYTES_MAX, Topic};
 use factstream_core::message::{Message, Record};
 use factstream_core::partition::partition_of;
 use jiff::{SignedDuration, Timestamp};
@@ -268,6 +268,26 @@ pub async fn a_poll_gives_no_more_than_was_asked_for(under_test: &dyn BrokerUnde
         }
         assert_eq!(seen, 200, "G5 is broken: small batches do not make up the whole");
     }
+}
+
+/// G13: however many records are asked for, one poll has a limit in bytes; none is skipped by it.
+pub async fn of_large_records_few_are_given_at_once(under_test: &dyn BrokerUnderTest) {
+    const LARGE: usize = 900_000;
+    let (broker, topic) = with_topic(under_test, 2).await;
+    for number in 0..24 {
+        publish(&*broker, vec![message(&topic, format!("key-{}", number % 4), vec![number; LARGE])]).await;
+    }
+    let mut member = join(&*broker, &unique("group"), &[&topic]).await;
+    let mut seen: Vec<u8> = Vec::new();
+    while seen.len() < 24 {
+        let records = some(member.as_mut(), 500).await;
+        super::support::commit(member.as_mut(), &records).await;
+        let bytes: usize = records.iter().map(Record::bytes).sum();
+        assert!(bytes < POLL_BYTES_MAX + 2 * LARGE, "G13 is broken: one poll has {bytes} bytes");
+        seen.extend(records.iter().filter_map(|record| record.value.as_ref()?.first().copied()));
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, (0..24).collect::<Vec<u8>>(), "G5 is broken: of large records");
 }
 
 /// Nothing to publish, nothing to commit: fine.

@@ -43,7 +43,8 @@ macro_rules! broker_suite {
                 records_that_are_there_are_given_at_once,
                 a_publish_wakes_an_empty_poll,
                 a_publish_by_another_handle_wakes_an_empty_poll,
-                a_poll_that_is_given_up_loses_nothing, an_answer_that_nobody_reads_loses_nothing,
+                a_poll_that_is_given_up_loses_nothing,
+                an_answer_that_nobody_reads_loses_nothing,
             }
             hostile {
                 bytes_arrive_as_they_were_sent,
@@ -54,6 +55,7 @@ macro_rules! broker_suite {
                 a_topic_that_exists_keeps_its_partitions,
                 topics_can_be_declared_by_many_at_once,
                 a_poll_gives_no_more_than_was_asked_for,
+                of_large_records_few_are_given_at_once,
                 an_empty_batch_and_an_empty_commit_do_nothing,
             }
         }

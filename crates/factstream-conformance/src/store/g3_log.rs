@@ -8,7 +8,7 @@ use crate::support::{
 use factstream_core::envelope::{NewEvent, RecordedEvent, StreamId};
 use factstream_core::params;
 use factstream_core::sql::Row;
-use factstream_core::store::{Commit, Expected, Outcome, Store, Transaction};
+use factstream_core::store::{Commit, Expected, Outcome, READ_BYTES_MAX, Store, Transaction};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -224,6 +224,32 @@ pub async fn the_log_is_read_in_pages(under_test: &dyn StoreUnderTest) {
                 found, wanted,
                 "G3 is broken: read_log({after}, {limit}) gives other events than the log holds"
             );
+        }
+    }
+}
+
+/// G13: however many events are asked for, one read has a limit in bytes; none is skipped by it.
+pub async fn of_large_events_few_are_read_at_once(under_test: &dyn StoreUnderTest) {
+    const LARGE: usize = 1_000_000;
+    let store = under_test.open().await;
+    let large = stream("large");
+    for _ in 0..20 {
+        let one = event(format!(r#"{{"text":"{}"}}"#, "x".repeat(LARGE)));
+        landed(append(&*store, &large, Expected::Any, vec![one]).await);
+    }
+    for of_the_log in [true, false] {
+        let mut seen = 0;
+        while seen < 20 {
+            let page = match of_the_log {
+                true => log_page(&*store, seen, 1_000).await,
+                false => stream_page(&*store, &large, seen, 1_000).await,
+            };
+            let bytes: usize = page.iter().map(|event| event.data.len()).sum();
+            assert!(bytes < READ_BYTES_MAX + 2 * LARGE, "G13 is broken: one read has {bytes} bytes");
+            let positions: Vec<u64> = page.iter().map(|event| event.position).collect();
+            let wanted: Vec<u64> = (seen + 1..=seen + page.len() as u64).collect();
+            assert!(!page.is_empty() && positions == wanted, "G3 is broken: {positions:?} after {seen}");
+            seen += page.len() as u64;
         }
     }
 }

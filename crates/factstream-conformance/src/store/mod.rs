@@ -41,6 +41,7 @@ macro_rules! store_suite {
                 an_acknowledged_append_is_visible_at_once,
                 the_log_is_read_in_pages,
                 a_stream_is_read_in_pages,
+                of_large_events_few_are_read_at_once,
                 what_is_rolled_back_takes_no_position,
                 a_deleted_position_is_not_used_again,
                 the_events_table_says_what_the_reads_say,

@@ -10,7 +10,7 @@ use super::unread::{Polled, Unread};
 use super::{Reply, Request, partition_of};
 use crate::broker::ANSWER;
 use crate::config::is_waiting;
-use factstream_core::broker::{BrokerError, Partition};
+use factstream_core::broker::{BrokerError, POLL_BYTES_MAX, Partition};
 use factstream_core::message::Record;
 use jiff::Timestamp;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
@@ -75,13 +75,17 @@ impl Member {
         if records.len() > records_max {
             self.unread.keep(Ok(records.split_off(records_max)));
         }
-        while records.len() < records_max {
+        let mut bytes: usize = records.iter().map(Record::bytes).sum();
+        while records.len() < records_max && bytes < POLL_BYTES_MAX {
             let left = until.map_or(SLICE, |until| until.saturating_duration_since(Instant::now()));
             let patience = if records.is_empty() { left.min(SLICE) } else { Duration::ZERO };
             let polled = self.consumer.poll(patience).map(|polled| polled.map(|message| record(&message)));
             self.give_up_revoked(&mut records);
             match polled {
-                Some(Ok(record)) => records.push(record),
+                Some(Ok(record)) => {
+                    bytes += record.bytes();
+                    records.push(record);
+                }
                 Some(Err(error)) => {
                     if let Some(told) = self.judge(&error) {
                         if records.is_empty() {

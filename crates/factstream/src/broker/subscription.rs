@@ -3,7 +3,7 @@
 use crate::headers;
 use crate::statements as sql;
 use async_trait::async_trait;
-use factstream_core::broker::{BrokerError, Partition, Subscription};
+use factstream_core::broker::{BrokerError, POLL_BYTES_MAX, Partition, Subscription};
 use factstream_core::message::Record;
 use factstream_core::params;
 use factstream_core::sql::Row;
@@ -57,16 +57,19 @@ impl EmbeddedSubscription {
     async fn read(&mut self, records_max: usize) -> Result<Vec<Record>, BrokerError> {
         let behind = self.behind().await?;
         let (mut records, mut read_to) = (Vec::new(), Vec::new());
+        let mut bytes_left = POLL_BYTES_MAX;
         for (at, Behind { partition, from }) in behind.iter().enumerate() {
             // A fair share for each partition that is left, so that one long partition does not hold up the others.
             let share = (records_max - records.len()).div_ceil(behind.len() - at);
-            if share == 0 {
+            if share == 0 || bytes_left == 0 {
                 break;
             }
-            let params = params![&partition.topic, partition.partition, *from, share];
+            let params = params![&partition.topic, partition.partition, *from, share, bytes_left];
             let rows = self.store.query(sql::SELECT_RECORDS, params).await?;
             for row in &rows {
-                records.push(record(partition, row)?);
+                let record = record(partition, row)?;
+                bytes_left = bytes_left.saturating_sub(record.bytes());
+                records.push(record);
             }
             if let Some(last) = rows.last() {
                 let offset: i64 = last.get("record_offset").map_err(StoreError::from)?;
