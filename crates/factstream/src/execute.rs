@@ -92,7 +92,7 @@ impl<'a, A: Aggregate, C: Command<A>> Execute<'a, A, C> {
                 Ok(done) => return Ok(done),
                 Err(conflict) => last_conflict = Some(conflict),
             }
-            basis = Basis::Unknown;
+            basis = attempt.basis_behind();
         }
         let conflict =
             last_conflict.expect("at least one attempt was made, and each ends the loop or conflicts");
@@ -125,6 +125,8 @@ enum Basis<A> {
     Cached(State<A>),
     /// The state of an aggregate that is not there yet: commands of this type last met such a one.
     New,
+    /// A state that is old: what came after it has to be read first.
+    Behind(State<A>),
     /// What has to be read first.
     Unknown,
 }
@@ -146,11 +148,17 @@ impl<A: Aggregate, C: Command<A>> Attempt<'_, A, C> {
         }
     }
 
+    /// After a conflict.
+    fn basis_behind(&self) -> Basis<A> {
+        self.app.states().take(&self.stream).map_or(Basis::Unknown, Basis::Behind)
+    }
+
     /// One decision and its append. The inner error is a conflict.
     async fn run(&self, basis: Basis<A>) -> Result<Result<Done, Conflict>, ExecuteError<C::Error>> {
         let (mut state, read, cached) = match basis {
             Basis::Cached(state) => (state, false, true),
             Basis::New => (State::new(), false, false),
+            Basis::Behind(state) => (self.load(Some(state)).await?, true, false),
             Basis::Unknown => (self.load(None).await?, true, false),
         };
         let mut decided = self.command.decide(&state.of);
@@ -210,7 +218,14 @@ impl<A: Aggregate, C: Command<A>> Attempt<'_, A, C> {
                 Ok(Ok(Done::new(appended, false)))
             }
             Outcome::Repeated(first) => Ok(Ok(Done::new(first, true))),
-            Outcome::Conflict(conflict) => Ok(Err(conflict)),
+            Outcome::Conflict(conflict) => {
+                // Of a stream that is not new nothing was read yet: a snapshot may be nearer than its beginning.
+                if state.version > 0 {
+                    self.app.states().put(&self.stream, state);
+                    self.app.states().fell_behind(&conflict);
+                }
+                Ok(Err(conflict))
+            }
             Outcome::KeyReused { key, first_used_for } => {
                 Err(Error::KeyReused { key, first_used_for }.into())
             }

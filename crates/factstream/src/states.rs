@@ -10,7 +10,7 @@ use factstream_core::aggregate::Aggregate;
 use factstream_core::decode::{Decoder, Upcasters, WiringError};
 use factstream_core::envelope::{RecordedEvent, StreamId, Version};
 use factstream_core::event::EventSet;
-use factstream_core::store::{READ_BYTES_MAX, Store};
+use factstream_core::store::{Conflict, READ_BYTES_MAX, Store};
 use lru::LruCache;
 use std::any::{Any, TypeId};
 use std::collections::{HashMap, HashSet};
@@ -62,7 +62,11 @@ fn is_whole(page: &[RecordedEvent]) -> bool {
     page.len() < PAGE_EVENTS && bytes < READ_BYTES_MAX
 }
 
-type Cached = Box<dyn Any + Send + Sync>;
+/// A `State<A>`, and its version.
+struct Cached {
+    version: Version,
+    state: Box<dyn Any + Send + Sync>,
+}
 
 /// The cache, and the way from a stream to a state.
 pub(crate) struct States {
@@ -99,7 +103,7 @@ impl States {
     /// Takes the state out of the cache; whoever took it puts it back.
     pub(crate) fn take<A: Aggregate>(&self, stream: &StreamId) -> Option<State<A>> {
         let cached = self.cache.lock().unwrap_or_else(PoisonError::into_inner).pop(stream)?;
-        cached.downcast().ok().map(|state| *state)
+        cached.state.downcast().ok().map(|state| *state)
     }
 
     /// Whether a command of this type is decided as the first of its aggregate when that is not in the cache. A guess: the
@@ -118,19 +122,24 @@ impl States {
         };
     }
 
-    /// Another writer was faster: what is cached is old.
-    pub(crate) fn forget(&self, stream: &StreamId) {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner).pop(stream);
+    /// Another writer was faster. What is cached is old, and still what the next load begins with; only when the store does not
+    /// come up to it, because it was restored from a backup, it is of no use any more.
+    pub(crate) fn fell_behind(&self, conflict: &Conflict) {
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        if cache.peek(&conflict.stream).is_some_and(|cached| cached.version > conflict.actual) {
+            cache.pop(&conflict.stream);
+        }
     }
 
     /// A copy of the cached state.
     pub(crate) fn peek<A: Aggregate>(&self, stream: &StreamId) -> Option<State<A>> {
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        cache.get(stream)?.downcast_ref::<State<A>>().cloned()
+        cache.get(stream)?.state.downcast_ref::<State<A>>().cloned()
     }
 
     pub(crate) fn put<A: Aggregate>(&self, stream: &StreamId, state: State<A>) {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner).put(stream.clone(), Box::new(state));
+        let cached = Cached { version: state.version, state: Box::new(state) };
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner).put(stream.clone(), cached);
     }
 
     /// The state as the store has it now: from `known` (or a snapshot, or nothing) and the events after it.

@@ -333,7 +333,7 @@ impl Tx {
                 Ok(appended)
             }
             Commit::Conflict(conflict) => {
-                self.app.states().forget(&conflict.stream);
+                self.app.states().fell_behind(&conflict);
                 Err(Error::Conflict(conflict))
             }
         }

@@ -6,6 +6,7 @@ mod common;
 use common::{Do, Order, OrderEvent, Refused, Shop};
 use factstream::{Aggregate, App, Command, Error, Event, ExecuteError, Snapshots, params};
 use serde::{Deserialize, Serialize};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 fn refused(result: Result<factstream::Done, ExecuteError<Refused>>) -> &'static str {
     match result {
@@ -45,6 +46,48 @@ async fn concurrent_commands_on_one_aggregate_all_take_effect_in_some_order() {
     assert_eq!(order.notes.len() + given_up, 32);
     assert_eq!(version as usize, order.notes.len());
     assert!(given_up < 32, "somebody always wins");
+}
+
+/// Counts how often its events are applied, in this process.
+#[derive(Default, Clone)]
+struct Counted(u64);
+
+static APPLIED: AtomicU64 = AtomicU64::new(0);
+
+impl Aggregate for Counted {
+    const CATEGORY: &'static str = "counted";
+    type Event = OrderEvent;
+
+    fn apply(&mut self, _: &OrderEvent) {
+        self.0 += 1;
+        APPLIED.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+struct Count;
+
+impl Command<Counted> for Count {
+    type Error = Refused;
+
+    fn decide(&self, _: &Counted) -> Result<Vec<OrderEvent>, Refused> {
+        Ok(vec![OrderEvent::Closed])
+    }
+}
+
+#[tokio::test]
+async fn after_a_conflict_only_what_is_new_is_read() {
+    let shop = Shop::new();
+    let (one, other) = (shop.open().await, shop.open().await);
+    for _ in 0..500 {
+        one.execute("c-1", Count).await.unwrap();
+    }
+    other.execute("c-1", Count).await.unwrap();
+    APPLIED.store(0, Ordering::Relaxed);
+    assert_eq!(one.execute("c-1", Count).await.unwrap().version, 502);
+    assert!(APPLIED.load(Ordering::Relaxed) < 10, "the whole stream was read again after a conflict");
+
+    let (state, version) = one.load::<Counted>("c-1").await.unwrap();
+    assert_eq!((state.0, version), (502, 502));
 }
 
 #[tokio::test]
