@@ -1,5 +1,9 @@
--- Appends events, all in one statement. $1 positions, $2 aggregate types, $3 aggregate ids, $4 versions, $5 event ids,
+-- Appends events and moves the head of the log, all in one statement. $1 positions, $2 aggregate types, $3 aggregate ids, $4 versions, $5 event ids,
 -- $6 event types, $7 schema versions, $8 data, $9 metadata, $10 timestamps; arrays of one length.
+-- $11 the head after them.
+WITH moved AS (
+    UPDATE fs_log SET head = $11::bigint WHERE id = 1
+)
 INSERT INTO events (position, aggregate_type, aggregate_id, version, event_id, event_type, schema_version, event_data,
                     metadata, timestamp)
 SELECT position, aggregate_type, aggregate_id, version, event_id, event_type, schema_version, event_data::json,

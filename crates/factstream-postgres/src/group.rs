@@ -38,10 +38,16 @@ impl Known {
         let (types, ids): (Vec<&str>, Vec<&str>) =
             streams.iter().map(|stream| (stream.category(), stream.id())).unzip();
         let keys: Vec<&str> = keys.iter().map(|key| key.key()).collect();
+        let first_uses = async {
+            match keys.is_empty() {
+                true => Ok(Vec::new()),
+                false => tx.query(&statements.select_keys, &[&keys]).await,
+            }
+        };
         let (head, versions, first_uses) = futures_util::future::try_join3(
             tx.query_one(&statements.lock, &[]),
             tx.query(&statements.select_versions, &[&types, &ids]),
-            tx.query(&statements.select_keys, &[&keys]),
+            first_uses,
         )
         .await?;
         let versions = versions.iter().map(|row| {
@@ -163,9 +169,9 @@ impl Group {
         let Keys { names, fingerprints, types, ids, versions, positions } = &self.keys;
         let at = format_timestamp(now());
         let events = async {
-            match self.positions.is_empty() {
-                true => Ok(0),
-                false => {
+            match self.positions.last() {
+                None => Ok(0),
+                Some(head) => {
                     tx.execute(
                         &statements.insert_events,
                         &[
@@ -179,6 +185,7 @@ impl Group {
                             &self.data,
                             &self.metadata,
                             &self.timestamps,
+                            head,
                         ],
                     )
                     .await
@@ -197,19 +204,13 @@ impl Group {
                 }
             }
         };
-        let counter = async {
-            match self.positions.last() {
-                Some(head) => tx.execute(&statements.move_head, &[head]).await,
-                None => Ok(0),
-            }
-        };
         let hint = async {
             match self.positions.last() {
                 Some(head) if notify => tx.execute(&statements.notify, &[head]).await,
                 _ => Ok(0),
             }
         };
-        futures_util::future::try_join4(events, keys, counter, hint).await.map(|_| ())
+        futures_util::future::try_join3(events, keys, hint).await.map(|_| ())
     }
 }
 

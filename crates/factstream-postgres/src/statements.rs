@@ -2,11 +2,10 @@
 
 use deadpool_postgres::GenericClient as Pooled;
 use factstream_core::sabotage::{Sabotage, is_on};
-use futures_util::future::{try_join, try_join3, try_join4};
+use futures_util::future::{try_join, try_join3};
 use tokio_postgres::{Error, Statement, Transaction};
 
 const LOCK: &str = "SELECT head FROM fs_log WHERE id = 1 FOR UPDATE";
-const MOVE_HEAD: &str = "UPDATE fs_log SET head = $1 WHERE id = 1";
 /// One channel for each log, whatever schema it is in: notifications stay within a database, and the table's number names
 /// the log. The payload is its new head.
 pub(crate) const NOTIFY: &str =
@@ -19,7 +18,6 @@ pub(crate) const HEAD: &str = "SELECT head FROM fs_log WHERE id = 1";
 /// The statements that a sabotage replaces: positions from a sequence that the harness has made, without the counter's lock.
 mod from_sequence {
     pub(super) const LOCK: &str = "SELECT head FROM fs_log WHERE id = 1";
-    pub(super) const MOVE_HEAD: &str = "UPDATE fs_log SET head = (SELECT last_value FROM fs_sabotage_positions) WHERE id = 1 AND $1::bigint > 0";
     pub(super) const INSERT_EVENTS: &str = include_str!("../sql/sabotage/insert_events.sql");
 }
 
@@ -29,7 +27,6 @@ pub(crate) struct Statements {
     pub(crate) select_keys: Statement,
     pub(crate) insert_events: Statement,
     pub(crate) insert_keys: Statement,
-    pub(crate) move_head: Statement,
     pub(crate) notify: Statement,
 }
 
@@ -48,23 +45,22 @@ impl Statements {
     where
         F: Future<Output = Result<Statement, Error>>,
     {
-        let (lock, insert_events, move_head) = match is_on(Sabotage::PositionFromSequence) {
-            true => (from_sequence::LOCK, from_sequence::INSERT_EVENTS, from_sequence::MOVE_HEAD),
-            false => (LOCK, include_str!("../sql/insert_events.sql"), MOVE_HEAD),
+        let (lock, insert_events) = match is_on(Sabotage::PositionFromSequence) {
+            true => (from_sequence::LOCK, from_sequence::INSERT_EVENTS),
+            false => (LOCK, include_str!("../sql/insert_events.sql")),
         };
         let reads = try_join3(
             prepare(lock),
             prepare(include_str!("../sql/select_versions.sql")),
             prepare(include_str!("../sql/select_keys.sql")),
         );
-        let writes = try_join4(
+        let writes = try_join3(
             prepare(insert_events),
             prepare(include_str!("../sql/insert_keys.sql")),
-            prepare(move_head),
             prepare(NOTIFY),
         );
-        let ((lock, select_versions, select_keys), (insert_events, insert_keys, move_head, notify)) =
+        let ((lock, select_versions, select_keys), (insert_events, insert_keys, notify)) =
             try_join(reads, writes).await?;
-        Ok(Self { lock, select_versions, select_keys, insert_events, insert_keys, move_head, notify })
+        Ok(Self { lock, select_versions, select_keys, insert_events, insert_keys, notify })
     }
 }

@@ -16,7 +16,7 @@ use deadpool_postgres::{ClientWrapper, Object};
 use factstream_core::envelope::{Position, StreamId};
 use factstream_core::sql::{Params, Row};
 use factstream_core::store::{Append, Appended, Commit, Outcome, StoreError, TableRows, Transaction};
-use futures_util::future::try_join_all;
+use futures_util::future::{join, try_join_all};
 use std::any::Any;
 use std::sync::Arc;
 use tokio_postgres::types::ToSql;
@@ -65,9 +65,20 @@ impl PostgresTransaction {
     }
 
     /// Commits. When the reply is lost, `mark` tells what happened.
+    ///
+    /// A COMMIT of a transaction that has failed rolls back and reports no error. So a question goes before it, in the same
+    /// exchange, that such a transaction does not answer.
     async fn end(mut self, mark: Option<Mark>) -> Result<(), StoreError> {
         let pool = self.client.as_ref().and_then(Object::pool);
-        let Err(error) = self.wrapper()?.batch_execute("COMMIT").await else {
+        let client = self.wrapper()?;
+        let (stands, committed) =
+            join(client.batch_execute("SELECT 1"), client.batch_execute("COMMIT")).await;
+        if let Err(error) = stands
+            && error.as_db_error().is_some()
+        {
+            return Err(of_statement("COMMIT", &error));
+        }
+        let Err(error) = committed else {
             drop(self.client.take()); // back to the pool
             return Ok(());
         };
@@ -216,8 +227,6 @@ impl Transaction for PostgresTransaction {
             }
         }
         let shared = Arc::clone(&self.shared);
-        // A COMMIT of a transaction that has failed rolls back and reports no error: ask before.
-        self.wrapper()?.batch_execute("SELECT 1").await.map_err(|error| of_statement("COMMIT", &error))?;
         let first_event = appends.iter().flat_map(|append| &append.events).next();
         self.end(first_event.map(|event| Mark::Event(event.event_id))).await?;
         if let Some(head) = placed.head {

@@ -1,7 +1,7 @@
 //! Many rows of one table in one statement: COPY where none of them can be there already, else one INSERT of arrays. A few
 //! rows are inserted one by one, without waiting in between.
 //!
-//! The columns' types are asked for each time, for a table may have been made anew with others.
+//! The columns' types are asked for once: a table that is made anew has the same. After a failure they are asked for again.
 
 use crate::error::of_statement;
 use crate::transaction::{parameters, references};
@@ -24,7 +24,7 @@ pub(crate) async fn write(client: &ClientWrapper, rows: &TableRows) -> Result<()
     }
     let sql = format!("SELECT {} FROM {}", rows.column_list(), quoted(&rows.table));
     let failed = |error: Error| of_statement(&sql, &error);
-    let select = client.prepare(&sql).await.map_err(failed)?;
+    let select = client.prepare_cached(&sql).await.map_err(failed)?;
     let types: Vec<Type> = select.columns().iter().map(|column| column.type_().clone()).collect();
     if let Some(row) = rows.rows.iter().find(|row| row.len() != types.len()) {
         let message = format!("a row has {} values, the columns are {}", row.len(), types.len());
@@ -34,6 +34,10 @@ pub(crate) async fn write(client: &ClientWrapper, rows: &TableRows) -> Result<()
         Some(_) => upsert(client, rows, &types).await,
         None => copy(client, rows, &types).await,
     };
+    if written.is_err() {
+        // Should the columns have other types by now: the next attempt asks.
+        client.statement_cache.remove(&sql, &[]);
+    }
     written.map_err(failed)
 }
 
@@ -62,13 +66,14 @@ async fn copy(client: &Client, rows: &TableRows, types: &[Type]) -> Result<(), E
     writer.finish().await.map(drop)
 }
 
-async fn upsert(client: &Client, rows: &TableRows, types: &[Type]) -> Result<(), Error> {
+async fn upsert(client: &ClientWrapper, rows: &TableRows, types: &[Type]) -> Result<(), Error> {
     let arrays: Vec<String> = (1..)
         .zip(types)
         .map(|(at, of)| format!("${at}::{}.{}[]", quoted(of.schema()), quoted(of.name())))
         .collect();
-    let insert =
-        client.prepare(&rows.insert_from(&format!("SELECT * FROM unnest({})", arrays.join(", ")))).await?;
+    let insert = client
+        .prepare_cached(&rows.insert_from(&format!("SELECT * FROM unnest({})", arrays.join(", "))))
+        .await?;
     let columns: Vec<Vec<Parameter<'_>>> =
         (0..types.len()).map(|at| rows.rows.iter().map(|row| Parameter(&row[at])).collect()).collect();
     let columns: Vec<&(dyn ToSql + Sync)> =

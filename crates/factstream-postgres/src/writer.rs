@@ -107,7 +107,7 @@ async fn decide(
     let streams: Vec<&StreamId> = streams.into_iter().collect();
     let keys: Vec<&CommandKey> = pending.iter().filter_map(|pending| pending.key.as_ref()).collect();
     // Polled in this order, and so sent in it.
-    let (_, mut known) =
+    let ((), mut known) =
         try_join(client.batch_execute("BEGIN"), Known::read(client, statements, &streams, &keys)).await?;
     let mut group = Group::default();
     let decide = |pending: &PendingAppend| group.decide(&mut known, &pending.append, pending.key.as_ref());

@@ -5,7 +5,7 @@
 use factstream_core::envelope::{NewEvent, Position, StreamId, Version};
 use factstream_core::sql::{format_timestamp, now};
 use factstream_core::store::{Append, Appended, CommandKey, Conflict, Expected, Outcome};
-use rusqlite::{CachedStatement, Connection, OptionalExtension, Result, params};
+use rusqlite::{CachedStatement, Connection, Error, ErrorCode, OptionalExtension, Result, params};
 use uuid::fmt::Hyphenated;
 
 /// The head of the log, within a transaction or outside.
@@ -52,7 +52,9 @@ pub(crate) fn append_events(
     append: &Append,
 ) -> Result<Result<Appended, Conflict>> {
     let Append { stream, expected, events } = append;
-    let mut version = version_of(connection, stream)?;
+    // Nobody looks whether a stream that begins here is new: its first version can be taken only once.
+    let begins = *expected == Expected::Exact(0) && !events.is_empty();
+    let mut version = if begins { 0 } else { version_of(connection, stream)? };
     if let Expected::Exact(expected) = *expected
         && expected != version
     {
@@ -61,9 +63,16 @@ pub(crate) fn append_events(
     if !events.is_empty() {
         let mut insert = connection.prepare_cached(include_str!("../sql/insert_event.sql"))?;
         for event in events {
+            let inserted = insert_event(&mut insert, stream, version + 1, *head + 1, event);
+            if inserted.as_ref().is_err_and(|error| begins && version == 0 && is_constraint(error)) {
+                let actual = version_of(connection, stream)?;
+                if actual > 0 {
+                    return Ok(Err(Conflict { stream: stream.clone(), expected: 0, actual }));
+                }
+            }
+            inserted?;
             version += 1;
             *head += 1;
-            insert_event(&mut insert, stream, version, *head, event)?;
         }
     }
     Ok(Ok(Appended { stream: stream.clone(), version, position: *head }))
@@ -90,6 +99,10 @@ fn insert_event(
         format_timestamp(event.timestamp)
     ])?;
     Ok(())
+}
+
+fn is_constraint(error: &Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
 }
 
 fn version_of(connection: &Connection, stream: &StreamId) -> Result<Version> {

@@ -25,8 +25,8 @@ use std::time::Duration;
 /// How often a batch that met another writer's commit is run again before that is reported.
 const CONFLICTS_MAX: u32 = 16;
 
-/// Events marked by one statement.
-const INBOX_EVENTS_PER_QUERY: usize = 128;
+/// Events marked by one statement: those of a batch, as it is by default.
+const INBOX_EVENTS_PER_QUERY: usize = 512;
 
 /// How long what a sabotage tears apart stays apart.
 pub(crate) const SABOTAGE_TAKES: Duration = Duration::from_millis(200);
