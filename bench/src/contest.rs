@@ -63,14 +63,27 @@ pub(crate) struct Entry {
     pub(crate) run: Run,
 }
 
-/// The peer that has to be built before, and the environment variable that says where it is.
+/// Peers: other frameworks, which have to be built before.
 pub(crate) const SPRING: &str = "Spring Kafka, inbox over JDBC";
+pub(crate) const CQRS_ES: &str = "cqrs-es, postgres-es";
+pub(crate) const DISINTEGRATE: &str = "disintegrate, disintegrate-postgres";
+/// The environment variables that say where they are.
 pub(crate) const SPRING_JAR: &str = "FACTSTREAM_BENCH_SPRING";
+pub(crate) const PEERS: &str = "FACTSTREAM_BENCH_PEERS";
 
 impl Entry {
     /// Whether all that it needs is there.
     pub(crate) fn takes_part(&self) -> bool {
-        self.name != SPRING || std::env::var_os(SPRING_JAR).is_some()
+        self.built_at().is_none_or(|variable| std::env::var_os(variable).is_some())
+    }
+
+    /// The variable that says where a peer is; `None` for what is built with the benchmark.
+    fn built_at(&self) -> Option<&'static str> {
+        match self.name {
+            SPRING => Some(SPRING_JAR),
+            CQRS_ES | DISINTEGRATE => Some(PEERS),
+            _ => None,
+        }
     }
 }
 

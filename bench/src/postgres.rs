@@ -1,14 +1,18 @@
 //! PostgreSQL: commands (P1, P2), rebuilds (P3) and commands on a long log (P4), beside plain tokio-postgres with the same
-//! tables and durable commits.
+//! tables and durable commits; P1 and P3 also beside other frameworks for Rust.
 
 mod support;
 mod append;
 mod rebuild;
 mod rebuild_raw;
 mod stored;
+mod peers;
+
+pub(crate) use support::{connect, fill};
 
 use crate::contest::{
-    Contest, Entry, FACTSTREAM, MEMORY_OF_REBUILD, MEMORY_UNDER_LOAD, Run, Servers, Size, Target,
+    CQRS_ES, Contest, DISINTEGRATE, Entry, FACTSTREAM, MEMORY_OF_REBUILD, MEMORY_UNDER_LOAD, Run, Servers,
+    Size, Target,
 };
 
 const RAW_64: &str = "raw, 64 connections, 1 insert a commit";
@@ -29,6 +33,11 @@ pub(crate) const CONTESTS: &[Contest] = &[
             Entry { name: RAW_64, run: Run::Task(|place| Box::pin(append::one_by_one(place, 64))) },
             Entry { name: RAW_UNNEST, run: Run::Task(|place| Box::pin(append::batches(place, 100))) },
             Entry { name: FACTSTREAM, run: Run::Task(|place| Box::pin(append::commands(place, 64))) },
+            Entry { name: CQRS_ES, run: Run::Thread(|place| peers::run(place, "cqrs-es-commands")) },
+            Entry {
+                name: DISINTEGRATE,
+                run: Run::Thread(|place| peers::run(place, "disintegrate-commands")),
+            },
         ],
         targets: &[
             Target::rate(3.5, RAW_64),
@@ -59,6 +68,8 @@ pub(crate) const CONTESTS: &[Contest] = &[
         entries: &[
             Entry { name: RAW_PAGES, run: Run::Task(|place| Box::pin(rebuild_raw::rebuild(place))) },
             Entry { name: FACTSTREAM, run: Run::Task(|place| Box::pin(rebuild::rebuild(place))) },
+            Entry { name: CQRS_ES, run: Run::Thread(|place| peers::run(place, "cqrs-es-rebuild")) },
+            Entry { name: DISINTEGRATE, run: Run::Thread(|place| peers::run(place, "disintegrate-rebuild")) },
         ],
         targets: &[Target::rate(1.5, RAW_PAGES), Target::memory(MEMORY_OF_REBUILD)],
     },
