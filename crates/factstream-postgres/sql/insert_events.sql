@@ -1,4 +1,5 @@
--- Appends events and moves the head of the log, all in one statement. $1 positions, $2 aggregate types, $3 aggregate ids, $4 versions, $5 event ids,
+-- Appends events and moves the head of the log, all in one statement.
+-- $1 positions, $2 aggregate types, $3 aggregate ids, $4 versions, $5 event ids,
 -- $6 event types, $7 schema versions, $8 data, $9 metadata, $10 timestamps; arrays of one length.
 -- $11 the head after them.
 WITH moved AS (

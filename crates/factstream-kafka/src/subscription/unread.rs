@@ -13,13 +13,22 @@ use tokio::sync::oneshot;
 /// The records, or the error, that a poll is answered with.
 pub(super) type Polled = Result<Vec<Record>, BrokerError>;
 
-/// The answer that nobody has read. At most one: the next poll begins with it.
+/// The answer that nobody has read: the next poll begins with it.
 #[derive(Clone, Default)]
 pub(super) struct Unread(Arc<Mutex<Option<Polled>>>);
 
 impl Unread {
+    /// Keeps an answer, before what is kept already: that was too much for the poll, and comes after it.
     pub(super) fn keep(&self, polled: Polled) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(polled);
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *kept = Some(match (polled, kept.take()) {
+            (Ok(mut records), Some(Ok(rest))) => {
+                records.extend(rest);
+                Ok(records)
+            }
+            (Err(_), Some(Ok(rest))) => Ok(rest), // what fails is told again, records are not given again
+            (polled, _) => polled,
+        });
     }
 
     pub(super) fn take(&self) -> Option<Polled> {
@@ -54,5 +63,26 @@ impl Drop for Answer<'_> {
         if let Ok(polled) = self.answer.try_recv() {
             self.unread.keep(polled);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use factstream_core::broker::Partition;
+
+    fn record(offset: i64) -> Record {
+        let partition = Partition { topic: "orders.events".into(), partition: 0 };
+        Record { partition, offset, key: None, value: None, headers: Vec::new(), timestamp: None }
+    }
+
+    #[test]
+    fn an_answer_that_is_given_up_comes_before_what_was_too_much_for_it() {
+        let unread = Unread::default();
+        unread.keep(Ok(vec![record(2), record(3)]));
+        unread.keep(Ok(vec![record(0), record(1)]));
+        let kept = unread.take().expect("something is kept").expect("no error is kept");
+        assert_eq!(kept.iter().map(|record| record.offset).collect::<Vec<_>>(), [0, 1, 2, 3]);
+        assert!(unread.take().is_none());
     }
 }
