@@ -216,6 +216,11 @@ impl<E> Envelope<E> {
 }
 
 impl RecordedEvent {
+    /// How many bytes its data and metadata have: what a read counts.
+    pub fn bytes(&self) -> usize {
+        self.data.len() + self.metadata.len()
+    }
+
     /// The stream that it lies in.
     pub fn stream(&self) -> StreamId {
         StreamId { category: self.aggregate_type.clone(), id: self.aggregate_id.clone() }

@@ -33,7 +33,7 @@ impl Reading {
 
     /// Takes the next event.
     pub fn push(&mut self, event: RecordedEvent) {
-        self.bytes += event.data.len() + event.metadata.len();
+        self.bytes += event.bytes();
         self.events.push(event);
     }
 

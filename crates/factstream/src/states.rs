@@ -58,7 +58,7 @@ impl<A: Aggregate> State<A> {
 
 /// Whether the stream has no more for certain.
 fn is_whole(page: &[RecordedEvent]) -> bool {
-    let bytes: usize = page.iter().map(|event| event.data.len() + event.metadata.len()).sum();
+    let bytes: usize = page.iter().map(RecordedEvent::bytes).sum();
     page.len() < PAGE_EVENTS && bytes < READ_BYTES_MAX
 }
 
