@@ -1,6 +1,7 @@
--- The versions of streams, those without events left out. $1 aggregate types, $2 aggregate ids; arrays of one length.
-SELECT s.aggregate_type, s.aggregate_id, v.version
-FROM unnest($1::text[], $2::text[]) AS s (aggregate_type, aggregate_id)
+-- The versions of streams, those without events left out; each with its place in the arrays, from 1.
+-- $1 aggregate types, $2 aggregate ids; arrays of one length.
+SELECT s.place, v.version
+FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS s (aggregate_type, aggregate_id, place)
 CROSS JOIN LATERAL (
     SELECT version
     FROM events e

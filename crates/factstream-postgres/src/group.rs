@@ -1,23 +1,27 @@
 //! Appends that are committed together: what they need to know, what becomes of each, and what is written.
 //!
-//! Pure but for the statements: [`Known`] is what the server told under the counter's lock, [`Group::decide`] gives each
-//! append its outcome, chained where two go to one stream, and collects the columns to insert.
+//! Pure but for the statements: [`Known`] is what the server told under the counter's lock, or what is assumed until it says
+//! otherwise; [`Group::decide`] gives each append its outcome, chained where two go to one stream, and collects the columns
+//! to insert.
 
 use crate::lost_commit::Mark;
 use crate::statements::Statements;
-use crate::values::Time;
+use crate::values::{Json, Time};
 use factstream_core::envelope::{NewEvent, Position, StreamId, Version};
 use factstream_core::sql::{format_timestamp, now};
 use factstream_core::store::{Append, Appended, CommandKey, Conflict, Expected, Outcome};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use tokio_postgres::{Error, GenericClient};
 use uuid::Uuid;
 
-/// What the server knows that the appends depend on.
-pub(crate) struct Known {
+/// What the appends depend on.
+#[derive(Default)]
+pub(crate) struct Known<'a> {
     head: Position,
-    versions: HashMap<(String, String), Version>,
-    keys: HashMap<String, FirstUse>,
+    fence: i64,
+    versions: HashMap<&'a StreamId, Version>,
+    keys: HashMap<Cow<'a, str>, FirstUse>,
 }
 
 #[derive(Clone)]
@@ -26,13 +30,13 @@ struct FirstUse {
     appended: Option<Appended>,
 }
 
-impl Known {
+impl<'a> Known<'a> {
     /// Locks the counter, then reads the versions and keys: one exchange with the server, for the statements run there in
     /// this order, and each sees what was committed before it began.
     pub(crate) async fn read(
         tx: &(impl GenericClient + Sync),
         statements: &Statements,
-        streams: &[&StreamId],
+        streams: &[&'a StreamId],
         keys: &[&CommandKey],
     ) -> Result<Self, Error> {
         let (types, ids): (Vec<&str>, Vec<&str>) =
@@ -50,9 +54,9 @@ impl Known {
             first_uses,
         )
         .await?;
-        let versions = versions.iter().map(|row| {
-            let stream = (row.get::<_, String>(0), row.get::<_, String>(1));
-            (stream, row.get::<_, i64>(2).cast_unsigned())
+        let versions = versions.iter().filter_map(|row| {
+            let stream = streams.get(usize::try_from(row.get::<_, i64>(0) - 1).ok()?)?;
+            Some((*stream, row.get::<_, i64>(1).cast_unsigned()))
         });
         let keys = first_uses.iter().map(|row| {
             let appended =
@@ -61,45 +65,66 @@ impl Known {
                     version: row.get::<_, i64>(4).cast_unsigned(),
                     position: row.get::<_, i64>(5).cast_unsigned(),
                 });
-            (row.get::<_, String>(0), FirstUse { fingerprint: row.get(1), appended })
+            (Cow::Owned(row.get(0)), FirstUse { fingerprint: row.get(1), appended })
         });
         Ok(Self {
             head: head.get::<_, i64>(0).cast_unsigned(),
+            fence: head.get(1),
             versions: versions.collect(),
             keys: keys.collect(),
         })
+    }
+
+    /// Where the fence stood when this was read.
+    pub(crate) fn fence(&self) -> i64 {
+        self.fence
+    }
+
+    /// Assumes a stream to be at this version, should nothing be known of it. Whether nothing was.
+    pub(crate) fn assume(&mut self, stream: &'a StreamId, version: Version) -> bool {
+        let mut is_new = false;
+        self.versions.entry(stream).or_insert_with(|| {
+            is_new = true;
+            version
+        });
+        is_new
     }
 }
 
 /// The columns of what is to be inserted.
 #[derive(Default)]
-pub(crate) struct Group {
-    positions: Vec<i64>,
-    types: Vec<String>,
-    ids: Vec<String>,
-    versions: Vec<i64>,
-    event_ids: Vec<Uuid>,
-    event_types: Vec<String>,
-    schema_versions: Vec<i64>,
-    data: Vec<String>,
-    metadata: Vec<String>,
-    timestamps: Vec<Time>,
-    keys: Keys,
+pub(crate) struct Group<'a> {
+    pub(crate) positions: Vec<i64>,
+    pub(crate) types: Vec<&'a str>,
+    pub(crate) ids: Vec<&'a str>,
+    pub(crate) versions: Vec<i64>,
+    pub(crate) event_ids: Vec<Uuid>,
+    pub(crate) event_types: Vec<&'a str>,
+    pub(crate) schema_versions: Vec<i64>,
+    pub(crate) data: Vec<Json<'a>>,
+    pub(crate) metadata: Vec<Json<'a>>,
+    pub(crate) timestamps: Vec<Time>,
+    pub(crate) keys: Keys<'a>,
 }
 
 #[derive(Default)]
-struct Keys {
-    names: Vec<String>,
-    fingerprints: Vec<String>,
-    types: Vec<String>,
-    ids: Vec<String>,
-    versions: Vec<i64>,
-    positions: Vec<i64>,
+pub(crate) struct Keys<'a> {
+    pub(crate) names: Vec<&'a str>,
+    pub(crate) fingerprints: Vec<&'a str>,
+    pub(crate) types: Vec<&'a str>,
+    pub(crate) ids: Vec<&'a str>,
+    pub(crate) versions: Vec<i64>,
+    pub(crate) positions: Vec<i64>,
 }
 
-impl Group {
+impl<'a> Group<'a> {
     /// What becomes of one append; its events and key join the group when it is accepted.
-    pub(crate) fn decide(&mut self, known: &mut Known, append: &Append, key: Option<&CommandKey>) -> Outcome {
+    pub(crate) fn decide(
+        &mut self,
+        known: &mut Known<'a>,
+        append: &'a Append,
+        key: Option<&'a CommandKey>,
+    ) -> Outcome {
         if let Some(first) = key.and_then(|key| Some((key, known.keys.get(key.key())?))) {
             let (key, FirstUse { fingerprint, appended }) = first;
             return match appended {
@@ -108,8 +133,7 @@ impl Group {
             };
         }
         let Append { stream, expected, events } = append;
-        let version =
-            known.versions.entry((stream.category().to_owned(), stream.id().to_owned())).or_default();
+        let version = known.versions.entry(stream).or_default();
         if let Expected::Exact(expected) = *expected
             && expected != *version
         {
@@ -122,24 +146,24 @@ impl Group {
         }
         let appended = Appended { stream: stream.clone(), version: *version, position: known.head };
         if let Some(key) = key {
-            self.keys.push(key, &appended);
+            self.keys.push(key, stream, &appended);
             let first =
                 FirstUse { fingerprint: key.fingerprint().to_owned(), appended: Some(appended.clone()) };
-            known.keys.insert(key.key().to_owned(), first);
+            known.keys.insert(key.key().into(), first);
         }
         Outcome::Appended(appended)
     }
 
-    fn push(&mut self, stream: &StreamId, version: Version, position: Position, event: &NewEvent) {
+    fn push(&mut self, stream: &'a StreamId, version: Version, position: Position, event: &'a NewEvent) {
         self.positions.push(position.cast_signed());
-        self.types.push(stream.category().to_owned());
-        self.ids.push(stream.id().to_owned());
+        self.types.push(stream.category());
+        self.ids.push(stream.id());
         self.versions.push(version.cast_signed());
         self.event_ids.push(event.event_id);
-        self.event_types.push(event.event_type.clone());
+        self.event_types.push(&event.event_type);
         self.schema_versions.push(event.schema_version.into());
-        self.data.push(event.data.clone());
-        self.metadata.push(event.metadata.clone());
+        self.data.push(Json(&event.data));
+        self.metadata.push(Json(&event.metadata));
         self.timestamps.push(Time(event.timestamp));
     }
 
@@ -151,7 +175,7 @@ impl Group {
     /// What tells whether it was committed; `None` when it is empty.
     pub(crate) fn mark(&self) -> Option<Mark> {
         let event = self.event_ids.first().map(|id| Mark::Event(*id));
-        event.or_else(|| self.keys.names.first().map(|key| Mark::Key(key.clone())))
+        event.or_else(|| self.keys.names.first().map(|key| Mark::Key((*key).to_owned())))
     }
 
     /// The head of the log after it.
@@ -214,12 +238,12 @@ impl Group {
     }
 }
 
-impl Keys {
-    fn push(&mut self, key: &CommandKey, appended: &Appended) {
-        self.names.push(key.key().to_owned());
-        self.fingerprints.push(key.fingerprint().to_owned());
-        self.types.push(appended.stream.category().to_owned());
-        self.ids.push(appended.stream.id().to_owned());
+impl<'a> Keys<'a> {
+    fn push(&mut self, key: &'a CommandKey, stream: &'a StreamId, appended: &Appended) {
+        self.names.push(key.key());
+        self.fingerprints.push(key.fingerprint());
+        self.types.push(stream.category());
+        self.ids.push(stream.id());
         self.versions.push(appended.version.cast_signed());
         self.positions.push(appended.position.cast_signed());
     }

@@ -1,13 +1,14 @@
 //! The event store of factstream on PostgreSQL (G1 to G4), and the transactions that the framework is written over.
 //!
-//! One task commits the appends that wait together: it locks the counter row, reads what they need to know, inserts and
-//! commits, in two exchanges with the server. Transactions and reads have connections from pools. Read in this order:
+//! One task commits the appends that wait together, in one statement that locks the counter row, looks whether the streams are
+//! where the appends expect them, and inserts; what it does not take or refuses is decided under the lock, in two exchanges with
+//! the server. Transactions and reads have connections from pools. Read in this order:
 //!
 //! | question | module |
 //! |---|---|
 //! | which database, how it is reached, which limits | `connect`, `ssl_mode`, `tls`, [`Options`] |
 //! | what makes a database a store | `migrate` |
-//! | how appends become commits | `writer`, `group`, `statements` |
+//! | how appends become commits | `writer`, `reached`, `group`, `optimistic`, `locking`, `statements` |
 //! | what became of a COMMIT whose reply was lost | `lost_commit` |
 //! | how other processes' commits are noticed | `announcements`, `listener` |
 //! | what a transaction can do | [`PostgresTransaction`], `write_rows` |
@@ -31,6 +32,9 @@ mod shared;
 mod migrate;
 mod writer;
 mod group;
+mod reached;
+mod optimistic;
+mod locking;
 mod lost_commit;
 mod statements;
 mod announcements;

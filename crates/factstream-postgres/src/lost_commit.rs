@@ -1,11 +1,16 @@
 //! The reply to a COMMIT was lost: did it happen? It is asked for, never guessed.
 //!
 //! A transaction that appends is all or nothing, so one of its events or keys tells. Whoever still commits it holds the
-//! counter's lock: behind that lock the answer is final. A transaction that appends nothing leaves no such mark; its caller
+//! counter's lock: behind that lock the answer is final. A statement that appends by itself may not even have begun, for the
+//! server may still read what was sent before the connection was lost: it names the fence, which whoever asks moves, so that
+//! from then on it is refused. A transaction that appends nothing leaves no such mark; its caller
 //! is told that the outcome is unknown, and the framework's own look at their checkpoint or inbox then.
 
 use crate::error::{is_passing, of_pool, of_statement};
+use crate::shared::Shared;
+use crate::statements::MOVE_FENCE;
 use deadpool_postgres::Pool;
+use factstream_core::envelope::Position;
 use factstream_core::store::StoreError;
 use std::time::Duration;
 use uuid::Uuid;
@@ -26,15 +31,15 @@ pub(crate) fn is_lost(error: &tokio_postgres::Error) -> bool {
     error.as_db_error().is_none_or(|db| is_passing(db.code()))
 }
 
-/// Returns when the transaction was committed.
+/// Returns when the transaction was committed: the position of its mark.
 ///
 /// # Errors
 /// [`StoreError::Busy`] when it was not; [`StoreError::Unknown`] when the server did not come back in time.
-pub(crate) async fn ask(pool: &Pool, place: &str, mark: &Mark) -> Result<(), StoreError> {
+pub(crate) async fn ask(pool: &Pool, shared: &Shared, mark: &Mark) -> Result<Position, StoreError> {
     for _ in 0..ASK_MAX {
-        match is_stored(pool, place, mark).await {
-            Ok(true) => return Ok(()),
-            Ok(false) => {
+        match find(pool, shared, mark).await {
+            Ok(Some(position)) => return Ok(position),
+            Ok(None) => {
                 let text = "the connection was lost while events were being committed; nothing was stored";
                 return Err(StoreError::Busy(text.into()));
             }
@@ -45,13 +50,15 @@ pub(crate) async fn ask(pool: &Pool, place: &str, mark: &Mark) -> Result<(), Sto
     Err(StoreError::Unknown("the connection was lost while events were being committed".into()))
 }
 
-async fn is_stored(pool: &Pool, place: &str, mark: &Mark) -> Result<bool, StoreError> {
+async fn find(pool: &Pool, shared: &Shared, mark: &Mark) -> Result<Option<Position>, StoreError> {
     let failed = |error: tokio_postgres::Error| of_statement("asking", &error);
-    let client = pool.get().await.map_err(|error| of_pool(place, &error))?;
-    client.query_one("SELECT head FROM fs_log WHERE id = 1 FOR UPDATE", &[]).await.map_err(failed)?;
+    let client = pool.get().await.map_err(|error| of_pool(&shared.server.place, &error))?;
+    shared.fence.learn(client.query_one(MOVE_FENCE, &[]).await.map_err(failed)?.get(0));
     let found = match mark {
-        Mark::Event(id) => client.query_opt("SELECT 1 FROM events WHERE event_id = $1", &[id]).await,
-        Mark::Key(key) => client.query_opt("SELECT 1 FROM fs_command_keys WHERE key = $1", &[key]).await,
+        Mark::Event(id) => client.query_opt("SELECT position FROM events WHERE event_id = $1", &[id]).await,
+        Mark::Key(key) => {
+            client.query_opt("SELECT position FROM fs_command_keys WHERE key = $1", &[key]).await
+        }
     };
-    Ok(found.map_err(failed)?.is_some())
+    Ok(found.map_err(failed)?.map(|row| row.get::<_, i64>(0).cast_unsigned()))
 }

@@ -5,7 +5,7 @@ use factstream_core::sabotage::{Sabotage, is_on};
 use futures_util::future::{try_join, try_join3};
 use tokio_postgres::{Error, Statement, Transaction};
 
-const LOCK: &str = "SELECT head FROM fs_log WHERE id = 1 FOR UPDATE";
+const LOCK: &str = "SELECT head, fence FROM fs_log WHERE id = 1 FOR UPDATE";
 /// One channel for each log, whatever schema it is in: notifications stay within a database, and the table's number names
 /// the log. The payload is its new head.
 pub(crate) const NOTIFY: &str =
@@ -15,9 +15,21 @@ pub(crate) const CHANNEL: &str = "SELECT 'factstream_' || 'fs_log'::regclass::oi
 /// The head of the log.
 pub(crate) const HEAD: &str = "SELECT head FROM fs_log WHERE id = 1";
 
+/// Where the fence stands.
+pub(crate) const FENCE: &str = "SELECT fence FROM fs_log WHERE id = 1";
+/// Moves the fence: behind whoever is appending, and before whatever is still on its way.
+pub(crate) const MOVE_FENCE: &str = "UPDATE fs_log SET fence = fence + 1 WHERE id = 1 RETURNING fence";
+/// The append in one statement.
+pub(crate) const APPEND: &str = include_str!("../sql/append.sql");
+
+/// The append in one statement, without what it has for idempotency keys.
+pub(crate) fn append_without_keys() -> String {
+    APPEND.lines().filter(|line| !line.ends_with("-- keys")).collect::<Vec<_>>().join("\n")
+}
+
 /// The statements that a sabotage replaces: positions from a sequence that the harness has made, without the counter's lock.
 mod from_sequence {
-    pub(super) const LOCK: &str = "SELECT head FROM fs_log WHERE id = 1";
+    pub(super) const LOCK: &str = "SELECT head, fence FROM fs_log WHERE id = 1";
     pub(super) const INSERT_EVENTS: &str = include_str!("../sql/sabotage/insert_events.sql");
 }
 

@@ -5,11 +5,13 @@ use crate::append_in::Identity;
 use crate::connect::{Purpose, Server};
 use crate::error::{of_pool, of_statement};
 use crate::listener;
+use crate::locking::Locking;
 use crate::migrate::migrate;
 use crate::options::Options;
+use crate::reached::Reached;
 use crate::rows;
-use crate::shared::Shared;
-use crate::statements::HEAD;
+use crate::shared::{Fence, Shared};
+use crate::statements::{FENCE, HEAD};
 use crate::transaction::{PostgresTransaction, check_count, parameters, references, refuse_control};
 use crate::writer::{PendingAppend, Writer};
 use async_trait::async_trait;
@@ -80,6 +82,7 @@ impl PostgresStore {
         let mut client = transactions.get().await.map_err(|error| of_pool(&server.place, &error))?;
         migrate(&mut client, &server.place).await?;
         let identity = Identity::of(&client).await?;
+        let fence = client.query_one(FENCE, &[]).await.map_err(|error| of_statement(FENCE, &error))?.get(0);
         drop(client);
         let shared = Arc::new(Shared {
             server,
@@ -87,11 +90,16 @@ impl PostgresStore {
             news: watch::Sender::new(0),
             listening: watch::Sender::new(false),
             announcements: Announcements::new(options.hints),
+            fence: Fence::new(fence),
+            reached: Reached::default(),
             lock_timeout: options.lock_timeout,
         });
-        let (appends, queue) = mpsc::channel(options.queue_max.max(1));
         let append_batch_max = options.append_batch_max.max(1);
-        let writer = Writer { pool: appending, shared: Arc::clone(&shared), append_batch_max };
+        let (to_locking, refused) = mpsc::channel(append_batch_max);
+        let locking = Locking { pool: appending.clone(), shared: Arc::clone(&shared), append_batch_max };
+        tokio::spawn(locking.run(refused));
+        let (appends, queue) = mpsc::channel(options.queue_max.max(1));
+        let writer = Writer::new(Arc::clone(&shared), options.clone(), appending, to_locking);
         tokio::spawn(writer.run(queue));
         let (poll_interval, poll_interval_listening) =
             (options.poll_interval, options.poll_interval_listening);

@@ -86,9 +86,9 @@ impl PostgresTransaction {
         match (mark, pool) {
             _ if !is_lost(&error) => Err(failed),
             (Some(mark), Some(pool)) => {
-                let place = self.shared.server.place.clone();
+                let shared = Arc::clone(&self.shared);
                 drop(self);
-                lost_commit::ask(&pool, &place, &mark).await
+                lost_commit::ask(&pool, &shared, &mark).await.map(drop)
             }
             _ => Err(StoreError::Unknown(failed.to_string())),
         }

@@ -66,6 +66,23 @@ fn integer(number: i64, ty: &Type, out: &mut BytesMut) -> Result<IsNull, Refusal
     }
 }
 
+/// JSON that is text already.
+#[derive(Debug)]
+pub(crate) struct Json<'a>(pub(crate) &'a str);
+
+impl ToSql for Json<'_> {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Refusal> {
+        out.extend_from_slice(self.0.as_bytes());
+        Ok(IsNull::No)
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        *ty == Type::JSON
+    }
+
+    to_sql_checked!();
+}
+
 /// A time, microseconds and UTC.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Time(pub(crate) Timestamp);

@@ -1,22 +1,32 @@
-//! The writer task: it commits the appends that wait together.
+//! The writer task: appends that wait together become a group, and groups follow each other without a pause.
 //!
-//! Invariants: an append is answered after its COMMIT has returned, never before (G1). A group whose connection was lost
-//! while its COMMIT was on the way is asked for, not guessed about. An append that breaks the statement is tried alone, so
-//! that it does not disturb its neighbours.
+//! A group goes to the server in one statement (`optimistic`). What that does not take, and all of a group that it refuses, is
+//! decided under the lock (`locking`), which alone tells a caller of a conflict.
+//!
+//! Invariants: an append is answered after its commit, never before (G1), and is handed on at most once. Appends of one caller follow each
+//! other, for each is answered before the next; between callers there is no order to keep. A group whose connection was lost is
+//! asked for, not guessed about.
 
-use crate::error::{again, of_append, of_pool, of_statement};
-use crate::group::{Group, Known};
-use crate::lost_commit::{self, is_lost};
+use crate::error::{again, of_append};
+use crate::lost_commit;
+use crate::optimistic::{Assumed, Optimistic};
+use crate::options::Options;
 use crate::shared::Shared;
-use crate::statements::Statements;
 use deadpool_postgres::Pool;
-use factstream_core::envelope::StreamId;
+use factstream_core::envelope::Version;
+use factstream_core::sabotage::{Sabotage, is_on};
 use factstream_core::store::{Append, CommandKey, Outcome, StoreError};
-use futures_util::future::{BoxFuture, FutureExt, TryFutureExt, try_join};
-use std::collections::BTreeSet;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
-use tokio_postgres::{Client, Error};
+use tokio_postgres::Error;
+use tokio_postgres::error::{Severity, SqlState};
+
+/// How many groups may be on their way at once: one that the server works on, and one for it to go on with.
+const GROUPS_MAX: usize = 2;
+/// So many appends are worth a commit of their own while another is on its way; fewer wait for its end, and for others.
+const WORTH_A_COMMIT: usize = 16;
 
 pub(crate) struct PendingAppend {
     pub(crate) append: Append,
@@ -25,126 +35,176 @@ pub(crate) struct PendingAppend {
 }
 
 pub(crate) struct Writer {
-    pub(crate) pool: Pool,
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) append_batch_max: usize,
+    shared: Arc<Shared>,
+    options: Options,
+    /// Where a lost commit is asked for.
+    pool: Pool,
+    locking: mpsc::Sender<PendingAppend>,
+    connection: Option<Arc<Optimistic>>,
 }
 
 impl Writer {
-    /// Works until every handle of the store is gone and everything that was accepted is answered.
-    pub(crate) async fn run(self, mut queue: mpsc::Receiver<PendingAppend>) {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        options: Options,
+        pool: Pool,
+        locking: mpsc::Sender<PendingAppend>,
+    ) -> Self {
+        Self { shared, options, pool, locking, connection: None }
+    }
+
+    /// Works until every handle of the store is gone and everything that was accepted is answered or handed on.
+    pub(crate) async fn run(mut self, mut queue: mpsc::Receiver<PendingAppend>) {
+        let max = self.options.append_batch_max.max(1);
         let mut waiting = Vec::new();
-        while queue.recv_many(&mut waiting, self.append_batch_max).await > 0 {
-            self.commit_group(std::mem::take(&mut waiting)).await;
+        let mut on_their_way = FuturesUnordered::new();
+        let mut is_open = true;
+        while is_open || !on_their_way.is_empty() || !waiting.is_empty() {
+            let room = max - waiting.len();
+            tokio::select! {
+                biased;
+                Some(()) = on_their_way.next() => {}
+                received = queue.recv_many(&mut waiting, room), if is_open && room > 0 => is_open = received > 0,
+            }
+            let is_due = match on_their_way.len() {
+                0 => !waiting.is_empty(),
+                sent => sent < GROUPS_MAX && waiting.len() >= WORTH_A_COMMIT && self.is_connected(),
+            };
+            if is_due && let Some(group) = self.group(&mut waiting).await {
+                on_their_way.push(group);
+            }
         }
     }
 
-    fn commit_group(&self, group: Vec<PendingAppend>) -> BoxFuture<'_, ()> {
-        async move {
-            match self.try_group(&group).await {
-                Ok(outcomes) => {
-                    for (pending, outcome) in group.into_iter().zip(outcomes) {
-                        let _ = pending.reply.send(Ok(outcome));
-                    }
-                }
-                Err(StoreError::Statement { .. }) if group.len() > 1 => {
-                    for pending in group {
-                        self.commit_group(vec![pending]).await;
-                    }
-                }
-                Err(failure) => {
-                    for pending in group {
-                        let _ = pending.reply.send(Err(again(&failure)));
-                    }
-                }
-            }
-        }
-        .boxed()
+    fn is_connected(&self) -> bool {
+        self.connection.as_ref().is_some_and(|connection| !connection.is_closed())
     }
 
-    async fn try_group(&self, pending: &[PendingAppend]) -> Result<Vec<Outcome>, StoreError> {
-        let failed = |error: Error| of_append(Some(self.shared.lock_timeout), &error);
-        let client = self.pool.get().await.map_err(|error| of_pool(&self.shared.server.place, &error))?;
-        let statements = Statements::kept(&client).await.map_err(failed)?;
-        let (group, outcomes) = match decide(&client, &statements, pending).await {
-            Ok(decided) => decided,
-            Err(error) => {
-                roll_back(&client).await;
-                return Err(failed(error));
+    /// What commits the waiting appends; nothing when all of them were handed on. Nothing is on its way when it has to connect.
+    async fn group(&mut self, waiting: &mut Vec<PendingAppend>) -> Option<impl Future<Output = ()> + use<>> {
+        let (mut group, mut others) = (Vec::with_capacity(waiting.len()), Vec::new());
+        for pending in waiting.drain(..) {
+            match self.shared.reached.take_further(&pending.append).filter(|_| !is_sabotaged()) {
+                Some(version) => group.push((pending, version)),
+                None => others.push(pending),
             }
-        };
+        }
+        hand_on(&self.locking, others).await;
         if group.is_empty() {
-            roll_back(&client).await;
-            return Ok(outcomes);
+            return None;
         }
-        let announced = group.head().is_some() && self.shared.announcements.take();
-        match commit(&client, &statements, &group, announced).await {
-            Ok(()) => {}
-            Err(Ended::RolledBack(error)) => {
-                roll_back(&client).await;
-                return Err(failed(error));
-            }
-            Err(Ended::Unknown(error)) => {
-                drop(client);
-                let mark = group.mark().ok_or_else(|| of_statement("COMMIT", &error))?;
-                lost_commit::ask(&self.pool, &self.shared.server.place, &mark).await?;
-            }
+        if !self.is_connected() {
+            self.connection = match Optimistic::connect(&self.shared, &self.options).await {
+                Ok(connection) => Some(Arc::new(connection)),
+                Err(error) => {
+                    tracing::debug!(%error, "no connection for appends");
+                    None
+                }
+            };
         }
-        if let Some(head) = group.head() {
-            self.shared.committed(head, announced);
-        }
-        Ok(outcomes)
+        let Some(connection) = &self.connection else {
+            // There the error is told, should it last.
+            hand_on(&self.locking, group.into_iter().map(|(pending, _)| pending)).await;
+            return None;
+        };
+        Some(commit(
+            Arc::clone(connection),
+            Arc::clone(&self.shared),
+            self.pool.clone(),
+            self.locking.clone(),
+            group,
+        ))
     }
 }
 
-/// Begins a transaction, locks the counter and looks: one exchange with the server. Then decides, in memory.
-async fn decide(
-    client: &Client,
-    statements: &Statements,
-    pending: &[PendingAppend],
-) -> Result<(Group, Vec<Outcome>), Error> {
-    let streams: BTreeSet<&StreamId> = pending.iter().map(|pending| &pending.append.stream).collect();
-    let streams: Vec<&StreamId> = streams.into_iter().collect();
-    let keys: Vec<&CommandKey> = pending.iter().filter_map(|pending| pending.key.as_ref()).collect();
-    // Polled in this order, and so sent in it.
-    let ((), mut known) =
-        try_join(client.batch_execute("BEGIN"), Known::read(client, statements, &streams, &keys)).await?;
-    let mut group = Group::default();
-    let decide = |pending: &PendingAppend| group.decide(&mut known, &pending.append, pending.key.as_ref());
-    let outcomes = pending.iter().map(decide).collect();
-    Ok((group, outcomes))
-}
-
-/// Why a group is not known to be committed.
-enum Ended {
-    /// A statement failed, or COMMIT was refused: nothing is stored.
-    RolledBack(Error),
-    /// The connection went away, or the server ended it, while COMMIT was on its way.
-    Unknown(Error),
-}
-
-/// Writes the group and commits: one exchange with the server. COMMIT is sent behind the writes without waiting for them: where
-/// one of them failed, the server makes a ROLLBACK of it.
+/// Commits a group of appends, each with the version that its stream is assumed to be at; hands on what is refused.
 async fn commit(
-    client: &Client,
-    statements: &Statements,
-    group: &Group,
-    announced: bool,
-) -> Result<(), Ended> {
-    let write = group.write(client, statements, announced).map_err(|error| match error.as_db_error() {
-        Some(_) => Ended::RolledBack(error),
-        None => Ended::Unknown(error),
-    });
-    let commit = client.batch_execute("COMMIT").map_err(|error| match is_lost(&error) {
-        true => Ended::Unknown(error),
-        false => Ended::RolledBack(error),
-    });
-    try_join(write, commit).await.map(drop)
+    connection: Arc<Optimistic>,
+    shared: Arc<Shared>,
+    pool: Pool,
+    locking: mpsc::Sender<PendingAppend>,
+    group: Vec<(PendingAppend, Version)>,
+) {
+    let answer = attempt(&connection, &shared, &pool, &group).await;
+    drop(connection);
+    let group = group.into_iter().map(|(pending, _)| pending);
+    match answer {
+        Answer::Committed(outcomes) => {
+            for (pending, outcome) in group.zip(outcomes) {
+                match outcome {
+                    Some(outcome) => drop(pending.reply.send(Ok(outcome))),
+                    None => hand_on(&locking, [pending]).await,
+                }
+            }
+        }
+        Answer::Refused => hand_on(&locking, group).await,
+        Answer::Failed(failure) => {
+            for pending in group {
+                let _ = pending.reply.send(Err(again(&failure)));
+            }
+        }
+    }
 }
 
-/// Ends the transaction, should there still be one. A connection that cannot do that is not used again.
-async fn roll_back(client: &Client) {
-    if let Err(error) = client.batch_execute("ROLLBACK").await {
-        tracing::debug!(%error, "a transaction ended with its connection");
+/// What becomes of a group.
+enum Answer {
+    /// What came of each; nothing for those that were not tried.
+    Committed(Vec<Option<Outcome>>),
+    /// Nothing is stored. One of them broke it, or a stream was elsewhere: under the lock it is found out which.
+    Refused,
+    Failed(StoreError),
+}
+
+async fn attempt(
+    connection: &Optimistic,
+    shared: &Shared,
+    pool: &Pool,
+    group: &[(PendingAppend, Version)],
+) -> Answer {
+    let assumed = Assumed::new(group);
+    let Some(mark) = assumed.mark() else { return Answer::Refused };
+    let announced = shared.announcements.take();
+    let head = match connection.commit(&assumed, shared.fence.known(), announced).await {
+        Ok(Some(head)) => head,
+        Err(error) if may_be_committed(&error) => match lost_commit::ask(pool, shared, &mark).await {
+            Ok(position) => assumed.head(position),
+            Err(failure) => return Answer::Failed(failure),
+        },
+        Err(error) if has_waited_too_long(&error) => {
+            return Answer::Failed(of_append(Some(shared.lock_timeout), &error));
+        }
+        Ok(None) | Err(_) => {
+            shared.reached.forget(group.iter().map(|(pending, _)| &pending.append.stream));
+            return Answer::Refused;
+        }
+    };
+    shared.committed(head, announced);
+    Answer::Committed(assumed.outcomes(head).collect())
+}
+
+/// The positions of a sabotaged store do not come from the counter.
+fn is_sabotaged() -> bool {
+    is_on(Sabotage::PositionFromSequence)
+}
+
+/// The connection went away, or the server ended it, which it also does right after a commit.
+fn may_be_committed(error: &Error) -> bool {
+    let is_last_word = |severity: Severity| matches!(severity, Severity::Fatal | Severity::Panic);
+    error.as_db_error().is_none_or(|db| {
+        db.parsed_severity().is_some_and(is_last_word)
+            || ["57P", "08"].iter().any(|class| db.code().code().starts_with(class))
+    })
+}
+
+/// Others would wait as long.
+fn has_waited_too_long(error: &Error) -> bool {
+    matches!(error.code(), Some(&SqlState::LOCK_NOT_AVAILABLE | &SqlState::QUERY_CANCELED))
+}
+
+async fn hand_on(locking: &mpsc::Sender<PendingAppend>, pending: impl IntoIterator<Item = PendingAppend>) {
+    for pending in pending {
+        if let Err(refused) = locking.send(pending).await {
+            let _ = refused.0.reply.send(Err(StoreError::Closed));
+        }
     }
 }

@@ -4,21 +4,36 @@
 mod common;
 
 use common::{append, log};
-use factstream_conformance::support::appending_one;
+use factstream_conformance::support::{appending, appending_one, event, key, stream};
 use factstream_core::params;
-use factstream_core::store::{Commit, Expected, Outcome, Store, StoreError};
+use factstream_core::store::{Append, Appended, Commit, Expected, Outcome, Store, StoreError};
 use factstream_postgres::PostgresStore;
 use factstream_tests::postgres::server;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, mpsc};
 
-/// A proxy before the server. While `swallow` is above 0, it waits for the reply to a COMMIT, keeps it to itself, and cuts the
-/// connection.
+/// A proxy before the server. While `swallow` is above 0, it waits for the reply to a COMMIT or to an event that is to be swallowed,
+/// keeps it to itself, and cuts the connection. From a connection that sends an event which is to be held, the client is cut off at
+/// once; what it sent goes to the server when `release` says so, and the server's answer is told.
 struct Proxy {
     url: String,
     swallow: Arc<AtomicU32>,
+    release: Arc<Notify>,
+    answered: mpsc::UnboundedReceiver<Vec<u8>>,
+}
+
+/// In an event's data.
+const SWALLOWED: &str = "the answer is swallowed";
+const HELD: &str = "the question is held";
+
+#[derive(Clone)]
+struct Rules {
+    swallow: Arc<AtomicU32>,
+    release: Arc<Notify>,
+    answer: mpsc::UnboundedSender<Vec<u8>>,
 }
 
 impl Proxy {
@@ -27,40 +42,106 @@ impl Proxy {
         let (place, database) = rest.split_once('/').unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let own = listener.local_addr().unwrap();
-        let swallow = Arc::new(AtomicU32::new(0));
+        let (swallow, release) = (Arc::new(AtomicU32::new(0)), Arc::new(Notify::new()));
+        let (answer, answered) = mpsc::unbounded_channel();
+        let rules = Rules { swallow: Arc::clone(&swallow), release: Arc::clone(&release), answer };
         tokio::spawn({
-            let (place, swallow) = (place.to_owned(), Arc::clone(&swallow));
+            let place = place.to_owned();
             async move {
                 while let Ok((client, _)) = listener.accept().await {
                     let server = TcpStream::connect(&place).await.unwrap();
-                    tokio::spawn(carry(client, server, Arc::clone(&swallow)));
+                    tokio::spawn(carry(client, server, rules.clone()));
                 }
             }
         });
-        Self { url: format!("{head}@{own}/{database}"), swallow }
+        Self { url: format!("{head}@{own}/{database}"), swallow, release, answered }
     }
 }
 
-async fn carry(mut client: TcpStream, mut server: TcpStream, swallow: Arc<AtomicU32>) {
+fn holds(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+async fn carry(mut client: TcpStream, mut server: TcpStream, rules: Rules) {
     let (mut asked, mut answered) = (vec![0; 64 * 1024], vec![0; 64 * 1024]);
-    let mut is_committing = false;
+    let mut is_swallowed = false;
     loop {
         tokio::select! {
             read = client.read(&mut asked) => {
                 let Some(length) = read.ok().filter(|length| *length > 0) else { return };
-                let is_commit = asked[..length].windows(7).any(|bytes| bytes == b"COMMIT\0");
+                let asked = &asked[..length];
+                if holds(asked, HELD) {
+                    drop(client);
+                    rules.release.notified().await;
+                    server.write_all(asked).await.unwrap();
+                    let length = server.read(&mut answered).await.unwrap();
+                    rules.answer.send(answered[..length].to_vec()).unwrap();
+                    return;
+                }
                 let one_less = |left: u32| left.checked_sub(1);
-                is_committing |= is_commit
-                    && swallow.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok();
-                if server.write_all(&asked[..length]).await.is_err() { return }
+                is_swallowed |= (holds(asked, "COMMIT\0") || holds(asked, SWALLOWED))
+                    && rules.swallow.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok();
+                if server.write_all(asked).await.is_err() { return }
             }
             read = server.read(&mut answered) => {
                 let Some(length) = read.ok().filter(|length| *length > 0) else { return };
-                let is_reply = answered[..length].windows(7).any(|bytes| bytes == b"COMMIT\0");
-                if is_committing && is_reply { return }
-                if client.write_all(&answered[..length]).await.is_err() { return }
+                let answered = &answered[..length];
+                if is_swallowed && (holds(answered, "COMMIT\0") || holds(answered, "SELECT 1\0")) { return }
+                if client.write_all(answered).await.is_err() { return }
             }
         }
+    }
+}
+
+fn appending_text(id: &str, expected: Expected, text: &str) -> Append {
+    appending(&stream(id), expected, vec![event(format!(r#"{{"text":"{text}"}}"#))])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_append_in_one_statement_that_was_not_answered_is_acknowledged_at_its_place_and_stored_once() {
+    let proxy = Proxy::before(&server().database()).await;
+    let store = PostgresStore::open_url(&proxy.url).await.unwrap();
+    for number in 0..5 {
+        proxy.swallow.store(1, Ordering::SeqCst);
+        let id = format!("s-{}", number % 2);
+        let append = appending_text(&id, Expected::Exact(number / 2), SWALLOWED);
+        let key = key(&format!("k-{number}"), "command");
+        let done = store.append(append, (number > 2).then_some(key)).await.unwrap();
+        let placed = Appended { stream: stream(&id), version: number / 2 + 1, position: number + 1 };
+        assert_eq!(done, Outcome::Appended(placed));
+        assert_eq!(proxy.swallow.load(Ordering::SeqCst), 0, "the answer was swallowed");
+    }
+    assert_eq!(log(&store).await.len(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_statement_that_the_server_reads_after_it_was_asked_for_is_refused() {
+    let mut proxy = Proxy::before(&server().database()).await;
+    let store = PostgresStore::open_url(&proxy.url).await.unwrap();
+    for (number, key) in [None, Some(key("k-1", "command"))].into_iter().enumerate() {
+        let held = appending_text("held", Expected::Exact(number as u64), HELD);
+        let error = store.append(held, key.clone()).await.unwrap_err();
+        assert!(
+            matches!(error, StoreError::Busy(_)) && error.to_string().contains("nothing was stored"),
+            "{error}"
+        );
+        assert_eq!(log(&store).await.len(), number);
+
+        proxy.release.notify_one();
+        let answer = proxy.answered.recv().await.unwrap();
+        assert!(
+            holds(&answer, "SELECT 0\0"),
+            "no error, nothing appended: {}",
+            String::from_utf8_lossy(&answer)
+        );
+        assert_eq!(
+            log(&store).await.len(),
+            number,
+            "what was said to be not stored is not stored afterwards"
+        );
+
+        let again = appending_text("held", Expected::Exact(number as u64), "not held");
+        assert!(matches!(store.append(again, key).await.unwrap(), Outcome::Appended(_)));
     }
 }
 
@@ -70,7 +151,7 @@ async fn appends_whose_commit_was_not_answered_are_acknowledged_and_stored_once(
     let store = PostgresStore::open_url(&proxy.url).await.unwrap();
     for n in 0..5 {
         proxy.swallow.store(1, Ordering::SeqCst);
-        let done = store.append(appending_one(&format!("{n}"), Expected::Exact(0)), None).await.unwrap();
+        let done = store.append(appending_one(&format!("{n}"), Expected::Any), None).await.unwrap();
         assert!(matches!(done, Outcome::Appended(_)), "{done:?}");
         assert_eq!(proxy.swallow.load(Ordering::SeqCst), 0, "the reply was swallowed");
     }

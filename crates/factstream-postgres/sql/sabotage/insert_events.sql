@@ -9,9 +9,9 @@ WITH moved AS (
 )
 INSERT INTO events (position, aggregate_type, aggregate_id, version, event_id, event_type, schema_version, event_data,
                     metadata, timestamp)
-SELECT nextval('fs_sabotage_positions'), aggregate_type, aggregate_id, version, event_id, event_type, schema_version, event_data::json,
-       metadata::json, timestamp
-FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::uuid[], $6::text[], $7::bigint[], $8::text[],
-            $9::text[], $10::timestamptz[])
+SELECT nextval('fs_sabotage_positions'), aggregate_type, aggregate_id, version, event_id, event_type, schema_version, event_data,
+       metadata, timestamp
+FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::uuid[], $6::text[], $7::bigint[], $8::json[],
+            $9::json[], $10::timestamptz[])
      AS e (position, aggregate_type, aggregate_id, version, event_id, event_type, schema_version, event_data, metadata,
            timestamp)
