@@ -64,7 +64,7 @@ fn holds(bytes: &[u8], text: &str) -> bool {
 
 async fn carry(mut client: TcpStream, mut server: TcpStream, rules: Rules) {
     let (mut asked, mut answered) = (vec![0; 64 * 1024], vec![0; 64 * 1024]);
-    let mut is_swallowed = false;
+    let mut swallowed = None;
     loop {
         tokio::select! {
             read = client.read(&mut asked) => {
@@ -79,14 +79,22 @@ async fn carry(mut client: TcpStream, mut server: TcpStream, rules: Rules) {
                     return;
                 }
                 let one_less = |left: u32| left.checked_sub(1);
-                is_swallowed |= (holds(asked, "COMMIT\0") || holds(asked, SWALLOWED))
-                    && rules.swallow.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok();
+                let reply = match (holds(asked, "COMMIT\0"), holds(asked, SWALLOWED)) {
+                    (true, _) => Some("COMMIT\0"),
+                    (_, true) => Some("SELECT 1\0"),
+                    _ => None,
+                };
+                if reply.is_some()
+                    && rules.swallow.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok()
+                {
+                    swallowed = reply;
+                }
                 if server.write_all(asked).await.is_err() { return }
             }
             read = server.read(&mut answered) => {
                 let Some(length) = read.ok().filter(|length| *length > 0) else { return };
                 let answered = &answered[..length];
-                if is_swallowed && (holds(answered, "COMMIT\0") || holds(answered, "SELECT 1\0")) { return }
+                if swallowed.is_some_and(|reply| holds(answered, reply)) { return }
                 if client.write_all(answered).await.is_err() { return }
             }
         }
