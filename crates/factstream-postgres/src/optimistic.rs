@@ -12,8 +12,8 @@ use crate::lost_commit::Mark;
 use crate::options::Options;
 use crate::shared::Shared;
 use crate::statements::{APPEND, append_without_keys};
-use crate::writer::PendingAppend;
-use factstream_core::envelope::{Position, StreamId, Version};
+use crate::writer::{Attempted, PendingAppend};
+use factstream_core::envelope::{Position, StreamId};
 use factstream_core::sql::{format_timestamp, now};
 use factstream_core::store::{Appended, Outcome, StoreError};
 use futures_util::future::try_join;
@@ -103,7 +103,7 @@ pub(crate) struct Assumed<'a> {
 
 impl<'a> Assumed<'a> {
     /// Each append with the version that its stream is assumed to be at; of several to one stream the first says it.
-    pub(crate) fn new(appends: &'a [(PendingAppend, Version)]) -> Self {
+    pub(crate) fn new(appends: &'a [Attempted]) -> Self {
         let (mut assumed, mut known) = (Self::default(), Known::default());
         for (PendingAppend { append, key, .. }, version) in appends {
             if known.assume(&append.stream, *version) {

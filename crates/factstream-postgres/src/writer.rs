@@ -25,7 +25,8 @@ use tokio_postgres::error::{Severity, SqlState};
 
 /// How many groups may be on their way at once: one that the server works on, and one for it to go on with.
 const GROUPS_MAX: usize = 2;
-/// So many appends are worth a commit of their own while another is on its way; fewer wait for its end, and for others.
+/// Fewer appends are not worth a commit of their own while another is on its way. Nor are fewer than that has: a commit costs as much
+/// as ten appends, so the groups are to be equal in size.
 const WORTH_A_COMMIT: usize = 16;
 
 pub(crate) struct PendingAppend {
@@ -35,13 +36,21 @@ pub(crate) struct PendingAppend {
 }
 
 pub(crate) struct Writer {
-    shared: Arc<Shared>,
+    means: Arc<Means>,
     options: Options,
+    connection: Option<Arc<Optimistic>>,
+}
+
+/// What a group on its way needs beside its connection.
+struct Means {
+    shared: Arc<Shared>,
     /// Where a lost commit is asked for.
     pool: Pool,
     locking: mpsc::Sender<PendingAppend>,
-    connection: Option<Arc<Optimistic>>,
 }
+
+/// An append, and the version that its stream is assumed to be at.
+pub(crate) type Attempted = (PendingAppend, Version);
 
 impl Writer {
     pub(crate) fn new(
@@ -50,7 +59,7 @@ impl Writer {
         pool: Pool,
         locking: mpsc::Sender<PendingAppend>,
     ) -> Self {
-        Self { shared, options, pool, locking, connection: None }
+        Self { means: Arc::new(Means { shared, pool, locking }), options, connection: None }
     }
 
     /// Works until every handle of the store is gone and everything that was accepted is answered or handed on.
@@ -58,20 +67,23 @@ impl Writer {
         let max = self.options.append_batch_max.max(1);
         let mut waiting = Vec::new();
         let mut on_their_way = FuturesUnordered::new();
-        let mut is_open = true;
-        while is_open || !on_their_way.is_empty() || !waiting.is_empty() {
+        let (mut is_open, mut sent) = (true, 0);
+        while is_open || !on_their_way.is_empty() {
             let room = max - waiting.len();
             tokio::select! {
                 biased;
-                Some(()) = on_their_way.next() => {}
+                Some(size) = on_their_way.next() => sent -= size,
                 received = queue.recv_many(&mut waiting, room), if is_open && room > 0 => is_open = received > 0,
             }
             let is_due = match on_their_way.len() {
                 0 => !waiting.is_empty(),
-                sent => sent < GROUPS_MAX && waiting.len() >= WORTH_A_COMMIT && self.is_connected(),
+                groups => {
+                    groups < GROUPS_MAX && waiting.len() >= sent.max(WORTH_A_COMMIT) && self.is_connected()
+                }
             };
-            if is_due && let Some(group) = self.group(&mut waiting).await {
-                on_their_way.push(group);
+            if is_due && let Some((connection, group)) = self.group(&mut waiting).await {
+                sent += group.len();
+                on_their_way.push(Arc::clone(&self.means).commit(connection, group));
             }
         }
     }
@@ -80,67 +92,91 @@ impl Writer {
         self.connection.as_ref().is_some_and(|connection| !connection.is_closed())
     }
 
-    /// What commits the waiting appends; nothing when all of them were handed on. Nothing is on its way when it has to connect.
-    async fn group(&mut self, waiting: &mut Vec<PendingAppend>) -> Option<impl Future<Output = ()> + use<>> {
+    /// The group that the waiting appends make, and its connection; nothing when all of them were handed on. Nothing is on its
+    /// way when it has to connect.
+    async fn group(&mut self, waiting: &mut Vec<PendingAppend>) -> Option<(Arc<Optimistic>, Vec<Attempted>)> {
+        let shared = &self.means.shared;
         let (mut group, mut others) = (Vec::with_capacity(waiting.len()), Vec::new());
         for pending in waiting.drain(..) {
-            match self.shared.reached.take_further(&pending.append).filter(|_| !is_sabotaged()) {
+            match shared.reached.take_further(&pending.append).filter(|_| !is_sabotaged()) {
                 Some(version) => group.push((pending, version)),
                 None => others.push(pending),
             }
         }
-        hand_on(&self.locking, others).await;
+        self.means.hand_on(others).await;
         if group.is_empty() {
             return None;
         }
         if !self.is_connected() {
-            self.connection = match Optimistic::connect(&self.shared, &self.options).await {
-                Ok(connection) => Some(Arc::new(connection)),
-                Err(error) => {
-                    tracing::debug!(%error, "no connection for appends");
-                    None
-                }
-            };
+            let connected = Optimistic::connect(shared, &self.options).await;
+            let connected =
+                connected.inspect_err(|error| tracing::debug!(%error, "no connection for appends"));
+            self.connection = connected.ok().map(Arc::new);
         }
         let Some(connection) = &self.connection else {
             // There the error is told, should it last.
-            hand_on(&self.locking, group.into_iter().map(|(pending, _)| pending)).await;
+            self.means.hand_on(group.into_iter().map(|(pending, _)| pending)).await;
             return None;
         };
-        Some(commit(
-            Arc::clone(connection),
-            Arc::clone(&self.shared),
-            self.pool.clone(),
-            self.locking.clone(),
-            group,
-        ))
+        Some((Arc::clone(connection), group))
     }
 }
 
-/// Commits a group of appends, each with the version that its stream is assumed to be at; hands on what is refused.
-async fn commit(
-    connection: Arc<Optimistic>,
-    shared: Arc<Shared>,
-    pool: Pool,
-    locking: mpsc::Sender<PendingAppend>,
-    group: Vec<(PendingAppend, Version)>,
-) {
-    let answer = attempt(&connection, &shared, &pool, &group).await;
-    drop(connection);
-    let group = group.into_iter().map(|(pending, _)| pending);
-    match answer {
-        Answer::Committed(outcomes) => {
-            for (pending, outcome) in group.zip(outcomes) {
-                match outcome {
-                    Some(outcome) => drop(pending.reply.send(Ok(outcome))),
-                    None => hand_on(&locking, [pending]).await,
+impl Means {
+    /// Commits a group, hands on what is refused, and tells how many appends are not on their way any more.
+    async fn commit(self: Arc<Self>, connection: Arc<Optimistic>, group: Vec<Attempted>) -> usize {
+        let answer = self.attempt(&connection, &group).await;
+        drop(connection);
+        let size = group.len();
+        let group = group.into_iter().map(|(pending, _)| pending);
+        match answer {
+            Answer::Committed(outcomes) => {
+                for (pending, outcome) in group.zip(outcomes) {
+                    match outcome {
+                        Some(outcome) => drop(pending.reply.send(Ok(outcome))),
+                        None => self.hand_on([pending]).await,
+                    }
+                }
+            }
+            Answer::Refused => self.hand_on(group).await,
+            Answer::Failed(failure) => {
+                for pending in group {
+                    let _ = pending.reply.send(Err(again(&failure)));
                 }
             }
         }
-        Answer::Refused => hand_on(&locking, group).await,
-        Answer::Failed(failure) => {
-            for pending in group {
-                let _ = pending.reply.send(Err(again(&failure)));
+        size
+    }
+
+    async fn attempt(&self, connection: &Optimistic, group: &[Attempted]) -> Answer {
+        let shared = &self.shared;
+        let assumed = Assumed::new(group);
+        let Some(mark) = assumed.mark() else { return Answer::Refused };
+        let announced = shared.announcements.take();
+        let head = match connection.commit(&assumed, shared.fence.known(), announced).await {
+            Ok(Some(head)) => head,
+            Err(error) if may_be_committed(&error) => {
+                match lost_commit::ask(&self.pool, shared, &mark).await {
+                    Ok(position) => assumed.head(position),
+                    Err(failure) => return Answer::Failed(failure),
+                }
+            }
+            Err(error) if has_waited_too_long(&error) => {
+                return Answer::Failed(of_append(Some(shared.lock_timeout), &error));
+            }
+            Ok(None) | Err(_) => {
+                shared.reached.forget(group.iter().map(|(pending, _)| &pending.append.stream));
+                return Answer::Refused;
+            }
+        };
+        shared.committed(head, announced);
+        Answer::Committed(assumed.outcomes(head).collect())
+    }
+
+    async fn hand_on(&self, pending: impl IntoIterator<Item = PendingAppend>) {
+        for pending in pending {
+            if let Err(refused) = self.locking.send(pending).await {
+                let _ = refused.0.reply.send(Err(StoreError::Closed));
             }
         }
     }
@@ -153,33 +189,6 @@ enum Answer {
     /// Nothing is stored. One of them broke it, or a stream was elsewhere: under the lock it is found out which.
     Refused,
     Failed(StoreError),
-}
-
-async fn attempt(
-    connection: &Optimistic,
-    shared: &Shared,
-    pool: &Pool,
-    group: &[(PendingAppend, Version)],
-) -> Answer {
-    let assumed = Assumed::new(group);
-    let Some(mark) = assumed.mark() else { return Answer::Refused };
-    let announced = shared.announcements.take();
-    let head = match connection.commit(&assumed, shared.fence.known(), announced).await {
-        Ok(Some(head)) => head,
-        Err(error) if may_be_committed(&error) => match lost_commit::ask(pool, shared, &mark).await {
-            Ok(position) => assumed.head(position),
-            Err(failure) => return Answer::Failed(failure),
-        },
-        Err(error) if has_waited_too_long(&error) => {
-            return Answer::Failed(of_append(Some(shared.lock_timeout), &error));
-        }
-        Ok(None) | Err(_) => {
-            shared.reached.forget(group.iter().map(|(pending, _)| &pending.append.stream));
-            return Answer::Refused;
-        }
-    };
-    shared.committed(head, announced);
-    Answer::Committed(assumed.outcomes(head).collect())
 }
 
 /// The positions of a sabotaged store do not come from the counter.
@@ -199,12 +208,4 @@ fn may_be_committed(error: &Error) -> bool {
 /// Others would wait as long.
 fn has_waited_too_long(error: &Error) -> bool {
     matches!(error.code(), Some(&SqlState::LOCK_NOT_AVAILABLE | &SqlState::QUERY_CANCELED))
-}
-
-async fn hand_on(locking: &mpsc::Sender<PendingAppend>, pending: impl IntoIterator<Item = PendingAppend>) {
-    for pending in pending {
-        if let Err(refused) = locking.send(pending).await {
-            let _ = refused.0.reply.send(Err(StoreError::Closed));
-        }
-    }
 }
