@@ -22,12 +22,10 @@ WITH moved AS (
 ), inserted AS (
     INSERT INTO events (position, aggregate_type, aggregate_id, version, event_id, event_type, schema_version, event_data,
                         metadata, timestamp)
-    SELECT moved.head - $14::bigint + e.place, aggregate_type, aggregate_id, version, event_id, event_type, schema_version,
-           event_data, metadata, timestamp
-    FROM moved, unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::uuid[], $6::text[], $7::bigint[],
-                       $8::json[], $9::json[], $10::timestamptz[])
-         AS e (place, aggregate_type, aggregate_id, version, event_id, event_type, schema_version, event_data, metadata,
-               timestamp)
+    SELECT moved.head - $14::bigint + unnest($1::bigint[]), unnest($2::text[]), unnest($3::text[]), unnest($4::bigint[]),
+           unnest($5::uuid[]), unnest($6::text[]), unnest($7::bigint[]), unnest($8::json[]), unnest($9::json[]),
+           unnest($10::timestamptz[])
+    FROM moved
 ), recorded AS (                                                                                           -- keys
     INSERT INTO fs_command_keys (key, fingerprint, aggregate_type, aggregate_id, version, position,        -- keys
                                  recorded_at)                                                              -- keys
