@@ -231,23 +231,59 @@ impl RecordedEvent {
     /// # Errors
     /// When the metadata is not the JSON that factstream writes.
     pub fn envelope(&self) -> Result<Envelope<()>, serde_json::Error> {
-        let metadata: Metadata = serde_json::from_str(&self.metadata)?;
-        Ok(Envelope {
+        let surroundings = serde_json::from_str(&self.metadata)?;
+        Ok(self.around(
+            surroundings,
+            self.event_type.clone(),
+            self.aggregate_id.clone(),
+            self.aggregate_type.clone(),
+        ))
+    }
+
+    /// The envelope without the event's content, of an event that is not needed any more.
+    ///
+    /// # Errors
+    /// As [`RecordedEvent::envelope`].
+    pub fn into_envelope(mut self) -> Result<Envelope<()>, serde_json::Error> {
+        let surroundings = serde_json::from_str(&self.metadata)?;
+        let [event_type, aggregate_id, aggregate_type] =
+            [&mut self.event_type, &mut self.aggregate_id, &mut self.aggregate_type].map(std::mem::take);
+        Ok(self.around(surroundings, event_type, aggregate_id, aggregate_type))
+    }
+
+    fn around(
+        &self,
+        surroundings: Surroundings,
+        event_type: String,
+        aggregate_id: String,
+        aggregate_type: String,
+    ) -> Envelope<()> {
+        let Surroundings { source, correlation_id, causation_id, traceparent } = surroundings;
+        Envelope {
             event: (),
             event_id: self.event_id.to_string(),
-            event_type: self.event_type.clone(),
+            event_type,
             schema_version: self.schema_version,
-            aggregate_id: self.aggregate_id.clone(),
-            aggregate_type: Some(self.aggregate_type.clone()),
+            aggregate_id,
+            aggregate_type: Some(aggregate_type),
             version: Some(self.version),
             position: Some(self.position),
             timestamp: self.timestamp,
-            source: metadata.source,
-            correlation_id: metadata.correlation_id,
-            causation_id: metadata.causation_id,
-            traceparent: metadata.traceparent,
-        })
+            source,
+            correlation_id,
+            causation_id,
+            traceparent,
+        }
     }
+}
+
+/// What an envelope tells of [`Metadata`].
+#[derive(Deserialize)]
+struct Surroundings {
+    source: String,
+    correlation_id: Option<String>,
+    causation_id: Option<String>,
+    traceparent: Option<String>,
 }
 
 #[cfg(test)]

@@ -51,6 +51,14 @@ pub trait ReadModel: Clone + Send + Sync + 'static {
     /// When a `#[column(json)]` field cannot be written as JSON.
     fn to_row(&self) -> Result<Vec<Value>, serde_json::Error>;
 
+    /// The values of all columns, in their order, from a row that is not needed any more.
+    ///
+    /// # Errors
+    /// As [`ReadModel::to_row`].
+    fn into_row(self) -> Result<Vec<Value>, serde_json::Error> {
+        self.to_row()
+    }
+
     /// The struct from a row that has at least these columns.
     ///
     /// # Errors
@@ -85,6 +93,11 @@ pub trait ColumnValue: Sized + FromValue {
 
     /// The value to store.
     fn to_value(&self) -> Value;
+
+    /// The value to store, of one that is not needed any more.
+    fn into_value(self) -> Value {
+        self.to_value()
+    }
 }
 
 macro_rules! column_value {
@@ -92,6 +105,7 @@ macro_rules! column_value {
         impl ColumnValue for $type {
             const SQL_TYPE: &'static str = $sql;
             fn to_value(&self) -> Value { Value::from(self.clone()) }
+            fn into_value(self) -> Value { Value::from(self) }
         }
     )*};
 }
@@ -107,5 +121,9 @@ impl<T: ColumnValue> ColumnValue for Option<T> {
 
     fn to_value(&self) -> Value {
         self.as_ref().map_or(Value::Null, T::to_value)
+    }
+
+    fn into_value(self) -> Value {
+        self.map_or(Value::Null, T::into_value)
     }
 }

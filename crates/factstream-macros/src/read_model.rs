@@ -25,6 +25,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let ident = &input.ident;
     let descriptions = columns.iter().map(Column::description);
     let values = columns.iter().map(Column::value);
+    let moved_values = columns.iter().map(Column::moved_value);
     let reads = columns.iter().map(Column::read);
     let key_value = columns[key].key_value();
     let not_null = columns[key].key_is_never_null();
@@ -50,6 +51,15 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
                     factstream::derive_support::serde_json::Error,
                 > {
                     ::core::result::Result::Ok(::std::vec![#(#values),*])
+                }
+
+                fn into_row(
+                    self,
+                ) -> ::core::result::Result<
+                    ::std::vec::Vec<factstream::sql::Value>,
+                    factstream::derive_support::serde_json::Error,
+                > {
+                    ::core::result::Result::Ok(::std::vec![#(#moved_values),*])
                 }
 
                 fn from_row(
@@ -142,6 +152,16 @@ impl Column<'_> {
             quote!(factstream::sql::Value::Text(factstream::derive_support::serde_json::to_string(&self.#field)?))
         } else {
             self.key_value()
+        }
+    }
+
+    /// The value, made of the field itself where that is possible.
+    fn moved_value(&self) -> TokenStream {
+        let (field, ty) = (self.field, self.ty);
+        if self.is_plain() {
+            quote_spanned!(ty.span()=> <#ty as factstream::read_model::ColumnValue>::into_value(self.#field))
+        } else {
+            self.value()
         }
     }
 

@@ -164,7 +164,7 @@ impl Tx {
     /// this row or one that was put before.
     pub async fn put<R: ReadModel>(&mut self, row: &R) -> Result<(), Error> {
         let key = row.key();
-        let key = Key::of(&key).ok_or_else(|| {
+        let key = Key::of(key).map_err(|key| {
             Error::Wiring(format!(
                 "{key:?} cannot be the key of a row of {}; use text or a whole number",
                 R::TABLE

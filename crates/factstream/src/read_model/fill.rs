@@ -20,20 +20,18 @@ const ROWS_MAX: usize = 50_000;
 /// Rows written in one transaction: live writers wait for no more than these.
 const ROWS_PER_WRITE: usize = 5_000;
 
-/// Folds pages of the log into rows in memory. For one page: `decode`, `load`, `fold`; then `let_go` while it is full.
+/// Folds pages of the log into rows in memory. For one page: `fold`, and `load` when it wants rows; then `let_go` while it
+/// is full.
 #[async_trait]
 pub(crate) trait Filling: Send {
-    /// Decodes a page.
-    fn decode(&mut self, page: &[RecordedEvent]) -> Result<(), Failure>;
+    /// Folds a page, as far as its rows are in memory: from the first that may be in the table on, the page waits for `load`.
+    fn fold(&mut self, page: Vec<RecordedEvent>) -> Result<(), Failure>;
 
-    /// Whether the page touches rows that may be in the table, so that [`Filling::load`] has to come before `fold`.
+    /// Whether events wait for rows that may be in the table.
     fn wants_rows(&self) -> bool;
 
-    /// Loads them. What was let go has to be committed.
+    /// Loads them, and folds what waits. What was let go has to be committed.
     async fn load(&mut self, tx: &mut Tx) -> Result<(), Failure>;
-
-    /// Folds the page.
-    fn fold(&mut self) -> Result<(), Failure>;
 
     /// Whether there are more rows in memory than may stay.
     fn is_full(&self) -> bool;
@@ -52,9 +50,9 @@ pub(crate) trait Unwritten: Send {
 pub(crate) struct Fill<R: Fold> {
     decoder: Decoder,
     rows: HashMap<Key, Held<R>>,
-    /// The page: decoded, with the key of each event's row.
-    page: Vec<(Key, Envelope<R::Events>)>,
-    /// Keys of the page that may be in the table and are not in memory.
+    /// What waits: decoded, with the key of each event's row.
+    waiting: Vec<(Key, Envelope<R::Events>)>,
+    /// Keys of what waits that may be in the table and are not in memory.
     wanted: HashSet<Key>,
     seen: Seen,
     /// Events folded so far: the clock of `Held::touched`.
@@ -71,26 +69,38 @@ struct Held<R> {
 
 impl<R: Fold> Fill<R> {
     pub(crate) fn new(decoder: Decoder) -> Self {
-        let (rows, page, wanted) = (HashMap::new(), Vec::new(), HashSet::new());
-        Self { decoder, rows, page, wanted, seen: Seen::new(), clock: 0, rows_max: ROWS_MAX }
+        let (rows, waiting, wanted) = (HashMap::new(), Vec::new(), HashSet::new());
+        Self { decoder, rows, waiting, wanted, seen: Seen::new(), clock: 0, rows_max: ROWS_MAX }
     }
 
-    fn envelope(&self, event: &RecordedEvent) -> Result<Envelope<R::Events>, Failure> {
+    fn envelope(&self, event: RecordedEvent) -> Result<Envelope<R::Events>, Failure> {
         let content = self.decoder.decode(&event.event_type, event.schema_version, &event.data)?;
-        Ok(event.envelope()?.with(content))
+        Ok(event.into_envelope()?.with(content))
+    }
+
+    fn fold_one(&mut self, key: Key, envelope: &Envelope<R::Events>) -> Result<(), Failure> {
+        self.clock += 1;
+        let held = self.rows.entry(key).or_insert(Held { row: None, touched: 0, stored: false });
+        held.touched = self.clock;
+        held.row = Folding::<R>::fold(held.row.take(), envelope)?;
+        Ok(())
     }
 }
 
 #[async_trait]
 impl<R: Fold> Filling for Fill<R> {
-    fn decode(&mut self, page: &[RecordedEvent]) -> Result<(), Failure> {
+    fn fold(&mut self, page: Vec<RecordedEvent>) -> Result<(), Failure> {
         for event in page {
             let envelope = self.envelope(event)?;
             let Some(key) = Folding::<R>::key_of(&envelope)? else { continue };
             if self.seen.may_have(&key) && !self.rows.contains_key(&key) {
                 self.wanted.insert(key.clone());
             }
-            self.page.push((key, envelope));
+            // Once one waits, those after it do, so that each row has its events in order.
+            match self.wanted.is_empty() {
+                true => self.fold_one(key, &envelope)?,
+                false => self.waiting.push((key, envelope)),
+            }
         }
         Ok(())
     }
@@ -107,15 +117,8 @@ impl<R: Fold> Filling for Fill<R> {
             let stored = row.is_some();
             (key, Held { row, touched, stored })
         }));
-        Ok(())
-    }
-
-    fn fold(&mut self) -> Result<(), Failure> {
-        for (key, envelope) in self.page.drain(..) {
-            self.clock += 1;
-            let held = self.rows.entry(key).or_insert(Held { row: None, touched: 0, stored: false });
-            held.touched = self.clock;
-            held.row = Folding::<R>::fold(held.row.take(), &envelope)?;
+        for (key, envelope) in std::mem::take(&mut self.waiting) {
+            self.fold_one(key, &envelope)?;
         }
         Ok(())
     }
@@ -172,8 +175,8 @@ impl<R: Fold> Part<R> {
 #[async_trait]
 impl<R: Fold> Unwritten for Part<R> {
     async fn write(self: Box<Self>, tx: &mut Tx) -> Result<(), Failure> {
-        for (replace, rows) in [(false, &self.fresh), (true, &self.changed)] {
-            let rows = rows.iter().map(R::to_row).collect::<Result<Vec<_>, _>>()?;
+        for (replace, rows) in [(false, self.fresh), (true, self.changed)] {
+            let rows = rows.into_iter().map(R::into_row).collect::<Result<Vec<_>, _>>()?;
             let rows = Folding::<R>::table_rows(tx, replace, rows);
             tx.write_rows(rows).await?;
         }

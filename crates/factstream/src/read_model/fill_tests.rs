@@ -85,12 +85,11 @@ async fn rows_that_were_let_go_and_are_touched_again_come_out_as_the_fold_has_th
                 event(position, id, number)
             })
             .collect();
-        filling.decode(&page).unwrap();
+        filling.fold(page).unwrap();
         if filling.wants_rows() {
             loaded += 1;
             filling.load(&mut app.begin().await.unwrap()).await.unwrap();
         }
-        filling.fold().unwrap();
         let unwritten = if filling.is_full() { filling.let_go(false) } else { Vec::new() };
         write(&app, unwritten).await;
         assert!(filling.rows.len() <= 20 + 10);

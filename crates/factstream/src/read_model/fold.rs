@@ -36,11 +36,11 @@ pub(crate) enum Key {
 }
 
 impl Key {
-    pub(crate) fn of(value: &Value) -> Option<Self> {
+    pub(crate) fn of(value: Value) -> Result<Self, Value> {
         match value {
-            Value::Text(text) => Some(Self::Text(text.clone())),
-            Value::Integer(number) => Some(Self::Integer(*number)),
-            _ => None,
+            Value::Text(text) => Ok(Self::Text(text)),
+            Value::Integer(number) => Ok(Self::Integer(number)),
+            other => Err(other),
         }
     }
 
@@ -71,10 +71,9 @@ impl<R: Fold> Folding<R> {
                 R::TABLE
             )));
         }
-        let not_a_key = || {
+        Key::of(value).map(Some).map_err(|value| {
             Failure::permanent(format!("{value:?} cannot be the key of a row; use text or a whole number"))
-        };
-        Key::of(&value).map(Some).ok_or_else(not_a_key)
+        })
     }
 
     /// The row after an event.
@@ -98,7 +97,7 @@ impl<R: Fold> Folding<R> {
                 chunk.iter().copied().chain(std::iter::repeat(last)).take(count).map(Key::value).collect();
             for row in tx.query(&sql, params).await? {
                 let row = Self::row(&row)?;
-                if let Some(key) = Key::of(&row.key()) {
+                if let Ok(key) = Key::of(row.key()) {
                     rows.insert(key, Some(row));
                 }
             }
@@ -119,7 +118,7 @@ impl<R: Fold> Folding<R> {
         let (mut upserts, mut deletes) = (Vec::with_capacity(rows.len()), Vec::new());
         for (key, row) in rows {
             match row {
-                Some(row) => upserts.push(row.to_row()?),
+                Some(row) => upserts.push(row.into_row()?),
                 None => deletes.push(key),
             }
         }

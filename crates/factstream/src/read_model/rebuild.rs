@@ -36,7 +36,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-const PAGE_EVENTS: usize = 5_000;
+const PAGE_EVENTS: usize = 1_000;
 /// How often the switch is tried again when an event that came meanwhile fails to be handled, or the store is busy.
 const SWITCHES_MAX: u32 = 100;
 
@@ -133,12 +133,12 @@ impl<'a> Rebuild<'a> {
             ahead = self.read_page(last);
             page.retain(|event| self.spec.reaction.handles(&event.event_type));
             let folded = async {
-                filling.decode(&page)?;
+                filling.fold(page)?;
                 if filling.wants_rows() {
                     writing.settle().await?;
                     filling.load(&mut self.processor.begin().await?).await?;
                 }
-                filling.fold()
+                Ok(())
             };
             if let Err(failure) = folded.await {
                 return self.begin_again(writing, &failure).await;
