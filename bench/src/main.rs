@@ -21,6 +21,13 @@ use contest::{Place, Run, Scale};
 use rounds::Outcome;
 use std::path::PathBuf;
 use std::process::ExitCode;
+#[cfg(not(target_env = "msvc"))]
+use tikv_jemallocator::Jemalloc;
+
+/// That of `orders`, for raw code as well.
+#[cfg(not(target_env = "msvc"))]
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// What a run may fail with: its text says what happened.
 pub(crate) type Failed = Box<dyn std::error::Error + Send + Sync>;

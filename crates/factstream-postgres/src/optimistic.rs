@@ -78,12 +78,11 @@ impl Optimistic {
         ];
         let keys: [&(dyn ToSql + Sync); 7] =
             [names, fingerprints, key_types, key_ids, key_versions, positions, &at];
-        let statement = match names.is_empty() {
-            true => &self.append,
-            false => {
-                params.extend(keys);
-                &self.append_keyed
-            }
+        let statement = if names.is_empty() {
+            &self.append
+        } else {
+            params.extend(keys);
+            &self.append_keyed
         };
         let head = self.client.query_opt(statement, &params).await?;
         Ok(head.map(|row| row.get::<_, i64>(0).cast_unsigned()))

@@ -7,6 +7,7 @@ use crate::options::Options;
 use crate::patience;
 use factstream_core::sql::{format_timestamp, now};
 use factstream_core::store::StoreError;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
 use std::path::Path;
 use std::time::Instant;
@@ -45,7 +46,7 @@ pub(crate) fn writer(path: &Path, options: &Options) -> Result<Connection, Store
     ] {
         connection.pragma_update(None, pragma, value).map_err(open)?;
     }
-    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    keep_statements(&connection).map_err(open)?;
     migrate(&mut connection, path)?;
     Ok(connection)
 }
@@ -58,8 +59,15 @@ pub(crate) fn reader(path: &Path, options: &Options) -> Result<Connection, Store
     connection.busy_timeout(options.busy_timeout).map_err(open)?;
     connection.pragma_update(None, "query_only", 1).map_err(open)?;
     connection.pragma_update(None, "mmap_size", 0).map_err(open)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    keep_statements(&connection).map_err(open)?;
     Ok(connection)
+}
+
+/// Statements are prepared once. SQLite would prepare one again whenever another value is bound where it looks at values to
+/// plan, and it looks at that of a LIMIT.
+fn keep_statements(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
 fn check_place(path: &Path) -> Result<(), StoreError> {
@@ -164,4 +172,26 @@ fn version(connection: &Connection) -> rusqlite::Result<u32> {
     }
     let sql = "SELECT coalesce(max(version), 0) FROM fs_migrations WHERE component = ?1";
     connection.query_row(sql, [COMPONENT], |row| row.get(0))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use rusqlite::StatementStatus;
+
+    #[test]
+    fn a_statement_is_prepared_once_whatever_limit_is_bound() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, options) = (dir.path().join("store.db"), Options::default());
+        let writer = writer(&path, &options).unwrap();
+        let reader = reader(&path, &options).unwrap();
+        for connection in [writer, reader] {
+            let mut statement = connection.prepare_cached("SELECT position FROM events LIMIT ?1").unwrap();
+            for limit in [1, 10, 100] {
+                assert_eq!(statement.query([limit]).unwrap().next().unwrap().map(drop), None);
+            }
+            assert_eq!(statement.get_status(StatementStatus::RePrepare), 0);
+        }
+    }
 }

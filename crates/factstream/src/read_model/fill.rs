@@ -16,7 +16,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::marker::PhantomData;
 
 /// Rows in memory.
-const ROWS_MAX: usize = 50_000;
+const ROWS_MAX: usize = 20_000;
 /// Rows written in one transaction: live writers wait for no more than these.
 const ROWS_PER_WRITE: usize = 5_000;
 

@@ -20,7 +20,7 @@ use crate::processor::checkpoint::{move_params, move_statement};
 use crate::processor::delivery::Delivery;
 use crate::processor::shard::Shard;
 use crate::processor::source::{End, Log, Source};
-use crate::processor::{Processor, Spec, checkpoint};
+use crate::processor::{Processor, Spec, checkpoint, lock};
 use crate::statements as sql;
 use crate::status::Health;
 use crate::supervisor::joined;
@@ -28,15 +28,19 @@ use crate::tx::{TableNames, Tx};
 use factstream_core::envelope::{Position, RecordedEvent};
 use factstream_core::params;
 use factstream_core::sql::now;
-use factstream_core::store::StoreError;
+use factstream_core::store::{Store, StoreError};
 use serde::Serialize;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use tokio::task::JoinHandle;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 const PAGE_EVENTS: usize = 1_000;
+/// Pages that are read and wait to be folded (G13).
+const PAGES_AHEAD: usize = 4;
+/// For so long the head is told as it was.
+const HEAD_AGE_MAX: Duration = Duration::from_millis(100);
 /// How often the switch is tried again when an event that came meanwhile fails to be handled, or the store is busy.
 const SWITCHES_MAX: u32 = 100;
 
@@ -95,6 +99,8 @@ struct Rebuild<'a> {
     name: String,
     processor: Arc<Processor>,
     started: Instant,
+    /// The head of the log, and when it was asked for.
+    head: Mutex<(Position, Instant)>,
 }
 
 impl<'a> Rebuild<'a> {
@@ -114,7 +120,8 @@ impl<'a> Rebuild<'a> {
         let health = Arc::new(Health::new());
         let processor = Processor::new(app, spec, health, CancellationToken::new()).beside(name.clone());
         let processor = Arc::new(processor);
-        Ok(Self { app, managed, spec, name, processor, started: Instant::now() })
+        let (head, started) = (app.position().await?, Instant::now());
+        Ok(Self { app, managed, spec, name, processor, started, head: Mutex::new((head, started)) })
     }
 
     /// Folds the log in memory; the position that the new table has come to. `None` when an event, or a row, needs to be
@@ -126,11 +133,8 @@ impl<'a> Rebuild<'a> {
         let Some(mut filling) = self.spec.reaction.filling() else { return Ok(Some(0)) };
         let mut writing = Writing { processor: Arc::clone(&self.processor), written: 0, under_way: None };
         let mut at = 0;
-        let mut ahead = self.read_page(at);
-        loop {
-            let mut page = joined(ahead.await)?;
-            let Some(last) = page.last().map(|event| event.position) else { break };
-            ahead = self.read_page(last);
+        let mut ahead = Ahead::new(Arc::clone(self.app.store()));
+        while let Some((mut page, last)) = ahead.next().await? {
             page.retain(|event| self.spec.reaction.handles(&event.event_type));
             let folded = async {
                 filling.fold(page)?;
@@ -178,12 +182,6 @@ impl<'a> Rebuild<'a> {
         Ok(None)
     }
 
-    /// Reads while others work.
-    fn read_page(&self, after: Position) -> JoinHandle<Result<Vec<RecordedEvent>, StoreError>> {
-        let store = Arc::clone(self.app.store());
-        tokio::spawn(async move { store.read_log(after, PAGE_EVENTS).await })
-    }
-
     async fn run(
         &self,
         mut at: Position,
@@ -223,10 +221,21 @@ impl<'a> Rebuild<'a> {
     }
 
     async fn progress(&self, position: Position) -> Result<RebuildProgress, Error> {
-        let head = self.app.position().await?.max(position);
+        let head = self.head(position).await?;
         let events_per_second = position as f64 / self.started.elapsed().as_secs_f64().max(1e-6);
         let seconds_left = (head - position) as f64 / events_per_second.max(1e-6);
         Ok(RebuildProgress { position, head, events_per_second, seconds_left })
+    }
+
+    /// The head of the log, at or beyond a position. It is asked for again now and then, for a page takes no longer than asking.
+    async fn head(&self, position: Position) -> Result<Position, Error> {
+        let (head, asked) = *lock(&self.head);
+        if position < head && asked.elapsed() < HEAD_AGE_MAX {
+            return Ok(head);
+        }
+        let head = self.app.position().await?.max(position);
+        *lock(&self.head) = (head, Instant::now());
+        Ok(head)
     }
 
     /// Switches, in one transaction, and says at which position. `None` when an event of the last stretch fails: it must be
@@ -296,6 +305,38 @@ impl<'a> Rebuild<'a> {
             tx.execute(sql, params![part, position, now()]).await?;
         }
         Ok(())
+    }
+}
+
+/// Reads the log from its beginning, some pages ahead of those who fold them.
+struct Ahead {
+    pages: mpsc::Receiver<(Vec<RecordedEvent>, Position)>,
+    reader: AbortOnDropHandle<Result<(), StoreError>>,
+}
+
+impl Ahead {
+    fn new(store: Arc<dyn Store>) -> Self {
+        let (sender, pages) = mpsc::channel(PAGES_AHEAD);
+        let reader = AbortOnDropHandle::new(tokio::spawn(async move {
+            let mut at = 0;
+            loop {
+                let page = store.read_log(at, PAGE_EVENTS).await?;
+                let Some(last) = page.last() else { return Ok(()) };
+                at = last.position;
+                if sender.send((page, at)).await.is_err() {
+                    return Ok(()); // nobody wants them any more
+                }
+            }
+        }));
+        Self { pages, reader }
+    }
+
+    /// The next page and the position of its last event; `None` where the log ended when it was looked at.
+    async fn next(&mut self) -> Result<Option<(Vec<RecordedEvent>, Position)>, StoreError> {
+        match self.pages.recv().await {
+            Some(page) => Ok(Some(page)),
+            None => joined((&mut self.reader).await).map(|()| None),
+        }
     }
 }
 
