@@ -173,11 +173,8 @@ impl Record {
                 return Err(Unreadable::HeaderNotUtf8 { header: shorten(name) });
             }
         }
-        for header in HEADERS {
-            if let (Some(bytes), None) = (self.header_bytes(header), self.header(header)) {
-                let value = shorten(&String::from_utf8_lossy(bytes));
-                return Err(Unreadable::BadHeader { header, value });
-            }
+        if self.headers.iter().any(|(_, value)| value.contains(&0)) {
+            self.refuse_nul()?;
         }
         let event_type = self.header("event_type").ok_or(Unreadable::NoHeader { header: "event_type" })?;
         if check_id("event_type", event_type).is_err() {
@@ -215,6 +212,17 @@ impl Record {
             causation_id: text("causation_id"),
             traceparent: text("traceparent"),
         })
+    }
+
+    /// Refuses a header of ours that has a NUL; what others have in theirs is their own.
+    fn refuse_nul(&self) -> Result<(), Unreadable> {
+        for header in HEADERS {
+            if let (Some(bytes), None) = (self.header_bytes(header), self.header(header)) {
+                let value = shorten(&String::from_utf8_lossy(bytes));
+                return Err(Unreadable::BadHeader { header, value });
+            }
+        }
+        Ok(())
     }
 
     fn number<N: std::str::FromStr>(&self, header: &'static str) -> Result<Option<N>, Unreadable> {

@@ -5,7 +5,7 @@ use crate::error;
 use crate::options::Options;
 use crate::ssl_mode::{self, Mode};
 use crate::tls::{self, Connector};
-use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
+use deadpool_postgres::{Manager, ManagerConfig, Pool, QueueMode, RecyclingMethod};
 use factstream_core::sabotage::{Sabotage, is_on};
 use factstream_core::store::StoreError;
 use tokio_postgres::config::Host;
@@ -93,7 +93,9 @@ impl Server {
     pub(crate) fn pool(&self, options: &Options, purpose: Purpose, size: usize) -> Result<Pool, StoreError> {
         let settings = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_config(self.with_settings(options, purpose), self.connector(), settings);
-        Pool::builder(manager).max_size(size.max(1)).build().map_err(|error| error::engine(&error))
+        // The connection that was used last: its backend has at hand what it needs.
+        let pool = Pool::builder(manager).max_size(size.max(1)).queue_mode(QueueMode::Lifo);
+        pool.build().map_err(|error| error::engine(&error))
     }
 
     /// One connection.

@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn it_remembers_no_more_than_its_limit() {
         let reached = Reached::default();
-        for number in 0..STREAMS_MAX * 2 + 1 {
+        for number in 0..=(STREAMS_MAX * 2) {
             reached.learn(&StreamId::new("order", number.to_string()).unwrap(), 1);
         }
         assert_eq!(reached.versions().len(), 1);

@@ -21,6 +21,8 @@ use tokio_util::task::AbortOnDropHandle;
 pub(crate) const NAME: &str = "relay";
 const BATCH_EVENTS_MAX: usize = 2_000;
 const IDLE_WAIT: Duration = Duration::from_millis(500);
+/// So long without news, and the checkpoint is written by itself; else it is while the next batch is on its way.
+const CHECKPOINT_WAIT: Duration = Duration::from_millis(20);
 /// How many private events may pass before the checkpoint is written although nothing was published.
 const UNWRITTEN_EVENTS_MAX: u64 = 10_000;
 
@@ -36,10 +38,13 @@ pub(crate) async fn run(app: &App, health: Arc<Health>, stop: CancellationToken)
         let events = joined(ahead.await)?;
         let Some(last) = events.last().map(|event| event.position) else {
             health.idle();
-            written = write_checkpoint(app, written, published_to).await?;
-            tokio::select! {
+            let wait = if written < published_to { CHECKPOINT_WAIT } else { IDLE_WAIT };
+            let head = tokio::select! {
                 () = stop.cancelled() => break,
-                news = store.wait_beyond(published_to, IDLE_WAIT) => { news?; }
+                head = store.wait_beyond(published_to, wait) => head?,
+            };
+            if head <= published_to {
+                written = write_checkpoint(app, written, published_to).await?;
             }
             ahead = read(app, published_to);
             continue;

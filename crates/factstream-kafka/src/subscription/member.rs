@@ -204,9 +204,11 @@ fn place(partition: &Partition) -> Place {
 
 fn record(message: &BorrowedMessage<'_>) -> Record {
     let headers = message.headers().map(|headers| {
-        let pairs =
-            headers.iter().map(|header| (header.key.to_owned(), header.value.unwrap_or_default().to_vec()));
-        pairs.collect()
+        let mut pairs = Vec::with_capacity(headers.count());
+        pairs.extend(
+            headers.iter().map(|header| (header.key.to_owned(), header.value.unwrap_or_default().to_vec())),
+        );
+        pairs
     });
     Record {
         partition: partition_of(message.topic(), message.partition()),

@@ -277,7 +277,7 @@ impl Processor {
         if !self.marks_inbox() {
             return Ok(vec![true; slice.len()]);
         }
-        let mut taken = HashSet::with_capacity(slice.len());
+        let mut fresh = Vec::with_capacity(slice.len());
         for part in slice.chunks(INBOX_EVENTS_PER_QUERY) {
             // Padded to a power of two, so that there are few statements to prepare.
             let last = part[part.len() - 1];
@@ -287,15 +287,17 @@ impl Processor {
             params.extend(padded.map(|delivery| (&delivery.event_id).into()));
             let rows: Vec<String> = (3..=params.len()).map(|at| format!("($1, ${at}, $2)")).collect();
             let sql = sql::TAKE_INBOX.replace("{rows}", &rows.join(", "));
-            for row in tx.query(&sql, params).await? {
-                taken.insert(row.at::<String>(0)?);
+            let taken = tx.query(&sql, params).await?;
+            if taken.len() == part.len() || is_on(Sabotage::InboxOff) {
+                fresh.resize(fresh.len() + part.len(), true);
+                continue;
             }
+            let mut taken: HashSet<String> =
+                taken.iter().map(|row| row.at::<String>(0)).collect::<Result<_, _>>()?;
+            // Of an event that is twice in the slice, the first is the one that is handled.
+            fresh.extend(part.iter().map(|delivery| taken.remove(&delivery.event_id)));
         }
-        // Of an event that is twice in the slice, the first is the one that is handled.
-        Ok(slice
-            .iter()
-            .map(|delivery| taken.remove(&delivery.event_id) || is_on(Sabotage::InboxOff))
-            .collect())
+        Ok(fresh)
     }
 
     async fn blocked_keys(&self, tx: &mut Tx, slice: &[&Delivery]) -> Result<HashSet<String>, Error> {
