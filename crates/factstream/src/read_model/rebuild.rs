@@ -20,7 +20,7 @@ use crate::processor::checkpoint::{move_params, move_statement};
 use crate::processor::delivery::Delivery;
 use crate::processor::shard::Shard;
 use crate::processor::source::{End, Log, Source};
-use crate::processor::{Processor, Spec, checkpoint, lock};
+use crate::processor::{Processor, Spec, checkpoint};
 use crate::statements as sql;
 use crate::status::Health;
 use crate::supervisor::joined;
@@ -30,7 +30,7 @@ use factstream_core::params;
 use factstream_core::sql::now;
 use factstream_core::store::{Store, StoreError};
 use serde::Serialize;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -99,8 +99,8 @@ struct Rebuild<'a> {
     name: String,
     processor: Arc<Processor>,
     started: Instant,
-    /// The head of the log, and when it was asked for.
-    head: Mutex<(Position, Instant)>,
+    /// The head of the log, and when it was asked for; 0 before that.
+    head: (Position, Instant),
 }
 
 impl<'a> Rebuild<'a> {
@@ -120,14 +120,14 @@ impl<'a> Rebuild<'a> {
         let health = Arc::new(Health::new());
         let processor = Processor::new(app, spec, health, CancellationToken::new()).beside(name.clone());
         let processor = Arc::new(processor);
-        let (head, started) = (app.position().await?, Instant::now());
-        Ok(Self { app, managed, spec, name, processor, started, head: Mutex::new((head, started)) })
+        let started = Instant::now();
+        Ok(Self { app, managed, spec, name, processor, started, head: (0, started) })
     }
 
     /// Folds the log in memory; the position that the new table has come to. `None` when an event, or a row, needs to be
     /// looked at alone.
     async fn fill(
-        &self,
+        &mut self,
         progress: &mut (impl FnMut(RebuildProgress) + Send),
     ) -> Result<Option<Position>, Error> {
         let Some(mut filling) = self.spec.reaction.filling() else { return Ok(Some(0)) };
@@ -183,7 +183,7 @@ impl<'a> Rebuild<'a> {
     }
 
     async fn run(
-        &self,
+        &mut self,
         mut at: Position,
         progress: &mut (impl FnMut(RebuildProgress) + Send),
     ) -> Result<RebuildProgress, Error> {
@@ -220,7 +220,7 @@ impl<'a> Rebuild<'a> {
         )))
     }
 
-    async fn progress(&self, position: Position) -> Result<RebuildProgress, Error> {
+    async fn progress(&mut self, position: Position) -> Result<RebuildProgress, Error> {
         let head = self.head(position).await?;
         let events_per_second = position as f64 / self.started.elapsed().as_secs_f64().max(1e-6);
         let seconds_left = (head - position) as f64 / events_per_second.max(1e-6);
@@ -228,14 +228,12 @@ impl<'a> Rebuild<'a> {
     }
 
     /// The head of the log, at or beyond a position. It is asked for again now and then, for a page takes no longer than asking.
-    async fn head(&self, position: Position) -> Result<Position, Error> {
-        let (head, asked) = *lock(&self.head);
-        if position < head && asked.elapsed() < HEAD_AGE_MAX {
-            return Ok(head);
+    async fn head(&mut self, position: Position) -> Result<Position, Error> {
+        let (head, asked) = self.head;
+        if position >= head || asked.elapsed() >= HEAD_AGE_MAX {
+            self.head = (self.app.position().await?.max(position), Instant::now());
         }
-        let head = self.app.position().await?.max(position);
-        *lock(&self.head) = (head, Instant::now());
-        Ok(head)
+        Ok(self.head.0)
     }
 
     /// Switches, in one transaction, and says at which position. `None` when an event of the last stretch fails: it must be
