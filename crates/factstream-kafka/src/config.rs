@@ -78,6 +78,9 @@ fn is_address(place: &str) -> bool {
     place.len() <= ADDRESS_BYTES_MAX && brokers.chars().all(is_plain)
 }
 
+/// Other names of what is fixed: of two names of one setting, librdkafka takes the one that it is told last.
+const OTHER_NAMES: [&str; 3] = ["max.in.flight", "request.required.acks", "delivery.timeout.ms"];
+
 /// Our own settings for producers. What the user says wins, but for what order and durability stand on.
 pub(crate) fn producer(user: &ClientConfig) -> ClientConfig {
     let mut config = ClientConfig::new();
@@ -86,11 +89,17 @@ pub(crate) fn producer(user: &ClientConfig) -> ClientConfig {
         .set("partitioner", "murmur2_random")
         .set("message.max.bytes", MESSAGE_BYTES_MAX);
     overlay(&mut config, user);
-    // A message that timed out, or was refused, while its successors went through would be published behind them.
+    for name in OTHER_NAMES {
+        config.remove(name);
+    }
+    // A message that timed out, or was refused, while its successors went through would be published behind them. One
+    // request at a time: the broker takes any first number of a producer that it does not know, so that a second request
+    // went through where the first was refused, and librdkafka then took the first for delivered (decision 0015).
     config
         .set("enable.idempotence", "true")
         .set("enable.gapless.guarantee", "true")
         .set("acks", "all")
+        .set("max.in.flight.requests.per.connection", "1")
         .set("message.timeout.ms", "0");
     config
 }
@@ -155,6 +164,20 @@ mod tests {
             (Some("7"), Some("true"))
         );
         assert_eq!(consumer(&user, "g").get("isolation.level"), Some("read_committed"));
+    }
+
+    #[test]
+    fn no_name_of_a_setting_takes_order_or_durability_away() {
+        let url = "kafka://a:1?acks=1&request.required.acks=1&delivery.timeout.ms=9&message.timeout.ms=9\
+                   &max.in.flight=5&max.in.flight.requests.per.connection=5";
+        let producer = producer(&of_url(url).unwrap()).create_native_config().unwrap();
+        for (name, value) in [
+            ("acks", "-1"), // librdkafka's word for all
+            ("message.timeout.ms", "0"),
+            ("max.in.flight", "1"),
+        ] {
+            assert_eq!(producer.get(name).unwrap(), value, "{name}");
+        }
     }
 
     #[test]

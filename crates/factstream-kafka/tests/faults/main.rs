@@ -1,8 +1,9 @@
 //! The Kafka engine when things go wrong, on real brokers: killed and started again, with records deleted, members that
-//! come, go and sleep, credentials that are refused, messages that are too large.
+//! come, go and sleep, credentials that are refused, messages that are too large, requests that are refused.
 #![allow(missing_docs)]
 
 mod support;
+mod first_request;
 mod restart;
 mod offset_gone;
 mod rebalances;
