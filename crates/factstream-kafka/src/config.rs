@@ -85,7 +85,7 @@ const OTHER_NAMES: [&str; 3] = ["max.in.flight", "request.required.acks", "deliv
 pub(crate) fn producer(user: &ClientConfig) -> ClientConfig {
     let mut config = ClientConfig::new();
     config
-        .set("linger.ms", "2")
+        .set("linger.ms", "0")
         .set("partitioner", "murmur2_random")
         .set("message.max.bytes", MESSAGE_BYTES_MAX);
     overlay(&mut config, user);

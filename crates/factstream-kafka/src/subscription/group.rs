@@ -34,6 +34,8 @@ impl Group {
 
 impl ClientContext for Group {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        // Progress that was sent without waiting: it is sent again, and what stands in its way is told then.
+        let level = if facility == "COMMITFAIL" { RDKafkaLogLevel::Debug } else { level };
         self.reasons.log(level, facility, text);
     }
 

@@ -1,8 +1,9 @@
 //! The thread's side of a member: polls, commits, and what becomes of both when partitions move.
 //!
 //! Invariants: records of a partition that went are not given out, and progress in it is not committed: both are its new
-//! owner's. An error that comes with records is told by the next poll, never dropped. A group whose records are gone
-//! halts and keeps saying so.
+//! owner's. Progress is sent at once and waited for later, while nothing else is to do: what did not arrive is sent again,
+//! and a reason that it cannot is told. An error that comes with records is told by the next poll, never dropped. A group whose
+//! records are gone halts and keeps saying so.
 
 use super::gone::{self, Halt};
 use super::group::{Group, Place, places};
@@ -23,6 +24,9 @@ use std::time::{Duration, Instant};
 
 /// A poll is cut into pieces of this, so that a member that is dropped leaves soon.
 const SLICE: Duration = Duration::from_millis(100);
+/// Progress is sent without waiting for the answer, and so long after it once more with: a group that is busy does not wait
+/// for each batch, and one that is idle does not stay behind because of a request that was lost.
+const CONFIRM_AFTER: Duration = Duration::from_secs(1);
 
 pub(super) struct Member {
     consumer: BaseConsumer<Group>,
@@ -32,13 +36,16 @@ pub(super) struct Member {
     failed: Option<BrokerError>,
     /// Why nothing is read any more.
     halted: Option<Halt>,
-    /// Progress that the group was too busy to take.
-    uncommitted: HashMap<Place, i64>,
+    /// Progress that was sent and is not known to have arrived.
+    unconfirmed: HashMap<Place, i64>,
+    /// When it is to be sent again.
+    confirm_at: Instant,
 }
 
 impl Member {
     pub(super) fn new(consumer: BaseConsumer<Group>, unread: Unread) -> Self {
-        Self { consumer, unread, failed: None, halted: None, uncommitted: HashMap::new() }
+        let (unconfirmed, confirm_at) = (HashMap::new(), Instant::now());
+        Self { consumer, unread, failed: None, halted: None, unconfirmed, confirm_at }
     }
 
     /// Serves until the subscription is dropped, then leaves the group.
@@ -52,10 +59,12 @@ impl Member {
                     }
                 }
                 Request::Commit { next, reply } => {
-                    let committed = self.commit(next, &reply);
-                    let _ = reply.send(committed);
+                    let _ = reply.send(self.commit(next));
                 }
             }
+        }
+        if let Err(error) = self.confirm(|| true) {
+            tracing::warn!(%error, "the last progress may not have arrived: its records come again");
         }
         self.consumer.unsubscribe();
     }
@@ -67,9 +76,6 @@ impl Member {
         if let Some(failed) = self.failed.take() {
             return Err(failed);
         }
-        if !self.uncommitted.is_empty() {
-            self.commit_what_is_left(|| reply.is_closed())?;
-        }
         let until = Instant::now().checked_add(wait);
         let mut records = self.take_unread()?;
         if records.len() > records_max {
@@ -77,6 +83,9 @@ impl Member {
         }
         let mut bytes: usize = records.iter().map(Record::bytes).sum();
         while records.len() < records_max && bytes < POLL_BYTES_MAX {
+            if records.is_empty() && !self.unconfirmed.is_empty() && self.confirm_at <= Instant::now() {
+                self.confirm(|| reply.is_closed())?;
+            }
             let left = until.map_or(SLICE, |until| until.saturating_duration_since(Instant::now()));
             let patience = if records.is_empty() { left.min(SLICE) } else { Duration::ZERO };
             let polled = self.consumer.poll(patience).map(|polled| polled.map(|message| record(&message)));
@@ -128,7 +137,7 @@ impl Member {
         let revoked = self.consumer.context().take_revoked();
         if !revoked.is_empty() {
             records.retain(|record| !revoked.contains(&place(&record.partition)));
-            self.uncommitted.retain(|place, _| !revoked.contains(place));
+            self.unconfirmed.retain(|place, _| !revoked.contains(place));
         }
     }
 
@@ -150,29 +159,44 @@ impl Member {
         }
     }
 
-    fn commit(&mut self, next: Vec<(Partition, i64)>, reply: &Reply<()>) -> Result<(), BrokerError> {
-        self.uncommitted.extend(next.into_iter().map(|(partition, offset)| (place(&partition), offset)));
-        self.commit_what_is_left(|| reply.is_closed())
+    /// Sends progress for the partitions that are still ours; whether it arrives is asked later.
+    fn commit(&mut self, next: Vec<(Partition, i64)>) -> Result<(), BrokerError> {
+        if self.unconfirmed.is_empty() {
+            self.confirm_at = Instant::now() + CONFIRM_AFTER;
+        }
+        let assigned = self.assigned();
+        let next: HashMap<Place, i64> = next
+            .into_iter()
+            .map(|(partition, offset)| (place(&partition), offset))
+            .filter(|(place, _)| assigned.contains(place))
+            .collect();
+        if next.is_empty() {
+            return Ok(());
+        }
+        let sent = self.send(&next, CommitMode::Async);
+        self.unconfirmed.extend(next);
+        sent.map_err(|error| self.consumer.context().reasons.explain(&error))
     }
 
-    /// Commits for the partitions that are still ours. Those that went are no error: their records come again where they
-    /// are now, and the inbox knows what was handled.
-    fn commit_what_is_left(&mut self, is_given_up: impl Fn() -> bool) -> Result<(), BrokerError> {
+    /// Sends progress again for the partitions that are still ours, and waits until it has arrived. Those that went are no
+    /// error: their records come again where they are now, and the inbox knows what was handled.
+    fn confirm(&mut self, is_given_up: impl Fn() -> bool) -> Result<(), BrokerError> {
         use RDKafkaErrorCode::{
             AssignmentLost, FencedMemberEpoch, IllegalGeneration, RebalanceInProgress, StaleMemberEpoch,
             UnknownMemberId,
         };
         let assigned = self.assigned();
-        self.uncommitted.retain(|place, _| assigned.contains(place));
+        self.unconfirmed.retain(|place, _| assigned.contains(place));
+        self.confirm_at = Instant::now() + CONFIRM_AFTER;
         let deadline = Instant::now() + ANSWER;
-        while !self.uncommitted.is_empty() {
-            let Err(error) = self.commit_once() else {
-                self.uncommitted.clear();
+        while !self.unconfirmed.is_empty() {
+            let Err(error) = self.send(&self.unconfirmed, CommitMode::Sync) else {
+                self.unconfirmed.clear();
                 return Ok(());
             };
             match error.rdkafka_error_code() {
                 // Refused for the generation of the group, which says nothing of the partitions: those that a member keeps
-                // through a rebalance are refused too. The next poll tries again; one that went drops out before.
+                // through a rebalance are refused too. It is tried again later; one that went drops out before.
                 Some(
                     RebalanceInProgress | IllegalGeneration | UnknownMemberId | AssignmentLost
                     | FencedMemberEpoch | StaleMemberEpoch,
@@ -189,12 +213,12 @@ impl Member {
         Ok(())
     }
 
-    fn commit_once(&self) -> KafkaResult<()> {
-        let mut list = TopicPartitionList::new();
-        for ((topic, partition), offset) in &self.uncommitted {
+    fn send(&self, progress: &HashMap<Place, i64>, mode: CommitMode) -> KafkaResult<()> {
+        let mut list = TopicPartitionList::with_capacity(progress.len());
+        for ((topic, partition), offset) in progress {
             list.add_partition_offset(topic, *partition, Offset::Offset(*offset))?;
         }
-        self.consumer.commit(&list, CommitMode::Sync)
+        self.consumer.commit(&list, mode)
     }
 }
 
