@@ -48,6 +48,9 @@ pub trait Subscription: Send {
     async fn poll(&mut self, records_max: usize, wait: Duration) -> Result<Vec<Record>, BrokerError>;
 
     /// Commits progress: for each partition, the offset of the next record to read.
+    ///
+    /// It may still be on its way when this returns. An engine makes sure of it while it is polled, and an error that it meets
+    /// then is the poll's; what did not arrive comes again.
     async fn commit(&mut self, next: &[(Partition, i64)]) -> Result<(), BrokerError>;
 }
 

@@ -3,7 +3,7 @@
 #![allow(missing_docs)]
 
 mod support;
-mod first_request;
+mod refusals;
 mod restart;
 mod offset_gone;
 mod rebalances;
