@@ -48,7 +48,7 @@ pub(crate) const CONTESTS: &[Contest] = &[
         name: "S3",
         what: "SQLite, rebuild of order_projections",
         unit: "events/s",
-        size: Size { quick: 50_000, full: 500_000 },
+        size: Size { quick: 250_000, full: 500_000 },
         servers: Servers::NONE,
         prepare: Some(Run::Task(|place| Box::pin(rebuild::prepare(place)))),
         entries: &[
