@@ -78,7 +78,8 @@ fn is_address(place: &str) -> bool {
     place.len() <= ADDRESS_BYTES_MAX && brokers.chars().all(is_plain)
 }
 
-/// Other names of what is fixed: of two names of one setting, librdkafka takes the one that it is told last.
+/// Other names of what is fixed: of two names of one setting, librdkafka takes the one that it is told last, and our
+/// settings have no order.
 const OTHER_NAMES: [&str; 3] = ["max.in.flight", "request.required.acks", "delivery.timeout.ms"];
 
 /// Our own settings for producers. What the user says wins, but for what order and durability stand on.

@@ -11,10 +11,11 @@
 //! | who is in a group | `members` |
 //! | topics as code | [`Change`] and [`KafkaBroker::plan_topics`] |
 //!
-//! Invariants: an idempotent producer that never gives a message up, so the order of a key holds through restarts of the
-//! brokers (G5); one that the cluster refuses is never overtaken by later ones of its key. A group whose records were deleted
-//! unread halts and says so. Consumers read committed records only and commit nothing by themselves. A consumer is polled on a thread
-//! of its own and only when the processor asks for records, so partitions move only while nothing is in flight.
+//! Invariants: an idempotent producer that has one request on its way and never gives a message up, so that none is lost
+//! and the order of a key holds through restarts of the brokers (G5); one that the cluster refuses is never overtaken by later
+//! ones of its key. A group whose records were deleted unread halts and says so. Consumers read committed records only and
+//! commit nothing by themselves; what they are told to is sent at once and confirmed by a later poll. A consumer is polled on a
+//! thread of its own and only when the processor asks for records, so partitions move only while nothing is in flight.
 
 mod config;
 mod broker;

@@ -161,9 +161,6 @@ impl Member {
 
     /// Sends progress for the partitions that are still ours; whether it arrives is asked later.
     fn commit(&mut self, next: Vec<(Partition, i64)>) -> Result<(), BrokerError> {
-        if self.unconfirmed.is_empty() {
-            self.confirm_at = Instant::now() + CONFIRM_AFTER;
-        }
         let assigned = self.assigned();
         let next: HashMap<Place, i64> = next
             .into_iter()
@@ -172,6 +169,9 @@ impl Member {
             .collect();
         if next.is_empty() {
             return Ok(());
+        }
+        if self.unconfirmed.is_empty() {
+            self.confirm_at = Instant::now() + CONFIRM_AFTER;
         }
         let sent = self.send(&next, CommitMode::Async);
         self.unconfirmed.extend(next);

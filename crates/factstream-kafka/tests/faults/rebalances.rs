@@ -1,7 +1,8 @@
 //! Members that join, leave and sleep: nothing is lost, and a commit that came too late does no harm (G7).
 
 use crate::support::{
-    DEADLINE, POLL, after, declared, join, lag_becomes, message, mixed, open, poll, read_until, relay, unique,
+    DEADLINE, POLL, after, declared, gather, join, lag_becomes, message, mixed, open, poll, read_until,
+    relay, unique,
 };
 use factstream_core::broker::{Broker, Partition, Subscription};
 use factstream_core::message::Record;
@@ -125,12 +126,7 @@ async fn a_member_that_sleeps_loses_its_partitions_and_joins_again_when_it_wakes
     let (topic, group) = (declared(&broker, 2).await, unique("group"));
     publish_everywhere(&broker, &topic).await;
     let mut sleeper = join(&sleepy, &group, &topic).await;
-    let mut unfinished = Vec::new();
-    let deadline = Instant::now() + DEADLINE;
-    while unfinished.len() < KEYS {
-        assert!(Instant::now() < deadline, "the sleeper is given only {}", unfinished.len());
-        unfinished.extend(poll(sleeper.as_mut()).await);
-    }
+    let unfinished = gather(sleeper.as_mut(), KEYS).await;
     // It sleeps over its batch: another member is given the partitions, from where the group stands.
     let mut other = join(&broker, &group, &topic).await;
     let handled = read_until(other.as_mut(), |read| read.len() >= KEYS).await;

@@ -4,9 +4,9 @@
 //! A proxy before the real broker gives the refusal, when the client has sent its next request, if it has one to send.
 
 use crate::support::{
-    POLL, after, assert_whole_and_in_order, declared, join, lag_becomes, mixed, open, read_until, unique,
+    after, assert_whole_and_in_order, declared, gather, join, lag_becomes, mixed, open, read_until, unique,
 };
-use factstream_core::broker::{Broker, Subscription};
+use factstream_core::broker::Broker;
 use factstream_kafka::KafkaBroker;
 use factstream_tests::kafka::Kafka;
 use std::sync::Arc;
@@ -43,26 +43,13 @@ async fn progress_that_was_refused_is_sent_again_by_an_idle_member() {
     broker.publish(mixed(&refusing.topic, 1, 0, MESSAGES)).await.expect("the broker takes them");
     let group = unique("group");
     let mut member = join(&broker, &group, &refusing.topic).await;
-    let mut read = Vec::new();
-    while read.len() < MESSAGES {
-        read.extend(member.poll(MESSAGES, POLL).await.expect("polling goes on"));
-    }
+    let read = gather(member.as_mut(), MESSAGES).await;
     member.commit(&after(&read)).await.expect("progress is sent");
     tokio::select! {
         () = lag_becomes(&broker, &group, &refusing.topic, 0) => {}
-        again = idle(member.as_mut()) => panic!("{again} records come again"),
+        again = gather(member.as_mut(), 1) => panic!("records come again: {again:?}"),
     }
     refusing.assert_it_did();
-}
-
-/// Polls for as long as nothing comes.
-async fn idle(member: &mut dyn Subscription) -> usize {
-    loop {
-        let records = member.poll(MESSAGES, POLL).await.expect("polling goes on");
-        if !records.is_empty() {
-            return records.len();
-        }
-    }
 }
 
 /// Which request is refused, the first of its kind.
@@ -85,30 +72,34 @@ impl Refusal {
     fn answer(self, request: &[u8], topic: &str) -> Vec<u8> {
         const NOT_LEADER: i16 = 6;
         const REBALANCE_IN_PROGRESS: i16 = 27;
-        let version = i16::from_be_bytes([request[6], request[7]]);
-        let (known, error) = match self {
-            Self::Produce => (9..=12, NOT_LEADER),
-            Self::Commit => (8..=9, REBALANCE_IN_PROGRESS),
+        const NO_THROTTLING: &[u8] = &[0; 4];
+        // No offset, no time, no oldest offset; no record is at fault, and no text.
+        let nothing_stored = [[0xff; 24].as_slice(), &[1, 0]].concat();
+        let (known, before, error, details, behind): (_, &[u8], i16, &[u8], &[u8]) = match self {
+            Self::Produce => (9..=12, &[], NOT_LEADER, &nothing_stored, NO_THROTTLING),
+            Self::Commit => (8..=9, NO_THROTTLING, REBALANCE_IN_PROGRESS, &[], &[]),
         };
+        let version = i16::from_be_bytes([request[6], request[7]]);
         assert!(known.contains(&version), "the proxy does not know version {version} of this request");
-        let mut answer = request[8..12].to_vec(); // whose answer it is
-        answer.push(0); // no tags
-        if matches!(self, Self::Commit) {
-            answer.extend([0; 4]); // no throttling
-        }
-        answer.extend([2, u8::try_from(topic.len() + 1).expect("a short name")]);
-        answer.extend(topic.as_bytes());
-        answer.extend([2, 0, 0, 0, 0]); // partition 0
-        answer.extend(error.to_be_bytes());
-        if matches!(self, Self::Produce) {
-            answer.extend([0xff; 24]); // no offset, no time, no oldest offset
-            answer.extend([1, 0]); // no record is at fault, no text
-        }
-        answer.extend([0, 0]); // no tags of the partition and the topic
-        if matches!(self, Self::Produce) {
-            answer.extend([0; 4]); // no throttling
-        }
-        answer.push(0); // no tags
+        let name_length = [u8::try_from(topic.len() + 1).expect("a short name")];
+        let whose = &request[8..12];
+        // No tags, one topic, one partition, and no tags of the partition, the topic and the whole.
+        let answer = [
+            whose,
+            &[0],
+            before,
+            &[2],
+            &name_length,
+            topic.as_bytes(),
+            &[2],
+            &[0; 4], // partition 0
+            &error.to_be_bytes(),
+            details,
+            &[0, 0],
+            behind,
+            &[0],
+        ]
+        .concat();
         let length = u32::try_from(answer.len()).expect("a short answer");
         [length.to_be_bytes().to_vec(), answer].concat()
     }

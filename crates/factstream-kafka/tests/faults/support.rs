@@ -66,6 +66,17 @@ pub(crate) async fn poll(member: &mut dyn Subscription) -> Vec<Record> {
     member.poll(500, POLL).await.expect("polling goes on")
 }
 
+/// Polls until so many records came, and commits nothing.
+pub(crate) async fn gather(member: &mut dyn Subscription, count: usize) -> Vec<Record> {
+    let deadline = Instant::now() + DEADLINE;
+    let mut gathered = Vec::new();
+    while gathered.len() < count {
+        assert!(Instant::now() < deadline, "only {} records came", gathered.len());
+        gathered.extend(poll(member).await);
+    }
+    gathered
+}
+
 /// Polls and commits until `is_enough` of what was read so far.
 pub(crate) async fn read_until(
     member: &mut dyn Subscription,
