@@ -7,7 +7,7 @@
 use factstream::decode::{Decoder, Upcasters};
 use factstream::envelope::{Envelope, RecordedEvent, check_id};
 use factstream::event::{Event, EventSet};
-use factstream::message::{Message, Record};
+use factstream::message::{Headers, Message, Record};
 use factstream::partition::Partition;
 use factstream::{Failure, kafka, postgres, read_model, sqlite, without_credentials};
 use orders::http;
@@ -60,13 +60,13 @@ pub fn record(data: &[u8]) {
     let mut pieces = Pieces(data);
     let flags = pieces.number();
     let key = (flags & 1 == 0).then(|| pieces.bytes().to_vec());
-    let mut headers: Vec<(String, Vec<u8>)> = Vec::new();
+    let mut headers = Headers::new();
     let names = ["event_type", "event_id", "timestamp", "schema_version", "position", "correlation_id"];
     for name in names.iter().take(usize::from(flags >> 1 & 7)) {
-        headers.push(((*name).to_owned(), pieces.bytes().to_vec()));
+        headers.push(name, pieces.bytes());
     }
     if flags & 0x10 != 0 {
-        headers.push((pieces.text(), pieces.bytes().to_vec()));
+        headers.push(&pieces.text(), pieces.bytes());
     }
     let value = (flags & 0x20 == 0).then(|| pieces.0.to_vec());
     let partition = Partition { topic: "orders.events".into(), partition: 0 };
@@ -80,15 +80,15 @@ pub fn check_record(record: &Record) {
     match record.envelope() {
         Ok(envelope) => {
             assert_eq!(envelope.aggregate_id, key, "an event is handled in the order of its aggregate");
-            let again = written(record, &envelope).envelope();
-            assert_eq!(again.as_ref(), Ok(&envelope), "what is written is read again");
+            let written = written(record, &envelope);
+            assert_eq!(written.envelope().as_ref(), Ok(&envelope), "what is written is read again");
         }
         Err(error) => check_text(&error.to_string()),
     }
 }
 
 /// The record that holds this envelope.
-fn written(record: &Record, envelope: &Envelope<String>) -> Record {
+fn written(record: &Record, envelope: &Envelope<&str>) -> Record {
     let number = |number: Option<u64>| number.map(|number| number.to_string());
     let headers = [
         ("event_id", Some(envelope.event_id.clone())),
@@ -103,10 +103,10 @@ fn written(record: &Record, envelope: &Envelope<String>) -> Record {
         ("position", number(envelope.position)),
         ("traceparent", envelope.traceparent.clone()),
     ];
-    let headers = headers.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text?.into_bytes())));
+    let headers = headers.into_iter().filter_map(|(name, text)| Some((name, text?)));
     Record {
         key: Some(envelope.aggregate_id.clone().into_bytes()),
-        value: Some(envelope.event.clone().into_bytes()),
+        value: Some(envelope.event.as_bytes().to_vec()),
         headers: headers.collect(),
         ..record.clone()
     }

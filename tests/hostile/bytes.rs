@@ -90,6 +90,7 @@ proptest! {
             headers.push(("event_type".into(), b"OrderCreated".to_vec()));
         }
         let partition = Partition { topic: "orders.events".into(), partition: 3 };
+        let headers = headers.into_iter().collect();
         checks::check_record(&Record { partition, offset: 11, key, value, headers, timestamp: None });
     }
 

@@ -2,7 +2,7 @@
 
 use crate::fragments::{fragments, is_id, is_still, schema};
 use factstream::App;
-use factstream::message::Message;
+use factstream::message::{Headers, Message};
 use factstream::sql::{format_timestamp, now};
 use factstream_tests::client::Client;
 use factstream_tests::pair::Place;
@@ -98,9 +98,8 @@ fn name_of_header(text: &str) -> String {
 }
 
 fn message(key: &str, value: &str, headers: &[(&str, &str)]) -> Message {
-    let mut headers: Vec<(String, Vec<u8>)> =
-        headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
-    headers.push(("timestamp".to_owned(), format_timestamp(now()).into_bytes()));
+    let mut headers: Headers = headers.iter().copied().collect();
+    headers.push("timestamp", format_timestamp(now()));
     Message {
         topic: TOPIC.to_owned(),
         key: Some(key.as_bytes().to_vec()),

@@ -1,7 +1,7 @@
 //! SQL in the names that an application gives to its parts: whoever takes them from a configuration is safe, too.
 
 use crate::fragments::{fragments, is_id, is_still, schema};
-use factstream::message::Message;
+use factstream::message::{Headers, Message};
 use factstream::sql::now;
 use factstream::{App, Builder, Consumer, Envelope, Error, Failure, Handler, Projection, Tx, params};
 use factstream_tests::ledger;
@@ -129,7 +129,7 @@ async fn are_refused(place: &Place, plain: &App, text: &str) {
     assert!(matches!(error, Error::UnknownProjection { .. }), "{text:?}: {error}");
     // A topic that nobody declared.
     let (key, value) = (Some(b"k".to_vec()), Some(b"{}".to_vec()));
-    let message = Message { topic: text.to_owned(), key, value, headers: vec![], timestamp: now() };
+    let message = Message { topic: text.to_owned(), key, value, headers: Headers::new(), timestamp: now() };
     let error = plain.broker().publish(vec![message]).await.unwrap_err();
     assert!(error.acknowledged == 0 && error.to_string().contains("topic"), "{text:?}: {error}");
 }

@@ -146,5 +146,5 @@ pub(crate) fn headers(message: &Message) -> OwnedHeaders {
     message
         .headers
         .iter()
-        .fold(headers, |headers, (key, value)| headers.insert(Header { key, value: Some(value.as_slice()) }))
+        .fold(headers, |headers, (key, value)| headers.insert(Header { key, value: Some(value) }))
 }

@@ -5,11 +5,16 @@
 //! `aggregate_version`, `schema_version`, `position`, and W3C `traceparent`. A reader takes messages with only the first
 //! five of them, and gives one without `event_id` the identity topic/partition/offset.
 
+mod headers;
+
+pub use headers::Headers;
+
 use crate::envelope::{Envelope, ID_BYTES_MAX, Metadata, RecordedEvent, check_id};
 use crate::partition::Partition;
 use crate::sql::format_timestamp;
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use serde::Deserialize;
+use uuid::Uuid;
 
 /// The headers that are read.
 const HEADERS: [&str; 11] = [
@@ -36,7 +41,7 @@ pub struct Message {
     /// The value; `None` is a tombstone, which the relay never publishes.
     pub value: Option<Vec<u8>>,
     /// The headers, in order.
-    pub headers: Vec<(String, Vec<u8>)>,
+    pub headers: Headers,
     /// When the event was recorded.
     pub timestamp: Timestamp,
 }
@@ -53,7 +58,7 @@ pub struct Record {
     /// The value; `None` is a tombstone.
     pub value: Option<Vec<u8>>,
     /// The headers, in order.
-    pub headers: Vec<(String, Vec<u8>)>,
+    pub headers: Headers,
     /// When it was published, where the broker knows.
     pub timestamp: Option<Timestamp>,
 }
@@ -64,13 +69,13 @@ impl Message {
     /// # Errors
     /// When the event's metadata or data is not what factstream writes.
     pub fn of(event: &RecordedEvent) -> Result<Option<Self>, serde_json::Error> {
-        let metadata: Metadata = serde_json::from_str(&event.metadata)?;
-        let Some(topic) = metadata.topic.clone() else { return Ok(None) };
+        let mut metadata: Metadata = serde_json::from_str(&event.metadata)?;
+        let Some(topic) = metadata.topic.take() else { return Ok(None) };
         Ok(Some(Self {
             topic,
             key: Some(event.aggregate_id.clone().into_bytes()),
             value: Some(flat_value(&event.aggregate_id, &event.data)?.into_bytes()),
-            headers: headers_with(event, metadata),
+            headers: headers_with(event, &metadata),
             timestamp: event.timestamp,
         }))
     }
@@ -84,29 +89,28 @@ impl Message {
 }
 
 /// The headers of a recorded event, public or private. Metadata that cannot be read gives none of its own headers.
-pub fn headers(event: &RecordedEvent) -> Vec<(String, Vec<u8>)> {
-    headers_with(event, serde_json::from_str(&event.metadata).unwrap_or_default())
+pub fn headers(event: &RecordedEvent) -> Headers {
+    headers_with(event, &serde_json::from_str(&event.metadata).unwrap_or_default())
 }
 
-fn headers_with(event: &RecordedEvent, metadata: Metadata) -> Vec<(String, Vec<u8>)> {
-    let mut headers = Vec::with_capacity(11);
-    let mut header = |name: &str, value: String| headers.push((name.to_owned(), value.into_bytes()));
-    header("event_id", event.event_id.to_string());
-    header("event_type", event.event_type.clone());
-    header("timestamp", format_timestamp(event.timestamp));
-    header("source", metadata.source);
-    if let Some(id) = metadata.correlation_id {
-        header("correlation_id", id);
+fn headers_with(event: &RecordedEvent, metadata: &Metadata) -> Headers {
+    let mut headers = Headers::with_capacity(HEADERS.len());
+    headers.push("event_id", event.event_id.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
+    headers.push("event_type", &event.event_type);
+    headers.push("timestamp", format_timestamp(event.timestamp));
+    headers.push("source", &metadata.source);
+    if let Some(id) = &metadata.correlation_id {
+        headers.push("correlation_id", id);
     }
-    if let Some(id) = metadata.causation_id {
-        header("causation_id", id);
+    if let Some(id) = &metadata.causation_id {
+        headers.push("causation_id", id);
     }
-    header("aggregate_type", event.aggregate_type.clone());
-    header("aggregate_version", event.version.to_string());
-    header("schema_version", event.schema_version.to_string());
-    header("position", event.position.to_string());
-    if let Some(traceparent) = metadata.traceparent {
-        header("traceparent", traceparent);
+    headers.push("aggregate_type", &event.aggregate_type);
+    headers.push("aggregate_version", event.version.to_string());
+    headers.push("schema_version", event.schema_version.to_string());
+    headers.push("position", event.position.to_string());
+    if let Some(traceparent) = &metadata.traceparent {
+        headers.push("traceparent", traceparent);
     }
     headers
 }
@@ -131,18 +135,12 @@ impl Record {
     /// How many bytes its key, value and headers have.
     pub fn bytes(&self) -> usize {
         let of = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
-        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-        of(&self.key) + of(&self.value) + headers
+        of(&self.key) + of(&self.value) + self.headers.bytes()
     }
 
     /// The first header of this name, as text: UTF-8 without a NUL, which no database text may hold.
     pub fn header(&self, name: &str) -> Option<&str> {
-        std::str::from_utf8(self.header_bytes(name)?).ok().filter(|text| !text.contains('\0'))
-    }
-
-    fn header_bytes(&self, name: &str) -> Option<&[u8]> {
-        let (_, value) = self.headers.iter().find(|(header, _)| header == name)?;
-        Some(value)
+        std::str::from_utf8(self.headers.get(name)?).ok().filter(|text| !text.contains('\0'))
     }
 
     /// The key in whose order it is handled, also when nothing else can be read: the record's key, else its partition.
@@ -167,66 +165,76 @@ impl Record {
     ///
     /// # Errors
     /// [`Unreadable`]: the record becomes a dead letter, bytes intact (G12).
-    pub fn envelope(&self) -> Result<Envelope<String>, Unreadable> {
-        for (name, value) in &self.headers {
-            if std::str::from_utf8(value).is_err() {
-                return Err(Unreadable::HeaderNotUtf8 { header: shorten(name) });
-            }
-        }
-        if self.headers.iter().any(|(_, value)| value.contains(&0)) {
-            self.refuse_nul()?;
-        }
-        let event_type = self.header("event_type").ok_or(Unreadable::NoHeader { header: "event_type" })?;
+    pub fn envelope(&self) -> Result<Envelope<&str>, Unreadable> {
+        let headers = Texts::of(&self.headers)?;
+        let event_type = headers.text("event_type").ok_or(Unreadable::NoHeader { header: "event_type" })?;
         if check_id("event_type", event_type).is_err() {
             return Err(Unreadable::BadHeader { header: "event_type", value: shorten(event_type) });
         }
         let value = self.value.as_deref().ok_or(Unreadable::NoValue)?;
-        let json = std::str::from_utf8(value).map_err(|_| Unreadable::NotUtf8)?;
+        let event = std::str::from_utf8(value).map_err(|_| Unreadable::NotUtf8)?;
         let aggregate_id = match &self.key {
             Some(_) => self.order_key(),
             None => self.value_aggregate_id().ok_or(Unreadable::NoKey)?,
         };
-        let event_id = match self.header("event_id") {
+        let event_id = match headers.text("event_id") {
             Some(id) if check_id("event_id", id).is_ok() => id.to_owned(),
             Some(id) => return Err(Unreadable::BadHeader { header: "event_id", value: shorten(id) }),
             None => self.origin(),
         };
-        let timestamp = match self.header("timestamp") {
+        let timestamp = match headers.text("timestamp") {
             Some(text) => parse_timestamp(text)
                 .ok_or_else(|| Unreadable::BadHeader { header: "timestamp", value: shorten(text) })?,
             None => self.timestamp.unwrap_or(Timestamp::UNIX_EPOCH),
         };
-        let text = |name: &str| self.header(name).map(str::to_owned);
+        let owned = |name| headers.text(name).map(str::to_owned);
         Ok(Envelope {
-            event: json.to_owned(),
+            event,
             event_id,
             event_type: event_type.to_owned(),
-            schema_version: self.number("schema_version")?.unwrap_or(1),
+            schema_version: headers.number("schema_version")?.unwrap_or(1),
             aggregate_id,
-            aggregate_type: text("aggregate_type"),
-            version: self.number("aggregate_version")?,
-            position: self.number("position")?,
+            aggregate_type: owned("aggregate_type"),
+            version: headers.number("aggregate_version")?,
+            position: headers.number("position")?,
             timestamp,
-            source: text("source").unwrap_or_default(),
-            correlation_id: text("correlation_id"),
-            causation_id: text("causation_id"),
-            traceparent: text("traceparent"),
+            source: owned("source").unwrap_or_default(),
+            correlation_id: owned("correlation_id"),
+            causation_id: owned("causation_id"),
+            traceparent: owned("traceparent"),
         })
     }
+}
 
-    /// Refuses a header of ours that has a NUL; what others have in theirs is their own.
-    fn refuse_nul(&self) -> Result<(), Unreadable> {
-        for header in HEADERS {
-            if let (Some(bytes), None) = (self.header_bytes(header), self.header(header)) {
-                let value = shorten(&String::from_utf8_lossy(bytes));
-                return Err(Unreadable::BadHeader { header, value });
+/// The headers that are read, the first of each name, as text: UTF-8 without a NUL, which no database text may hold.
+struct Texts<'r>([Option<&'r str>; HEADERS.len()]);
+
+impl<'r> Texts<'r> {
+    /// Refuses bytes that are not text in any header, and a NUL in one of ours; in theirs it is their own.
+    fn of(headers: &'r Headers) -> Result<Self, Unreadable> {
+        let mut texts = [None; HEADERS.len()];
+        for (name, value) in headers.iter() {
+            let Ok(text) = std::str::from_utf8(value) else {
+                return Err(Unreadable::HeaderNotUtf8 { header: shorten(name) });
+            };
+            let ours = HEADERS.iter().zip(&mut texts).find(|(header, _)| **header == name);
+            if let Some((header, place @ None)) = ours {
+                if value.contains(&0) {
+                    return Err(Unreadable::BadHeader { header, value: shorten(text) });
+                }
+                *place = Some(text);
             }
         }
-        Ok(())
+        Ok(Self(texts))
+    }
+
+    fn text(&self, name: &str) -> Option<&'r str> {
+        let (_, text) = HEADERS.iter().zip(&self.0).find(|(header, _)| **header == name)?;
+        *text
     }
 
     fn number<N: std::str::FromStr>(&self, header: &'static str) -> Result<Option<N>, Unreadable> {
-        let Some(text) = self.header(header) else { return Ok(None) };
+        let Some(text) = self.text(header) else { return Ok(None) };
         text.parse().map(Some).map_err(|_| Unreadable::BadHeader { header, value: shorten(text) })
     }
 }
@@ -283,7 +291,6 @@ pub enum Unreadable {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use uuid::Uuid;
 
     fn recorded(data: &str) -> RecordedEvent {
         let metadata =
@@ -317,10 +324,15 @@ mod tests {
         record(Message::of(&recorded(r#"{"tracking_number":"TN"}"#)).unwrap().expect("public"))
     }
 
+    fn keep(record: &mut Record, is_kept: impl Fn(&str) -> bool) {
+        record.headers = record.headers.iter().filter(|(name, _)| is_kept(name)).collect();
+    }
+
     #[test]
     fn a_published_event_is_read_back_whole() {
         let event = recorded(r#"{"tracking_number":"TN"}"#);
-        let envelope = published().envelope().unwrap();
+        let record = published();
+        let envelope = record.envelope().unwrap();
         assert_eq!(envelope.event, r#"{"aggregate_id":"o-\"1","tracking_number":"TN"}"#);
         assert_eq!(envelope.clone().with(()), event.envelope().unwrap());
     }
@@ -334,10 +346,8 @@ mod tests {
     #[test]
     fn five_headers_of_a_foreign_producer_are_enough_and_a_zoneless_time_is_utc() {
         let mut record = published();
-        record.headers.retain(|(name, _)| {
-            ["event_id", "event_type", "source", "correlation_id"].contains(&name.as_str())
-        });
-        record.headers.push(("timestamp".into(), b"2026-01-02T03:04:05.678".to_vec()));
+        keep(&mut record, |name| ["event_id", "event_type", "source", "correlation_id"].contains(&name));
+        record.headers.push("timestamp", "2026-01-02T03:04:05.678");
         let envelope = record.envelope().unwrap();
         assert_eq!(envelope.timestamp, "2026-01-02T03:04:05.678Z".parse::<Timestamp>().unwrap());
         assert_eq!((envelope.schema_version, envelope.version, envelope.position), (1, None, None));
@@ -346,7 +356,7 @@ mod tests {
     #[test]
     fn a_message_without_event_id_is_known_by_its_place() {
         let mut record = published();
-        record.headers.retain(|(name, _)| name != "event_id");
+        keep(&mut record, |name| name != "event_id");
         assert_eq!(record.envelope().unwrap().event_id, "orders.events/3/11");
     }
 
@@ -364,8 +374,8 @@ mod tests {
     fn what_cannot_be_read_says_why() {
         let with = |name: &str, value: &[u8]| {
             let mut record = published();
-            record.headers.retain(|(header, _)| header != name);
-            record.headers.push((name.to_owned(), value.to_vec()));
+            keep(&mut record, |header| header != name);
+            record.headers.push(name, value);
             record.envelope().expect_err("unreadable")
         };
         assert!(matches!(with("timestamp", b"yesterday"), Unreadable::BadHeader { header: "timestamp", .. }));
@@ -388,14 +398,14 @@ mod tests {
         assert_eq!(record.envelope(), Err(Unreadable::NoValue));
         record.value = Some(vec![0xff]);
         assert_eq!(record.envelope(), Err(Unreadable::NotUtf8));
-        record.headers.clear();
+        record.headers = Headers::new();
         assert_eq!(record.envelope(), Err(Unreadable::NoHeader { header: "event_type" }));
     }
 
     #[test]
     fn a_header_with_a_nul_is_no_text_for_a_database() {
         let mut record = published();
-        record.headers = vec![("event_type".into(), b"Order\0Shipped".to_vec())];
+        record.headers = Headers::from_iter([("event_type", "Order\0Shipped")]);
         assert_eq!(record.header("event_type"), None);
     }
 
@@ -406,7 +416,7 @@ mod tests {
             value in any::<Option<Vec<u8>>>(),
             headers in proptest::collection::vec(("event_id|event_type|timestamp|position", any::<Vec<u8>>()), 0..6),
         ) {
-            let record = Record { key, value, headers, ..published() };
+            let record = Record { key, value, headers: headers.into_iter().collect(), ..published() };
             let _ = record.envelope();
             prop_assert!(!record.order_key().is_empty());
         }

@@ -226,8 +226,8 @@ fn produce(
 
 fn send(producer: &FutureProducer<Reasons>, message: &Message) -> Result<DeliveryFuture, KafkaError> {
     let mut headers = OwnedHeaders::new_with_capacity(message.headers.len());
-    for (key, value) in &message.headers {
-        headers = headers.insert(Header { key, value: Some(value.as_slice()) });
+    for (key, value) in message.headers.iter() {
+        headers = headers.insert(Header { key, value: Some(value) });
     }
     let mut record: FutureRecord<'_, [u8], [u8]> =
         FutureRecord::to(&message.topic).headers(headers).timestamp(message.timestamp.as_millisecond());

@@ -60,7 +60,7 @@ impl Writer {
                 }
             }
             if !appends.is_empty() {
-                self.commit_group(std::mem::take(&mut appends));
+                self.commit_group(std::mem::take(&mut appends), &mut || late(&mut queue, &mut begins));
             }
             if let Some(begin) = begins.pop_front() {
                 serve(&mut self, begin);
@@ -73,9 +73,14 @@ impl Writer {
         }
     }
 
-    /// Commits appends together; when one of them breaks the statement, each alone.
-    fn commit_group(&mut self, group: Vec<PendingAppend>) {
-        match self.try_group(&group) {
+    /// Commits appends together, and with them what comes while they are written; when one of them breaks the statement,
+    /// each alone.
+    fn commit_group(
+        &mut self,
+        mut group: Vec<PendingAppend>,
+        late: &mut dyn FnMut() -> Option<PendingAppend>,
+    ) {
+        match self.try_group(&mut group, late) {
             Ok(outcomes) => {
                 for (pending, outcome) in group.into_iter().zip(outcomes) {
                     let _ = pending.reply.send(Ok(outcome));
@@ -83,7 +88,7 @@ impl Writer {
             }
             Err(failure) if group.len() > 1 && is_particular(&failure) => {
                 for pending in group {
-                    self.commit_group(vec![pending]);
+                    self.commit_group(vec![pending], &mut || None);
                 }
             }
             Err(failure) => {
@@ -94,8 +99,12 @@ impl Writer {
         }
     }
 
-    fn try_group(&mut self, group: &[PendingAppend]) -> Result<Vec<Outcome>, StoreError> {
-        let written = self.write_group(group).map_err(|error| error::of_engine(&error));
+    fn try_group(
+        &mut self,
+        group: &mut Vec<PendingAppend>,
+        late: &mut dyn FnMut() -> Option<PendingAppend>,
+    ) -> Result<Vec<Outcome>, StoreError> {
+        let written = self.write_group(group, late).map_err(|error| error::of_engine(&error));
         if written.is_err() {
             self.roll_back();
         }
@@ -104,12 +113,19 @@ impl Writer {
         Ok(outcomes)
     }
 
-    fn write_group(&self, group: &[PendingAppend]) -> rusqlite::Result<(Vec<Outcome>, u64)> {
+    fn write_group(
+        &self,
+        group: &mut Vec<PendingAppend>,
+        late: &mut dyn FnMut() -> Option<PendingAppend>,
+    ) -> rusqlite::Result<(Vec<Outcome>, u64)> {
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let mut head = append::head(&self.connection)?;
         let mut outcomes = Vec::with_capacity(group.len());
-        for PendingAppend { append, key, .. } in group {
+        while let Some(PendingAppend { append, key, .. }) = group.get(outcomes.len()) {
             outcomes.push(append::append(&self.connection, &mut head, append, key.as_ref())?);
+            if outcomes.len() == group.len() && group.len() < self.options.append_batch_max {
+                group.extend(late());
+            }
         }
         self.connection.prepare_cached("COMMIT")?.execute([])?;
         Ok((outcomes, head))
@@ -122,6 +138,21 @@ impl Writer {
         {
             tracing::error!(%error, "a transaction could not be rolled back");
         }
+    }
+}
+
+/// An append that came meanwhile, unless a transaction did: it has its turn.
+fn late(queue: &mut mpsc::Receiver<Request>, begins: &mut VecDeque<PendingBegin>) -> Option<PendingAppend> {
+    if !begins.is_empty() {
+        return None;
+    }
+    match queue.try_recv() {
+        Ok(Request::Append(append)) => Some(*append),
+        Ok(Request::Begin(begin)) => {
+            begins.push_back(begin);
+            None
+        }
+        Err(_) => None,
     }
 }
 

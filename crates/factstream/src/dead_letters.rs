@@ -163,7 +163,7 @@ impl DeadLetters<'_> {
                 .record
                 .headers
                 .iter()
-                .map(|(name, value)| (name.clone(), Bytes::of(value)))
+                .map(|(name, value)| (name.to_owned(), Bytes::of(value)))
                 .collect(),
             history: history.iter().map(entry).collect::<Result<_, _>>()?,
             parked: parked.iter().map(parked_event).collect::<Result<_, _>>()?,

@@ -79,17 +79,17 @@ fn message(letter: Letter, row: &Row) -> Result<Message, Error> {
     let reason: Option<String> = row.get("reason")?;
     let attempt: Attempt = last_attempt.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
     let Record { partition, offset, key, value, mut headers, timestamp } = letter.record;
-    let mut header = |name: &str, value: Vec<u8>| headers.push((format!("kafka_dlt-{name}"), value));
-    header("original-topic", partition.topic.clone().into_bytes());
-    header("original-partition", partition.partition.to_be_bytes().into());
-    header("original-offset", offset.to_be_bytes().into());
+    let mut header = |name: &str, value: &[u8]| headers.push(&format!("kafka_dlt-{name}"), value);
+    header("original-topic", partition.topic.as_bytes());
+    header("original-partition", &partition.partition.to_be_bytes());
+    header("original-offset", &offset.to_be_bytes());
     if let Some(timestamp) = timestamp {
-        header("original-timestamp", timestamp.as_millisecond().to_be_bytes().into());
-        header("original-timestamp-type", b"CreateTime".into());
+        header("original-timestamp", &timestamp.as_millisecond().to_be_bytes());
+        header("original-timestamp-type", b"CreateTime");
     }
-    header("original-consumer-group", letter.handler.into_bytes());
-    header("exception-fqcn", b"factstream.Failure".into());
-    header("exception-message", reason.unwrap_or_default().into_bytes());
-    header("exception-stacktrace", attempt.errors.join("\ncaused by: ").into_bytes());
+    header("original-consumer-group", letter.handler.as_bytes());
+    header("exception-fqcn", b"factstream.Failure");
+    header("exception-message", reason.unwrap_or_default().as_bytes());
+    header("exception-stacktrace", attempt.errors.join("\ncaused by: ").as_bytes());
     Ok(Message { topic: name_of(&partition.topic), key, value, headers, timestamp: now() })
 }

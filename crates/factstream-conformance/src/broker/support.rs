@@ -5,7 +5,7 @@
 use crate::BrokerUnderTest;
 use crate::support::{DEADLINE, soon};
 use factstream_core::broker::{Broker, Lag, Partition, Subscription, Topic};
-use factstream_core::message::{Message, Record};
+use factstream_core::message::{Headers, Message, Record};
 use factstream_core::sql::now;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -46,7 +46,7 @@ pub(super) async fn declare(broker: &dyn Broker, topic: &Topic) {
 
 /// A message for a key.
 pub(super) fn message(topic: &str, key: impl Into<String>, value: impl Into<Vec<u8>>) -> Message {
-    let headers = vec![("event_type".to_owned(), b"Happened".to_vec())];
+    let headers = Headers::from_iter([("event_type", "Happened")]);
     let (key, value): (String, Vec<u8>) = (key.into(), value.into());
     let (key, value) = (Some(key.into_bytes()), Some(value));
     Message { topic: topic.to_owned(), key, value, headers, timestamp: now() }

@@ -36,14 +36,14 @@ pub(super) fn too_large(message: &Message) -> BrokerError {
 
 /// Key, value and headers.
 fn bytes(message: &Message) -> usize {
-    let headers: usize = message.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
     let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
-    length(&message.key) + length(&message.value) + headers
+    length(&message.key) + length(&message.value) + message.headers.bytes()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use factstream_core::message::Headers;
     use jiff::Timestamp;
 
     #[test]
@@ -52,7 +52,7 @@ mod tests {
             topic: "t".into(),
             key: Some("k".into()),
             value: Some(vec![b'x'; 100]),
-            headers: Vec::new(),
+            headers: Headers::new(),
             timestamp: Timestamp::UNIX_EPOCH,
         };
         let error = KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge);

@@ -12,11 +12,11 @@ use super::{Reply, Request, partition_of};
 use crate::broker::ANSWER;
 use crate::config::is_waiting;
 use factstream_core::broker::{BrokerError, POLL_BYTES_MAX, Partition};
-use factstream_core::message::Record;
+use factstream_core::message::{Headers, Record};
 use jiff::Timestamp;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers, Message as _};
+use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::{HashMap, HashSet};
 use std::sync::mpsc;
@@ -227,12 +227,10 @@ fn place(partition: &Partition) -> Place {
 }
 
 fn record(message: &BorrowedMessage<'_>) -> Record {
-    let headers = message.headers().map(|headers| {
-        let mut pairs = Vec::with_capacity(headers.count());
-        pairs.extend(
-            headers.iter().map(|header| (header.key.to_owned(), header.value.unwrap_or_default().to_vec())),
-        );
-        pairs
+    let headers = message.headers().map(|theirs| {
+        let mut headers = Headers::with_capacity(theirs.count());
+        headers.extend(theirs.iter().map(|header| (header.key, header.value.unwrap_or_default())));
+        headers
     });
     Record {
         partition: partition_of(message.topic(), message.partition()),

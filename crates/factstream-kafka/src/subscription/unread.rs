@@ -70,10 +70,11 @@ impl Drop for Answer<'_> {
 mod tests {
     use super::*;
     use factstream_core::broker::Partition;
+    use factstream_core::message::Headers;
 
     fn record(offset: i64) -> Record {
         let partition = Partition { topic: "orders.events".into(), partition: 0 };
-        Record { partition, offset, key: None, value: None, headers: Vec::new(), timestamp: None }
+        Record { partition, offset, key: None, value: None, headers: Headers::new(), timestamp: None }
     }
 
     #[test]

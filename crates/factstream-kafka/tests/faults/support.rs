@@ -1,7 +1,7 @@
 //! What these tests are written with. Nothing waits without a deadline.
 
 use factstream_core::broker::{Broker, Partition, Subscription, Topic};
-use factstream_core::message::{Message, Record};
+use factstream_core::message::{Headers, Message, Record};
 use factstream_kafka::KafkaBroker;
 use factstream_kafka::rdkafka::admin::{AdminClient, AdminOptions};
 use factstream_kafka::rdkafka::client::DefaultClientContext;
@@ -41,7 +41,7 @@ pub(crate) async fn join(broker: &KafkaBroker, group: &str, topic: &str) -> Box<
 }
 
 pub(crate) fn message(topic: &str, key: &str, value: impl Into<Vec<u8>>) -> Message {
-    let headers = vec![("event_type".to_owned(), b"Happened".to_vec())];
+    let headers = Headers::from_iter([("event_type", "Happened")]);
     let (key, value) = (Some(key.as_bytes().to_vec()), Some(value.into()));
     Message { topic: topic.to_owned(), key, value, headers, timestamp: Timestamp::now() }
 }

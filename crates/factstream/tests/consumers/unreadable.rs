@@ -17,7 +17,7 @@ async fn send(app: &App, key: &str, value: &[u8], headers: Headers) {
         topic: "orders.events".into(),
         key: Some(key.into()),
         value: Some(value.to_vec()),
-        headers,
+        headers: headers.into_iter().collect(),
         timestamp: "2026-01-01T00:00:00Z".parse().unwrap(),
     };
     app.broker().publish(vec![message]).await.unwrap();

@@ -225,7 +225,7 @@ impl Play {
     async fn foreign(&mut self, number: usize, id: &str, what: Foreign) -> Result<(), String> {
         self.settle().await?;
         let app = self.processes.app(0).await;
-        let header = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
+        let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let of_type =
             |name: &str| vec![header("event_type", name), header("event_id", &format!("foreign {number}"))];
         let mut ev = Ev {
@@ -260,7 +260,7 @@ impl Play {
             topic: "accounts.events".into(),
             key: Some(id.into()),
             value: Some(value.into_bytes()),
-            headers,
+            headers: headers.into_iter().collect(),
             timestamp: "2026-01-01T00:00:00Z".parse().unwrap(),
         };
         app.broker().publish(vec![message]).await.map_err(|error| error.to_string())?;
