@@ -149,7 +149,7 @@ pub fn check_event(event: &RecordedEvent) {
     check_record(&record);
     let is_object = serde_json::from_str::<serde_json::Map<_, _>>(&event.data).is_ok();
     if let (true, Ok(read)) = (is_object, record.envelope()) {
-        serde_json::from_str::<serde_json::Map<_, _>>(&read.event).expect("an object stays an object");
+        serde_json::from_str::<serde_json::Map<_, _>>(read.event).expect("an object stays an object");
         let timestamp = envelope.timestamp;
         if check_id("aggregate id", &event.aggregate_id).is_ok() {
             assert_eq!(read.with(()), Envelope { timestamp, ..envelope }, "published as it was recorded");

@@ -95,7 +95,7 @@ mod paths {
     }
 
     // Public events to messages, with their headers.
-    #[library_benchmark(config = measured(1_040_992))]
+    #[library_benchmark(config = measured(841_334))]
     #[bench::events(input::public_log())]
     fn publish(log: &[RecordedEvent]) -> Vec<Option<Message>> {
         log.iter().map(|event| Message::of(event).expect("an event as it was written")).collect()
@@ -109,12 +109,12 @@ mod paths {
     }
 
     // Consumed records to events in their envelopes.
-    #[library_benchmark(config = measured(1_452_883))]
+    #[library_benchmark(config = measured(1_031_383))]
     #[bench::records(input::decoder(), input::records())]
     fn consume(decoder: &Decoder, records: &[Record]) -> Vec<Envelope<OrderEvent>> {
         let read = |record: &Record| {
             let envelope = record.envelope().expect("a record as it was published");
-            let event = decoder.decode(&envelope.event_type, envelope.schema_version, &envelope.event);
+            let event = decoder.decode(&envelope.event_type, envelope.schema_version, envelope.event);
             envelope.with(event.expect("a known event"))
         };
         records.iter().map(read).collect()

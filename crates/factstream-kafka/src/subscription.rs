@@ -43,10 +43,10 @@ impl KafkaSubscription {
         consumer.subscribe(&names).map_err(|error| reasons.explain(&error))?;
         let (requests, received) = mpsc::channel();
         let unread = Unread::default();
-        let member = Member::new(consumer, unread.clone());
+        let kept = unread.clone();
         std::thread::Builder::new()
             .name("factstream-kafka-member".into())
-            .spawn(move || member.run(&received))
+            .spawn(move || Member::new(&consumer, kept).run(&received))
             .map_err(|error| BrokerError::Engine(format!("a thread cannot be started: {error}")))?;
         Ok(Self { requests, unread })
     }

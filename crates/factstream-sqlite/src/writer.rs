@@ -167,3 +167,32 @@ fn sort(request: Request, appends: &mut Vec<PendingAppend>, begins: &mut VecDequ
 fn is_particular(failure: &StoreError) -> bool {
     matches!(failure, StoreError::Engine(_) | StoreError::Statement { .. })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use factstream_core::envelope::StreamId;
+    use factstream_core::store::Expected;
+
+    fn pending(id: &str) -> Request {
+        let stream = StreamId::new("order", id).expect("an id");
+        let append = Append { stream, expected: Expected::Any, events: Vec::new() };
+        Request::Append(Box::new(PendingAppend { append, key: None, reply: oneshot::channel().0 }))
+    }
+
+    #[test]
+    fn a_group_grows_until_a_transaction_comes_and_what_comes_after_it_waits_in_the_queue() {
+        let (requests, mut queue) = mpsc::channel(8);
+        for request in [pending("1"), pending("2"), Request::Begin(oneshot::channel().0), pending("3")] {
+            assert!(requests.try_send(request).is_ok());
+        }
+        let mut begins = VecDeque::new();
+        let mut next = || late(&mut queue, &mut begins).map(|late| late.append.stream.id().to_owned());
+        assert_eq!([next(), next(), next(), next()].map(Option::unwrap_or_default), ["1", "2", "", ""]);
+        assert_eq!(
+            (begins.len(), queue.len()),
+            (1, 1),
+            "the transaction has its turn, the append after it is not lost"
+        );
+    }
+}

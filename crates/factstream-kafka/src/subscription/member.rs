@@ -1,7 +1,7 @@
 //! The thread's side of a member: polls, commits, and what becomes of both when partitions move.
 //!
 //! Invariants: records of a partition that went are not given out, and progress in it is not committed: both are its new
-//! owner's. Progress is sent at once and waited for later, while nothing else is to do: what did not arrive is sent again,
+//! owner's. What comes after a full answer is read with it, and taken over from librdkafka while that answer is worked on. Progress is sent at once and waited for later, while nothing else is to do: what did not arrive is sent again,
 //! and a reason that it cannot is told. An error that comes with records is told by the next poll, never dropped. A group whose
 //! records are gone halts and keeps saying so.
 
@@ -28,10 +28,14 @@ const SLICE: Duration = Duration::from_millis(100);
 /// for each batch, and one that is idle does not stay behind because of a request that was lost.
 const CONFIRM_AFTER: Duration = Duration::from_secs(1);
 
-pub(super) struct Member {
-    consumer: BaseConsumer<Group>,
+pub(super) struct Member<'c> {
+    consumer: &'c BaseConsumer<Group>,
     /// The answer to a poll whose caller went away.
     unread: Unread,
+    /// What comes after the last answer.
+    next: Vec<Record>,
+    /// What comes after that, as librdkafka has it.
+    ahead: Vec<BorrowedMessage<'c>>,
     /// What the next poll has to report.
     failed: Option<BrokerError>,
     /// Why nothing is read any more.
@@ -42,10 +46,11 @@ pub(super) struct Member {
     confirm_at: Instant,
 }
 
-impl Member {
-    pub(super) fn new(consumer: BaseConsumer<Group>, unread: Unread) -> Self {
-        let (unconfirmed, confirm_at) = (HashMap::new(), Instant::now());
-        Self { consumer, unread, failed: None, halted: None, unconfirmed, confirm_at }
+impl<'c> Member<'c> {
+    pub(super) fn new(consumer: &'c BaseConsumer<Group>, unread: Unread) -> Self {
+        let (next, ahead, unconfirmed) = (Vec::new(), Vec::new(), HashMap::new());
+        let confirm_at = Instant::now();
+        Self { consumer, unread, next, ahead, failed: None, halted: None, unconfirmed, confirm_at }
     }
 
     /// Serves until the subscription is dropped, then leaves the group.
@@ -57,6 +62,7 @@ impl Member {
                     if let Err(polled) = reply.send(polled) {
                         self.unread.keep(polled);
                     }
+                    self.next.extend(self.ahead.drain(..).map(|message| record(&message)));
                 }
                 Request::Commit { next, reply } => {
                     let _ = reply.send(self.commit(next));
@@ -77,14 +83,12 @@ impl Member {
             return Err(failed);
         }
         let until = Instant::now().checked_add(wait);
-        let mut records = self.take_unread()?;
-        if records.len() > records_max {
-            self.unread.keep(Ok(records.split_off(records_max)));
-        }
+        self.confirm_if_due(reply)?;
+        let mut records = self.take_kept(records_max)?;
         let mut bytes: usize = records.iter().map(Record::bytes).sum();
         while records.len() < records_max && bytes < POLL_BYTES_MAX {
-            if records.is_empty() && !self.unconfirmed.is_empty() && self.confirm_at <= Instant::now() {
-                self.confirm(|| reply.is_closed())?;
+            if records.is_empty() {
+                self.confirm_if_due(reply)?;
             }
             let left = until.map_or(SLICE, |until| until.saturating_duration_since(Instant::now()));
             let patience = if records.is_empty() { left.min(SLICE) } else { Duration::ZERO };
@@ -108,7 +112,28 @@ impl Member {
                 None => {}
             }
         }
+        self.read_ahead(records_max, &mut records);
         Ok(records)
+    }
+
+    /// Reads what is at hand of the next records, which are not taken over yet: the answer need not wait for that.
+    fn read_ahead(&mut self, records_max: usize, records: &mut Vec<Record>) {
+        let mut bytes: usize = self.next.iter().map(Record::bytes).sum();
+        while self.failed.is_none()
+            && self.next.len() + self.ahead.len() < records_max
+            && bytes < POLL_BYTES_MAX
+        {
+            let polled = self.consumer.poll(Duration::ZERO);
+            self.give_up_revoked(records);
+            match polled {
+                Some(Ok(message)) => {
+                    bytes += message.payload_len() + message.key_len();
+                    self.ahead.push(message);
+                }
+                Some(Err(error)) => self.failed = self.judge(&error),
+                None => return,
+            }
+        }
     }
 
     /// What to report of an error; `None` when librdkafka recovers by itself.
@@ -116,7 +141,7 @@ impl Member {
         match error.rdkafka_error_code() {
             // The partition stands still from here on, in silence: so all do, and say so.
             Some(RDKafkaErrorCode::AutoOffsetReset) => {
-                Some(self.halted.insert(gone::explain(&self.consumer, error)).error())
+                Some(self.halted.insert(gone::explain(self.consumer, error)).error())
             }
             Some(RDKafkaErrorCode::PollExceeded) => {
                 tracing::warn!(
@@ -137,18 +162,30 @@ impl Member {
         let revoked = self.consumer.context().take_revoked();
         if !revoked.is_empty() {
             records.retain(|record| !revoked.contains(&place(&record.partition)));
+            self.next.retain(|record| !revoked.contains(&place(&record.partition)));
+            self.ahead
+                .retain(|message| !revoked.contains(&(message.topic().to_owned(), message.partition())));
             self.unconfirmed.retain(|place, _| !revoked.contains(place));
         }
     }
 
-    /// What nobody has read, unless the partitions went to others meanwhile: their new owner is given those records.
-    fn take_unread(&self) -> Polled {
-        let mut unread = self.unread.take().unwrap_or_else(|| Ok(Vec::new()))?;
-        if !unread.is_empty() {
+    /// What nobody has read and what comes after it, as much as one poll may have, unless the partitions went to others
+    /// meanwhile: their new owner is given those records.
+    fn take_kept(&mut self, records_max: usize) -> Polled {
+        let mut kept = self.unread.take().unwrap_or_else(|| Ok(Vec::new()))?;
+        kept.append(&mut self.next);
+        if !kept.is_empty() {
             let assigned = self.assigned();
-            unread.retain(|record| assigned.contains(&place(&record.partition)));
+            kept.retain(|record| assigned.contains(&place(&record.partition)));
         }
-        Ok(unread)
+        let mut bytes = 0;
+        let fit = kept.iter().take(records_max).take_while(|record| {
+            let fits = bytes < POLL_BYTES_MAX;
+            bytes += record.bytes();
+            fits
+        });
+        self.next = kept.split_off(fit.count());
+        Ok(kept)
     }
 
     /// The partitions that are ours for certain.
@@ -176,6 +213,13 @@ impl Member {
         let sent = self.send(&next, CommitMode::Async);
         self.unconfirmed.extend(next);
         sent.map_err(|error| self.consumer.context().reasons.explain(&error))
+    }
+
+    fn confirm_if_due(&mut self, reply: &Reply<Vec<Record>>) -> Result<(), BrokerError> {
+        if self.unconfirmed.is_empty() || Instant::now() < self.confirm_at {
+            return Ok(());
+        }
+        self.confirm(|| reply.is_closed())
     }
 
     /// Sends progress again for the partitions that are still ours, and waits until it has arrived. Those that went are no

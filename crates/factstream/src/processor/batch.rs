@@ -20,6 +20,7 @@ use factstream_core::sql::{now, placeholders};
 use factstream_core::store::StoreError;
 use futures_util::future::{BoxFuture, FutureExt, try_join_all};
 use std::collections::HashSet;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// How often a batch that met another writer's commit is run again before that is reported.
@@ -285,9 +286,7 @@ impl Processor {
                 part.iter().copied().chain(std::iter::repeat(last)).take(part.len().next_power_of_two());
             let mut params = params![&self.name, now()];
             params.extend(padded.map(|delivery| (&delivery.event_id).into()));
-            let rows: Vec<String> = (3..=params.len()).map(|at| format!("($1, ${at}, $2)")).collect();
-            let sql = sql::TAKE_INBOX.replace("{rows}", &rows.join(", "));
-            let taken = tx.query(&sql, params).await?;
+            let taken = tx.query(take_inbox(params.len() - 2), params).await?;
             if taken.len() == part.len() || is_on(Sabotage::InboxOff) {
                 fresh.resize(fresh.len() + part.len(), true);
                 continue;
@@ -351,6 +350,16 @@ impl Processor {
         }
         self.health.attempt_failed();
     }
+}
+
+/// The statement that marks so many events, a power of two of them.
+fn take_inbox(events: usize) -> &'static str {
+    static STATEMENTS: [OnceLock<String>; INBOX_EVENTS_PER_QUERY.ilog2() as usize + 1] =
+        [const { OnceLock::new() }; _];
+    STATEMENTS[events.ilog2() as usize].get_or_init(|| {
+        let rows: Vec<String> = (3..events + 3).map(|at| format!("($1, ${at}, $2)")).collect();
+        sql::TAKE_INBOX.replace("{rows}", &rows.join(", "))
+    })
 }
 
 /// Where a slice is cut, and the failure of the event there, if it has one.

@@ -117,7 +117,10 @@ impl Topics {
         let mut deliveries = Vec::with_capacity(records.len());
         let mut skipped = 0;
         for record in records {
-            next.insert(record.partition.clone(), record.offset + 1);
+            match next.get_mut(&record.partition) {
+                Some(next) => *next = record.offset + 1,
+                None => drop(next.insert(record.partition.clone(), record.offset + 1)),
+            }
             let mut delivery = Delivery::of_record(record, reaction.as_ref(), service);
             if self.unknown_types == UnknownTypes::DeadLetter {
                 delivery.refuse_if_not_mine();
