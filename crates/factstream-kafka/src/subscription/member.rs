@@ -1,8 +1,8 @@
 //! The thread's side of a member: polls, commits, and what becomes of both when partitions move.
 //!
-//! Invariants: records of a partition that went are not given out, and progress in it is not committed: both are its new
-//! owner's. What comes after a full answer is read with it, and taken over from librdkafka while that answer is worked on. Progress is sent at once and waited for later, while nothing else is to do: what did not arrive is sent again,
-//! and a reason that it cannot is told. An error that comes with records is told by the next poll, never dropped. A group whose
+//! Invariants: records of a partition that went are not given out, also not those that were read ahead, and progress in it is
+//! not committed: both are its new owner's. Progress is sent at once and waited for later: what did not arrive is sent again, and
+//! a reason that it cannot is told. An error that comes with records is told by the next poll, never dropped. A group whose
 //! records are gone halts and keeps saying so.
 
 use super::gone::{self, Halt};
@@ -32,9 +32,9 @@ pub(super) struct Member<'c> {
     consumer: &'c BaseConsumer<Group>,
     /// The answer to a poll whose caller went away.
     unread: Unread,
-    /// What comes after the last answer.
+    /// What the next answer begins with.
     next: Vec<Record>,
-    /// What comes after that, as librdkafka has it.
+    /// What comes after that, to be taken over while an answer is worked on.
     ahead: Vec<BorrowedMessage<'c>>,
     /// What the next poll has to report.
     failed: Option<BrokerError>,
@@ -83,7 +83,7 @@ impl<'c> Member<'c> {
             return Err(failed);
         }
         let until = Instant::now().checked_add(wait);
-        self.confirm_if_due(reply)?;
+        self.confirm_if_due(reply)?; // also by a group that always has records
         let mut records = self.take_kept(records_max)?;
         let mut bytes: usize = records.iter().map(Record::bytes).sum();
         while records.len() < records_max && bytes < POLL_BYTES_MAX {
@@ -116,7 +116,7 @@ impl<'c> Member<'c> {
         Ok(records)
     }
 
-    /// Reads what is at hand of the next records, which are not taken over yet: the answer need not wait for that.
+    /// Reads what is at hand of the next records. They are taken over later: the answer need not wait for that.
     fn read_ahead(&mut self, records_max: usize, records: &mut Vec<Record>) {
         let mut bytes: usize = self.next.iter().map(Record::bytes).sum();
         while self.failed.is_none()

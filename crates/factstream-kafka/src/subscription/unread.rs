@@ -18,7 +18,7 @@ pub(super) type Polled = Result<Vec<Record>, BrokerError>;
 pub(super) struct Unread(Arc<Mutex<Option<Polled>>>);
 
 impl Unread {
-    /// Keeps an answer, before what is kept already: that was too much for the poll, and comes after it.
+    /// Keeps an answer, before what is kept already.
     pub(super) fn keep(&self, polled: Polled) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *kept = Some(match (polled, kept.take()) {
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_is_given_up_comes_before_what_was_too_much_for_it() {
+    fn an_answer_that_is_given_up_comes_before_what_was_kept() {
         let unread = Unread::default();
         unread.keep(Ok(vec![record(2), record(3)]));
         unread.keep(Ok(vec![record(0), record(1)]));
