@@ -14,58 +14,72 @@ pub(crate) fn head(connection: &Connection) -> Result<Position> {
     Ok(select.query_row([], |row| row.get::<_, i64>(0))?.cast_unsigned())
 }
 
-/// Appends, or says why not. Nothing is written unless it is appended.
-pub(crate) fn append(
-    connection: &Connection,
-    head: &mut Position,
-    append: &Append,
-    key: Option<&CommandKey>,
-) -> Result<Outcome> {
-    if let Some(key) = key
-        && let Some(first) = first_outcome(connection, key)?
-    {
-        return Ok(first);
-    }
-    let appended = match append_events(connection, head, append)? {
-        Ok(appended) => appended,
-        Err(conflict) => return Ok(Outcome::Conflict(conflict)),
-    };
-    if let Some(key) = key {
-        let mut insert = connection.prepare_cached(include_str!("../sql/insert_key.sql"))?;
-        insert.execute(params![
-            key.key(),
-            key.fingerprint(),
-            append.stream.category(),
-            append.stream.id(),
-            appended.version.cast_signed(),
-            appended.position.cast_signed(),
-            format_timestamp(now())
-        ])?;
-    }
-    Ok(Outcome::Appended(appended))
+/// Appends within one transaction, with the statements that each of them needs.
+pub(crate) struct Appender<'c> {
+    connection: &'c Connection,
+    insert: CachedStatement<'c>,
+    select_version: CachedStatement<'c>,
 }
 
-/// The events alone. The inner error is a conflict.
-pub(crate) fn append_events(
-    connection: &Connection,
-    head: &mut Position,
-    append: &Append,
-) -> Result<Result<Appended, Conflict>> {
-    let Append { stream, expected, events } = append;
-    // Nobody looks whether a stream that begins here is new: its first version can be taken only once.
-    let begins = *expected == Expected::Exact(0) && !events.is_empty();
-    let mut version = if begins { 0 } else { version_of(connection, stream)? };
-    if let Expected::Exact(expected) = *expected
-        && expected != version
-    {
-        return Ok(Err(Conflict { stream: stream.clone(), expected, actual: version }));
+impl<'c> Appender<'c> {
+    pub(crate) fn new(connection: &'c Connection) -> Result<Self> {
+        Ok(Self {
+            connection,
+            insert: connection.prepare_cached(include_str!("../sql/insert_event.sql"))?,
+            select_version: connection.prepare_cached(include_str!("../sql/select_version.sql"))?,
+        })
     }
-    if !events.is_empty() {
-        let mut insert = connection.prepare_cached(include_str!("../sql/insert_event.sql"))?;
+
+    /// Appends, or says why not. Nothing is written unless it is appended.
+    pub(crate) fn append(
+        &mut self,
+        head: &mut Position,
+        append: &Append,
+        key: Option<&CommandKey>,
+    ) -> Result<Outcome> {
+        if let Some(key) = key
+            && let Some(first) = first_outcome(self.connection, key)?
+        {
+            return Ok(first);
+        }
+        let appended = match self.append_events(head, append)? {
+            Ok(appended) => appended,
+            Err(conflict) => return Ok(Outcome::Conflict(conflict)),
+        };
+        if let Some(key) = key {
+            let mut insert = self.connection.prepare_cached(include_str!("../sql/insert_key.sql"))?;
+            insert.execute(params![
+                key.key(),
+                key.fingerprint(),
+                append.stream.category(),
+                append.stream.id(),
+                appended.version.cast_signed(),
+                appended.position.cast_signed(),
+                format_timestamp(now())
+            ])?;
+        }
+        Ok(Outcome::Appended(appended))
+    }
+
+    /// The events alone. The inner error is a conflict.
+    pub(crate) fn append_events(
+        &mut self,
+        head: &mut Position,
+        append: &Append,
+    ) -> Result<Result<Appended, Conflict>> {
+        let Append { stream, expected, events } = append;
+        // Nobody looks whether a stream that begins here is new: its first version can be taken only once.
+        let begins = *expected == Expected::Exact(0) && !events.is_empty();
+        let mut version = if begins { 0 } else { self.version_of(stream)? };
+        if let Expected::Exact(expected) = *expected
+            && expected != version
+        {
+            return Ok(Err(Conflict { stream: stream.clone(), expected, actual: version }));
+        }
         for event in events {
-            let inserted = insert_event(&mut insert, stream, version + 1, *head + 1, event);
+            let inserted = self.insert(stream, version + 1, *head + 1, event);
             if inserted.as_ref().is_err_and(|error| begins && version == 0 && is_constraint(error)) {
-                let actual = version_of(connection, stream)?;
+                let actual = self.version_of(stream)?;
                 if actual > 0 {
                     return Ok(Err(Conflict { stream: stream.clone(), expected: 0, actual }));
                 }
@@ -74,42 +88,43 @@ pub(crate) fn append_events(
             version += 1;
             *head += 1;
         }
+        Ok(Ok(Appended { stream: stream.clone(), version, position: *head }))
     }
-    Ok(Ok(Appended { stream: stream.clone(), version, position: *head }))
-}
 
-fn insert_event(
-    insert: &mut CachedStatement<'_>,
-    stream: &StreamId,
-    version: Version,
-    position: Position,
-    event: &NewEvent,
-) -> Result<()> {
-    let mut id = [0; Hyphenated::LENGTH];
-    insert.execute(params![
-        position.cast_signed(),
-        stream.category(),
-        stream.id(),
-        version.cast_signed(),
-        &*event.event_id.as_hyphenated().encode_lower(&mut id),
-        event.event_type,
-        event.schema_version,
-        event.data,
-        event.metadata,
-        format_timestamp(event.timestamp)
-    ])?;
-    Ok(())
+    fn insert(
+        &mut self,
+        stream: &StreamId,
+        version: Version,
+        position: Position,
+        event: &NewEvent,
+    ) -> Result<()> {
+        let mut id = [0; Hyphenated::LENGTH];
+        self.insert.execute(params![
+            position.cast_signed(),
+            stream.category(),
+            stream.id(),
+            version.cast_signed(),
+            &*event.event_id.as_hyphenated().encode_lower(&mut id),
+            event.event_type,
+            event.schema_version,
+            event.data,
+            event.metadata,
+            format_timestamp(event.timestamp)
+        ])?;
+        Ok(())
+    }
+
+    fn version_of(&mut self, stream: &StreamId) -> Result<Version> {
+        let version = self
+            .select_version
+            .query_row([stream.category(), stream.id()], |row| row.get::<_, i64>(0))
+            .optional()?;
+        Ok(version.unwrap_or(0).cast_unsigned())
+    }
 }
 
 fn is_constraint(error: &Error) -> bool {
     error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
-}
-
-fn version_of(connection: &Connection, stream: &StreamId) -> Result<Version> {
-    let mut select = connection.prepare_cached(include_str!("../sql/select_version.sql"))?;
-    let version =
-        select.query_row([stream.category(), stream.id()], |row| row.get::<_, i64>(0)).optional()?;
-    Ok(version.unwrap_or(0).cast_unsigned())
 }
 
 fn first_outcome(connection: &Connection, key: &CommandKey) -> Result<Option<Outcome>> {

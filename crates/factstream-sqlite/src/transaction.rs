@@ -5,7 +5,7 @@
 //! that did not happen: a statement that ended the transaction by itself (a full disk, a user's own ROLLBACK) is noticed
 //! after each step.
 
-use crate::append::{self, append_events};
+use crate::append::{self, Appender};
 use crate::bind::{bind, numbers};
 use crate::error::{self, first_line};
 use crate::rows;
@@ -311,9 +311,10 @@ fn commit(connection: &Connection, appends: &[Append]) -> Result<(Commit, u64), 
     check_open(connection)?;
     let failed = |error: rusqlite::Error| error::of_engine(&error);
     let mut head = append::head(connection).map_err(failed)?;
+    let mut appender = Appender::new(connection).map_err(failed)?;
     let mut appended = Vec::with_capacity(appends.len());
     for append in appends {
-        match append_events(connection, &mut head, append).map_err(failed)? {
+        match appender.append_events(&mut head, append).map_err(failed)? {
             Ok(done) => appended.push(done),
             Err(conflict) => return Ok((Commit::Conflict(conflict), 0)),
         }

@@ -4,7 +4,7 @@
 //! Invariants: an append is answered after its COMMIT has returned, never before (G1). An append that is refused does not
 //! disturb its neighbours. Appends and transactions take turns, so neither starves.
 
-use crate::append;
+use crate::append::{self, Appender};
 use crate::error;
 use crate::news::News;
 use crate::options::Options;
@@ -120,9 +120,10 @@ impl Writer {
     ) -> rusqlite::Result<(Vec<Outcome>, u64)> {
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let mut head = append::head(&self.connection)?;
+        let mut appender = Appender::new(&self.connection)?;
         let mut outcomes = Vec::with_capacity(group.len());
         while let Some(PendingAppend { append, key, .. }) = group.get(outcomes.len()) {
-            outcomes.push(append::append(&self.connection, &mut head, append, key.as_ref())?);
+            outcomes.push(appender.append(&mut head, append, key.as_ref())?);
             if outcomes.len() == group.len() && group.len() < self.options.append_batch_max {
                 group.extend(late());
             }
