@@ -26,8 +26,14 @@ const CHECKPOINT_WAIT: Duration = Duration::from_millis(20);
 /// How many private events may pass before the checkpoint is written although nothing was published.
 const UNWRITTEN_EVENTS_MAX: u64 = 10_000;
 
-/// Publishes until `stop`. While a batch is on its way to the broker, the next one is read and the checkpoint moves to the end
-/// of the one before.
+/// Events of the log as the broker takes them, and where they end.
+struct Batch {
+    last: Position,
+    messages: Vec<Message>,
+}
+
+/// Publishes until `stop`. While a batch is on its way to the broker, the next one is made ready and the checkpoint moves to
+/// the end of the one before.
 pub(crate) async fn run(app: &App, health: Arc<Health>, stop: CancellationToken) -> Result<(), Error> {
     let store = app.store();
     let mut written = checkpoint_within(store.as_ref(), NAME).await?;
@@ -35,8 +41,7 @@ pub(crate) async fn run(app: &App, health: Arc<Health>, stop: CancellationToken)
     let mut ahead = read(app, published_to);
     while !stop.is_cancelled() {
         app.progress().reached(NAME, published_to);
-        let events = joined(ahead.await)?;
-        let Some(last) = events.last().map(|event| event.position) else {
+        let Some(Batch { last, messages }) = joined(ahead.await)? else {
             health.idle();
             let wait = if written < published_to { CHECKPOINT_WAIT } else { IDLE_WAIT };
             let head = tokio::select! {
@@ -51,7 +56,6 @@ pub(crate) async fn run(app: &App, health: Arc<Health>, stop: CancellationToken)
         };
         ahead = read(app, last);
         health.running();
-        let messages = messages(&events)?;
         let published = messages.len() as u64;
         if published > 0 {
             let publish = async { Ok(app.broker().publish(messages).await?) };
@@ -67,10 +71,14 @@ pub(crate) async fn run(app: &App, health: Arc<Health>, stop: CancellationToken)
     Ok(())
 }
 
-/// Reads a batch while others work.
-fn read(app: &App, after: Position) -> AbortOnDropHandle<Result<Vec<RecordedEvent>, StoreError>> {
+/// Reads the next batch and makes its messages, while others work; nothing when the log has no more.
+fn read(app: &App, after: Position) -> AbortOnDropHandle<Result<Option<Batch>, Error>> {
     let store = Arc::clone(app.store());
-    AbortOnDropHandle::new(tokio::spawn(async move { store.read_log(after, BATCH_EVENTS_MAX).await }))
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        let events = store.read_log(after, BATCH_EVENTS_MAX).await?;
+        let Some(last) = events.last().map(|event| event.position) else { return Ok(None) };
+        Ok(Some(Batch { last, messages: messages(&events)? }))
+    }))
 }
 
 async fn write_checkpoint(app: &App, written: Position, read_to: Position) -> Result<Position, Error> {
