@@ -18,7 +18,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,7 @@ pub(super) struct Member<'c> {
     /// The answer to a poll whose caller went away.
     unread: Unread,
     /// What the next answer begins with.
-    next: Vec<Record>,
+    next: VecDeque<Record>,
     /// What comes after that, to be taken over while an answer is worked on.
     ahead: Vec<BorrowedMessage<'c>>,
     /// What the next poll has to report.
@@ -48,7 +48,7 @@ pub(super) struct Member<'c> {
 
 impl<'c> Member<'c> {
     pub(super) fn new(consumer: &'c BaseConsumer<Group>, unread: Unread) -> Self {
-        let (next, ahead, unconfirmed) = (Vec::new(), Vec::new(), HashMap::new());
+        let (next, ahead, unconfirmed) = (VecDeque::new(), Vec::new(), HashMap::new());
         let confirm_at = Instant::now();
         Self { consumer, unread, next, ahead, failed: None, halted: None, unconfirmed, confirm_at }
     }
@@ -83,12 +83,16 @@ impl<'c> Member<'c> {
             return Err(failed);
         }
         let until = Instant::now().checked_add(wait);
-        self.confirm_if_due(reply)?; // also by a group that always has records
-        let mut records = self.take_kept(records_max)?;
-        let mut bytes: usize = records.iter().map(Record::bytes).sum();
+        self.gather_kept()?;
+        let (mut records, mut bytes) = (Vec::new(), 0);
         while records.len() < records_max && bytes < POLL_BYTES_MAX {
-            if records.is_empty() {
-                self.confirm_if_due(reply)?;
+            if records.is_empty() && !self.unconfirmed.is_empty() && self.confirm_at <= Instant::now() {
+                self.confirm(|| reply.is_closed())?;
+            }
+            if let Some(record) = self.next.pop_front() {
+                bytes += record.bytes();
+                records.push(record);
+                continue;
             }
             let left = until.map_or(SLICE, |until| until.saturating_duration_since(Instant::now()));
             let patience = if records.is_empty() { left.min(SLICE) } else { Duration::ZERO };
@@ -169,23 +173,19 @@ impl<'c> Member<'c> {
         }
     }
 
-    /// What nobody has read and what comes after it, as much as one poll may have, unless the partitions went to others
-    /// meanwhile: their new owner is given those records.
-    fn take_kept(&mut self, records_max: usize) -> Polled {
-        let mut kept = self.unread.take().unwrap_or_else(|| Ok(Vec::new()))?;
-        kept.append(&mut self.next);
-        if !kept.is_empty() {
-            let assigned = self.assigned();
-            kept.retain(|record| assigned.contains(&place(&record.partition)));
+    /// Puts what nobody has read before what comes next, and drops what is of partitions that went to others meanwhile: their
+    /// new owner is given those records.
+    fn gather_kept(&mut self) -> Result<(), BrokerError> {
+        if let Some(unread) = self.unread.take() {
+            let mut kept = VecDeque::from(unread?);
+            kept.append(&mut self.next);
+            self.next = kept;
         }
-        let mut bytes = 0;
-        let fit = kept.iter().take(records_max).take_while(|record| {
-            let fits = bytes < POLL_BYTES_MAX;
-            bytes += record.bytes();
-            fits
-        });
-        self.next = kept.split_off(fit.count());
-        Ok(kept)
+        if !self.next.is_empty() {
+            let assigned = self.assigned();
+            self.next.retain(|record| assigned.contains(&place(&record.partition)));
+        }
+        Ok(())
     }
 
     /// The partitions that are ours for certain.
@@ -213,13 +213,6 @@ impl<'c> Member<'c> {
         let sent = self.send(&next, CommitMode::Async);
         self.unconfirmed.extend(next);
         sent.map_err(|error| self.consumer.context().reasons.explain(&error))
-    }
-
-    fn confirm_if_due(&mut self, reply: &Reply<Vec<Record>>) -> Result<(), BrokerError> {
-        if self.unconfirmed.is_empty() || Instant::now() < self.confirm_at {
-            return Ok(());
-        }
-        self.confirm(|| reply.is_closed())
     }
 
     /// Sends progress again for the partitions that are still ours, and waits until it has arrived. Those that went are no

@@ -26,7 +26,7 @@ use std::time::Duration;
 /// How often a batch that met another writer's commit is run again before that is reported.
 const CONFLICTS_MAX: u32 = 16;
 
-/// Events marked by one statement: those of a batch, as it is by default.
+/// Events marked by one statement, a power of two: those of a batch, as it is by default, fit.
 const INBOX_EVENTS_PER_QUERY: usize = 512;
 
 /// How long what a sabotage tears apart stays apart.

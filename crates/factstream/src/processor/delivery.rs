@@ -90,9 +90,8 @@ impl Delivery {
             Ok(envelope) => {
                 let event_id = envelope.event_id.clone();
                 let (position, timestamp) = (envelope.position, Some(envelope.timestamp));
-                let mut json = "";
-                let envelope = envelope.map(|value| json = value);
-                (event_id, position, timestamp, decode(envelope, json, reaction, service))
+                let json = envelope.event;
+                (event_id, position, timestamp, decode(envelope.with(()), json, reaction, service))
             }
             Err(reason) => (record.origin(), None, record.timestamp, Content::Unreadable(reason.into())),
         };

@@ -5,19 +5,16 @@ use crate::ledger::{Ledger, ledger, with_ledger};
 use factstream::message::Message;
 use factstream::{App, Consumer, UnknownTypes};
 
-type Headers = Vec<(String, Vec<u8>)>;
-
-fn header(name: &str, value: &[u8]) -> (String, Vec<u8>) {
-    (name.to_owned(), value.to_vec())
-}
+const NOTED: (&str, &[u8]) = ("event_type", b"OrderNoted");
+const UNKNOWN: (&str, &[u8]) = ("event_type", b"NobodyKnows");
 
 /// Publishes what any producer might.
-async fn send(app: &App, key: &str, value: &[u8], headers: Headers) {
+async fn send(app: &App, key: &str, value: &[u8], headers: &[(&str, &[u8])]) {
     let message = Message {
         topic: "orders.events".into(),
         key: Some(key.into()),
         value: Some(value.to_vec()),
-        headers: headers.into_iter().collect(),
+        headers: headers.iter().copied().collect(),
         timestamp: "2026-01-01T00:00:00Z".parse().unwrap(),
     };
     app.broker().publish(vec![message]).await.unwrap();
@@ -28,15 +25,14 @@ async fn what_cannot_be_read_is_a_dead_letter_with_its_bytes_and_the_partition_g
     let shop = Shop::new();
     let app = with_ledger(&shop, Consumer::new("ledger").handler(Ledger::default())).await;
     let running = app.start().await.unwrap();
-    let noted = || vec![header("event_type", b"OrderNoted")];
-    send(&app, "k1", b"{\"text\":\"x\"}", vec![]).await;
-    send(&app, "k2", b"not json", noted()).await;
-    send(&app, "k3", &[0xff, 0xfe], noted()).await;
-    send(&app, "k4", b"{\"text\":\"x\"}", [noted(), vec![header("schema_version", b"7")]].concat()).await;
-    send(&app, "k5", b"{\"text\":\"x\"}", [noted(), vec![header("timestamp", b"soon")]].concat()).await;
-    send(&app, "k6", b"{\"text\":\"x\"}", [noted(), vec![header("source", &[0xff])]].concat()).await;
-    send(&app, "k7", b"{\"text\":\"x\"}", vec![header("event_type", b"NobodyKnows")]).await;
-    send(&app, "k8", b"{\"text\":\"fine\"}", noted()).await;
+    send(&app, "k1", b"{\"text\":\"x\"}", &[]).await;
+    send(&app, "k2", b"not json", &[NOTED]).await;
+    send(&app, "k3", &[0xff, 0xfe], &[NOTED]).await;
+    send(&app, "k4", b"{\"text\":\"x\"}", &[NOTED, ("schema_version", b"7")]).await;
+    send(&app, "k5", b"{\"text\":\"x\"}", &[NOTED, ("timestamp", b"soon")]).await;
+    send(&app, "k6", b"{\"text\":\"x\"}", &[NOTED, ("source", &[0xff])]).await;
+    send(&app, "k7", b"{\"text\":\"x\"}", &[UNKNOWN]).await;
+    send(&app, "k8", b"{\"text\":\"fine\"}", &[NOTED]).await;
     settled(&app).await;
     assert_eq!(ledger(&app, "k8").await, ["fine"]);
     let letters = app.dead_letters().list(None, false, 0).await.unwrap();
@@ -56,7 +52,7 @@ async fn a_consumer_may_demand_that_every_type_is_known() {
     let consumer = Consumer::new("ledger").handler(Ledger::default()).unknown_types(UnknownTypes::DeadLetter);
     let app = with_ledger(&shop, consumer).await;
     let running = app.start().await.unwrap();
-    send(&app, "k", b"{}", vec![header("event_type", b"NobodyKnows")]).await;
+    send(&app, "k", b"{}", &[UNKNOWN]).await;
     eventually("a letter", || async { app.dead_letters().list(None, false, 0).await.unwrap().len() == 1 })
         .await;
     stop(running).await;
