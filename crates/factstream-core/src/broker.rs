@@ -25,8 +25,21 @@ pub trait Broker: Send + Sync + 'static {
     /// message may be published twice, but never out of order within its key.
     async fn publish(&self, batch: Vec<Message>) -> Result<(), PublishError>;
 
-    /// Joins a group that reads these topics. A new group starts at the oldest record.
-    async fn subscribe(&self, group: &str, topics: &[String]) -> Result<Box<dyn Subscription>, BrokerError>;
+    /// Which cluster this is. Offsets mean something in one cluster only, so whoever keeps them keeps this name with them.
+    async fn cluster(&self) -> Result<String, BrokerError>;
+
+    /// Joins a group that reads these topics.
+    ///
+    /// In each partition the group goes on at its committed offset. Where the broker has none, because it forgets those of
+    /// a group that was away for long, it goes on at the one in `stored`: the next offsets that the group's owner keeps with
+    /// its effects. Where there is neither, it starts at the oldest record. A group whose next offset is not in the partition
+    /// is given nothing: its polls fail with [`BrokerError::OffsetGone`] or [`BrokerError::OffsetBeyondEnd`].
+    async fn subscribe(
+        &self,
+        group: &str,
+        topics: &[String],
+        stored: &[(Partition, i64)],
+    ) -> Result<Box<dyn Subscription>, BrokerError>;
 
     /// How far a group is behind in these topics, over all partitions, whoever reads them.
     async fn lag(&self, group: &str, topics: &[String]) -> Result<Lag, BrokerError>;
@@ -140,17 +153,31 @@ pub enum BrokerError {
         /// The topic.
         topic: String,
     },
-    /// The records after the group's committed offset are gone (retention). Halts loudly, never skips.
+    /// The records after the group's next offset were deleted (retention). Halts loudly, never skips.
     #[error(
-        "{partition}: the group is at offset {committed}, but the oldest record left is {oldest}: records were deleted unread; restore them or move the group on by hand"
+        "{partition}: {} records were deleted unread: the group's next offset is {committed}, the oldest record left is \
+         {oldest}; restore them, or move the group on by hand", .oldest - .committed
     )]
     OffsetGone {
         /// The partition.
         partition: Partition,
-        /// Where the group stands.
+        /// The group's next offset, as committed, or as stored where none is committed.
         committed: i64,
-        /// What is left.
+        /// The oldest offset that is left.
         oldest: i64,
+    },
+    /// The group's next offset lies beyond the end of the partition. Halts loudly: what is there now was never read.
+    #[error(
+        "{partition}: the group's next offset is {next}, but the partition ends at {end}: the topic was deleted and made \
+         again, or it lost records; nothing is read until you move the group by hand"
+    )]
+    OffsetBeyondEnd {
+        /// The partition.
+        partition: Partition,
+        /// The group's next offset, as committed, or as stored where none is committed.
+        next: i64,
+        /// Where the partition ends: the offset of the next record that is published.
+        end: i64,
     },
     /// The store behind an embedded broker.
     #[error(transparent)]

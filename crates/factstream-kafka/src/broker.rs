@@ -7,9 +7,12 @@ use crate::subscription::KafkaSubscription;
 use crate::topics::{self, Admin};
 use crate::{lag, members};
 use async_trait::async_trait;
-use factstream_core::broker::{Broker, BrokerError, Lag, Member, PublishError, Subscription, Topic};
+use factstream_core::broker::{
+    Broker, BrokerError, Lag, Member, Partition, PublishError, Subscription, Topic,
+};
 use factstream_core::message::Message;
 use rdkafka::ClientConfig;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,9 +72,22 @@ impl Broker for KafkaBroker {
         self.publisher.publish(batch).await
     }
 
-    async fn subscribe(&self, group: &str, topics: &[String]) -> Result<Box<dyn Subscription>, BrokerError> {
+    async fn cluster(&self) -> Result<String, BrokerError> {
+        // No answer is no error code here: the one that the client was told last is explained.
+        let timed_out = KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut);
+        let id =
+            self.publisher.ask(move |client, wait| client.fetch_cluster_id(wait).ok_or(timed_out.clone()));
+        Ok(format!("kafka:{}", id.await?))
+    }
+
+    async fn subscribe(
+        &self,
+        group: &str,
+        topics: &[String],
+        stored: &[(Partition, i64)],
+    ) -> Result<Box<dyn Subscription>, BrokerError> {
         self.publisher.check_topics(topics.to_vec()).await?;
-        Ok(Box::new(KafkaSubscription::join(&config::consumer(&self.settings, group), topics)?))
+        Ok(Box::new(KafkaSubscription::join(&config::consumer(&self.settings, group), topics, stored)?))
     }
 
     async fn lag(&self, group: &str, topics: &[String]) -> Result<Lag, BrokerError> {

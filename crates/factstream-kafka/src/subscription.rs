@@ -13,7 +13,7 @@ use crate::config::{Reasons, refused};
 use async_trait::async_trait;
 use factstream_core::broker::{BrokerError, Partition, Subscription};
 use factstream_core::message::Record;
-use group::Group;
+use group::{Group, Place};
 use member::Member;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -35,10 +35,15 @@ pub(crate) struct KafkaSubscription {
 }
 
 impl KafkaSubscription {
-    pub(crate) fn join(config: &ClientConfig, topics: &[String]) -> Result<Self, BrokerError> {
+    pub(crate) fn join(
+        config: &ClientConfig,
+        topics: &[String],
+        stored: &[(Partition, i64)],
+    ) -> Result<Self, BrokerError> {
         let reasons = Reasons::of(config);
+        let group = Group::new(reasons.clone(), stored);
         let consumer: BaseConsumer<Group> =
-            config.create_with_context(Group::new(reasons.clone())).map_err(|error| refused(&error))?;
+            config.create_with_context(group).map_err(|error| refused(&error))?;
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
         consumer.subscribe(&names).map_err(|error| reasons.explain(&error))?;
         let (requests, received) = mpsc::channel();
@@ -73,6 +78,10 @@ impl Subscription for KafkaSubscription {
         self.send(Request::Commit { next: next.to_vec(), reply })?;
         answer.await.unwrap_or_else(|_| Err(gone()))
     }
+}
+
+fn place(partition: &Partition) -> Place {
+    (partition.topic.clone(), i32::try_from(partition.partition).unwrap_or(-1))
 }
 
 fn partition_of(topic: &str, partition: i32) -> Partition {

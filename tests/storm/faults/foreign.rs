@@ -47,7 +47,7 @@ fn on_kafka(url: &str) -> Result<(), String> {
 async fn read(broker: &KafkaBroker) -> Result<Vec<Record>, BrokerError> {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let group = format!("foreign-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-    let mut subscription = broker.subscribe(&group, &TOPICS.map(str::to_owned)).await?;
+    let mut subscription = broker.subscribe(&group, &TOPICS.map(str::to_owned), &[]).await?;
     let mut records: Vec<Record> = Vec::new();
     loop {
         let more = subscription.poll(1_000, Duration::from_secs(3)).await?;

@@ -142,7 +142,7 @@ pub async fn an_unknown_topic_is_told(under_test: &dyn BrokerUnderTest) {
         let told = matches!(&error.source, BrokerError::UnknownTopic { topic } if *topic == unknown);
         assert!(told && error.acknowledged == 0, "a publish to a topic that does not exist: {error:?}");
         for topics in [vec![unknown.clone()], vec![known.clone(), unknown.clone()]] {
-            let answer = soon("subscribe", broker.subscribe(&unique("group"), &topics)).await;
+            let answer = soon("subscribe", broker.subscribe(&unique("group"), &topics, &[])).await;
             let told = matches!(&answer, Err(BrokerError::UnknownTopic { topic }) if *topic == unknown);
             assert!(
                 told,

@@ -4,6 +4,7 @@ pub mod g5_order;
 pub mod groups;
 pub mod hostile;
 pub mod lag;
+pub mod stored;
 mod support;
 pub mod waiting;
 
@@ -32,6 +33,12 @@ macro_rules! broker_suite {
                 a_group_reads_several_topics,
                 members_of_a_group_see_everything_between_them,
                 when_a_member_leaves_another_goes_on,
+            }
+            stored {
+                without_a_commit_a_group_goes_on_at_the_stored_offset,
+                a_committed_offset_takes_precedence_over_a_stored_one,
+                a_group_stored_at_the_end_reads_what_comes_next,
+                a_stored_offset_beyond_the_end_is_told,
             }
             lag {
                 lag_counts_what_is_not_committed,

@@ -66,7 +66,7 @@ pub(super) async fn publish(broker: &dyn Broker, batch: Vec<Message>) {
 /// Joins a group.
 pub(super) async fn join(broker: &dyn Broker, group: &str, topics: &[&str]) -> Box<dyn Subscription> {
     let topics: Vec<String> = topics.iter().map(|topic| (*topic).to_owned()).collect();
-    let joined = soon("subscribe", broker.subscribe(group, &topics)).await;
+    let joined = soon("subscribe", broker.subscribe(group, &topics, &[])).await;
     joined.unwrap_or_else(|error| panic!("the group {group} cannot subscribe to {topics:?}: {error}"))
 }
 

@@ -40,10 +40,7 @@ impl Gone {
         if at < oldest {
             return BrokerError::OffsetGone { partition, committed: at, oldest };
         }
-        BrokerError::Engine(format!(
-            "{partition}: the group is at offset {at}, but the partition ends at {end}: the topic was made anew, or lost \
-             records; nothing is read until you move the group by hand (kafka-consumer-groups --reset-offsets)"
-        ))
+        BrokerError::OffsetBeyondEnd { partition, next: at, end }
     }
 }
 
@@ -63,7 +60,8 @@ fn find(consumer: &BaseConsumer<Group>) -> KafkaResult<Option<Gone>> {
                 _ => None,
             }
         });
-        let Some(at) = read_to.or(committed) else { continue };
+        let stored = consumer.context().stored(&(topic.to_owned(), partition));
+        let Some(at) = read_to.or(committed).or(stored) else { continue };
         let (oldest, end) = consumer.fetch_watermarks(topic, partition, ANSWER)?;
         if at < oldest || at > end {
             let partition = partition_of(topic, partition);

@@ -1,15 +1,18 @@
 //! What librdkafka tells a member: partitions that come and go, and reasons of errors.
 //!
-//! Invariants: a partition without a committed offset starts at its oldest record because we say so, not by a reset.
+//! Invariants: a partition without a committed offset starts at the stored one, or else at its oldest record, because we say
+//! so, not by a reset.
 //! A partition that goes is remembered until the member has given up the records that it holds of it.
 
+use super::place;
 use crate::broker::ANSWER;
 use crate::config::Reasons;
+use factstream_core::broker::Partition;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 /// A partition as librdkafka names it.
@@ -18,12 +21,59 @@ pub(super) type Place = (String, i32);
 /// The context of a member's client.
 pub(super) struct Group {
     pub(super) reasons: Reasons,
+    /// Where to go on in partitions without a committed offset.
+    stored: HashMap<Place, i64>,
+    resumed: Mutex<HashMap<Place, i64>>,
     revoked: Mutex<HashSet<Place>>,
 }
 
 impl Group {
-    pub(super) fn new(reasons: Reasons) -> Self {
-        Self { reasons, revoked: Mutex::default() }
+    pub(super) fn new(reasons: Reasons, stored: &[(Partition, i64)]) -> Self {
+        let stored = stored.iter().map(|(partition, offset)| (place(partition), *offset)).collect();
+        Self { reasons, stored, resumed: Mutex::default(), revoked: Mutex::default() }
+    }
+
+    /// Where to go on in a partition without a committed offset, if that is known.
+    pub(super) fn stored(&self, place: &Place) -> Option<i64> {
+        self.stored.get(place).copied()
+    }
+
+    /// The partitions that came since this was asked last and go on at their stored offset.
+    pub(super) fn take_resumed(&self) -> HashMap<Place, i64> {
+        std::mem::take(&mut *self.resumed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Says where each partition begins that has no committed offset.
+    fn start_those_without_an_offset(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        assigned: &TopicPartitionList,
+    ) -> KafkaResult<()> {
+        if assigned.count() == 0 {
+            return Ok(());
+        }
+        let committed = consumer.committed_offsets(assigned.clone(), ANSWER)?;
+        for mut element in assigned.elements() {
+            let found = committed.find_partition(element.topic(), element.partition());
+            if !found.is_some_and(|found| found.error().is_ok() && found.offset() == Offset::Invalid) {
+                continue;
+            }
+            let place = (element.topic().to_owned(), element.partition());
+            match self.stored(&place) {
+                Some(next) => {
+                    tracing::warn!(
+                        topic = place.0,
+                        partition = place.1,
+                        next,
+                        "the broker has forgotten the group's offset; it goes on at the stored one"
+                    );
+                    element.set_offset(Offset::Offset(next))?;
+                    self.resumed.lock().unwrap_or_else(PoisonError::into_inner).insert(place, next);
+                }
+                None => element.set_offset(Offset::Beginning)?,
+            }
+        }
+        Ok(())
     }
 
     /// The partitions that went since this was asked last.
@@ -49,7 +99,7 @@ impl ConsumerContext for Group {
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         match rebalance {
             Rebalance::Assign(partitions) => {
-                if let Err(error) = start_new_ones_at_the_oldest(consumer, partitions) {
+                if let Err(error) = self.start_those_without_an_offset(consumer, partitions) {
                     // Those without an offset then stop with an error, and the member is started again.
                     tracing::warn!(%error, "the group's offsets could not be read");
                 }
@@ -62,23 +112,6 @@ impl ConsumerContext for Group {
             Rebalance::Error(error) => tracing::warn!(%error, "a rebalance failed; it is tried again"),
         }
     }
-}
-
-fn start_new_ones_at_the_oldest(
-    consumer: &BaseConsumer<Group>,
-    assigned: &TopicPartitionList,
-) -> KafkaResult<()> {
-    if assigned.count() == 0 {
-        return Ok(());
-    }
-    let committed = consumer.committed_offsets(assigned.clone(), ANSWER)?;
-    for mut element in assigned.elements() {
-        let found = committed.find_partition(element.topic(), element.partition());
-        if found.is_some_and(|found| found.error().is_ok() && found.offset() == Offset::Invalid) {
-            element.set_offset(Offset::Beginning)?;
-        }
-    }
-    Ok(())
 }
 
 pub(super) fn places(list: &TopicPartitionList) -> Vec<Place> {

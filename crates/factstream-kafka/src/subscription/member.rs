@@ -8,7 +8,7 @@
 use super::gone::{self, Halt};
 use super::group::{Group, Place, places};
 use super::unread::{Polled, Unread};
-use super::{Reply, Request, partition_of};
+use super::{Reply, Request, partition_of, place};
 use crate::broker::ANSWER;
 use crate::config::is_waiting;
 use factstream_core::broker::{BrokerError, POLL_BYTES_MAX, Partition};
@@ -97,7 +97,7 @@ impl<'c> Member<'c> {
             let left = until.map_or(SLICE, |until| until.saturating_duration_since(Instant::now()));
             let patience = if records.is_empty() { left.min(SLICE) } else { Duration::ZERO };
             let polled = self.consumer.poll(patience).map(|polled| polled.map(|message| record(&message)));
-            self.give_up_revoked(&mut records);
+            self.follow_the_rebalance(&mut records);
             match polled {
                 Some(Ok(record)) => {
                     bytes += record.bytes();
@@ -128,7 +128,7 @@ impl<'c> Member<'c> {
             && bytes < POLL_BYTES_MAX
         {
             let polled = self.consumer.poll(Duration::ZERO);
-            self.give_up_revoked(records);
+            self.follow_the_rebalance(records);
             match polled {
                 Some(Ok(message)) => {
                     bytes += message.payload_len() + message.key_len();
@@ -162,7 +162,14 @@ impl<'c> Member<'c> {
         }
     }
 
-    fn give_up_revoked(&mut self, records: &mut Vec<Record>) {
+    /// Gives up what is of partitions that went. Where a partition that came goes on at the stored offset, commits that, so
+    /// that the broker counts the group's lag from there.
+    fn follow_the_rebalance(&mut self, records: &mut Vec<Record>) {
+        let resumed = self.consumer.context().take_resumed();
+        if !resumed.is_empty() {
+            self.confirm_later();
+            self.unconfirmed.extend(resumed);
+        }
         let revoked = self.consumer.context().take_revoked();
         if !revoked.is_empty() {
             records.retain(|record| !revoked.contains(&place(&record.partition)));
@@ -207,12 +214,16 @@ impl<'c> Member<'c> {
         if next.is_empty() {
             return Ok(());
         }
-        if self.unconfirmed.is_empty() {
-            self.confirm_at = Instant::now() + CONFIRM_AFTER;
-        }
+        self.confirm_later();
         let sent = self.send(&next, CommitMode::Async);
         self.unconfirmed.extend(next);
         sent.map_err(|error| self.consumer.context().reasons.explain(&error))
+    }
+
+    fn confirm_later(&mut self) {
+        if self.unconfirmed.is_empty() {
+            self.confirm_at = Instant::now() + CONFIRM_AFTER;
+        }
     }
 
     /// Sends progress again for the partitions that are still ours, and waits until it has arrived. Those that went are no
@@ -257,10 +268,6 @@ impl<'c> Member<'c> {
         }
         self.consumer.commit(&list, mode)
     }
-}
-
-fn place(partition: &Partition) -> Place {
-    (partition.topic.clone(), i32::try_from(partition.partition).unwrap_or(-1))
 }
 
 fn record(message: &BorrowedMessage<'_>) -> Record {

@@ -20,7 +20,7 @@ async fn errors(url: &str, wanted: &str) {
         async {
             broker.publish(vec![message("orders.events", "key", "1")]).await.expect_err("no publish").source
         },
-        async { broker.subscribe("group", &topics).await.err().expect("no subscription") },
+        async { broker.subscribe("group", &topics, &[]).await.err().expect("no subscription") },
         async { broker.declare(&[Topic::new("orders.events", 1)]).await.expect_err("no declare") },
         async { broker.lag("group", &topics).await.expect_err("no lag") },
         async { broker.members("group").await.expect_err("no members") },

@@ -1,10 +1,10 @@
 //! Records that were deleted before a group had read them: it halts and says so, and never jumps over them.
 
 use crate::support::{
-    DEADLINE, POLL, admin, declare, declared, delete_records, join, message, number_of, open, read_until,
-    relay, unique,
+    DEADLINE, POLL, admin, declare, declared, delete_records, forget_group, join, join_with_stored,
+    lag_becomes, message, number_of, open, read_until, relay, unique,
 };
-use factstream_core::broker::{Broker, BrokerError, Subscription, Topic};
+use factstream_core::broker::{Broker, BrokerError, Partition, Subscription, Topic};
 use factstream_kafka::KafkaBroker;
 use factstream_kafka::rdkafka::admin::AdminOptions;
 use factstream_tests::kafka;
@@ -108,23 +108,75 @@ async fn a_group_beyond_the_end_of_a_topic_that_was_made_anew_halts() {
     let broker = open(&url);
     let (topic, group) = read_ten(&url, &broker).await;
     // The offset that a group has of the topic goes with it; so the group is put where it was by hand.
-    let deleted =
-        admin(&url).delete_topics(&[&topic], &AdminOptions::new()).await.expect("it can be deleted");
-    assert!(deleted.iter().all(Result::is_ok), "{deleted:?}");
+    delete_topic(&url, &topic).await;
     declare_anew(&url, &topic).await;
     let broker = open(&url);
     publish(&url, &topic, 0, 3).await;
     let mut member = join(&broker, &group, &topic).await;
     read_until(member.as_mut(), |read| read.len() == 3).await;
-    let partition = factstream_core::broker::Partition { topic: topic.clone(), partition: 0 };
-    member.commit(&[(partition, 10)]).await.expect("a commit");
+    member.commit(&at_ten(&topic)).await.expect("a commit");
     drop(member);
     let mut member = join(&broker, &group, &topic).await;
     for _ in 0..2 {
-        let error = failure(member.as_mut()).await.to_string();
-        let said = ["/0", "at offset 10", "ends at 3", "by hand"].iter().all(|text| error.contains(text));
-        assert!(said && error.contains(&topic), "{error}");
+        assert_beyond_end(&failure(member.as_mut()).await, &topic);
     }
+}
+
+fn assert_beyond_end(error: &BrokerError, topic: &str) {
+    assert!(matches!(error, BrokerError::OffsetBeyondEnd { next: 10, end: 3, .. }), "{error:?}");
+    let error = error.to_string();
+    let said = ["/0", "next offset is 10", "ends at 3", "by hand"].iter().all(|text| error.contains(text));
+    assert!(said && error.contains(topic), "{error}");
+}
+
+fn at_ten(topic: &str) -> [(Partition, i64); 1] {
+    [(Partition { topic: topic.to_owned(), partition: 0 }, 10)]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_that_kafka_has_forgotten_goes_on_at_the_stored_offset_and_tells_a_gap() {
+    let url = kafka::server();
+    let broker = open(&url);
+    let (topic, group) = read_ten(&url, &broker).await;
+    forget_group(&url, &group).await;
+    lag_becomes(&broker, &group, &topic, 10).await;
+    let mut member = join_with_stored(&broker, &group, &topic, &at_ten(&topic)).await;
+    // All is handled; nothing more has to come for the cluster to know where the group stands.
+    tokio::select! {
+        () = lag_becomes(&broker, &group, &topic, 0) => {}
+        never = read_until(member.as_mut(), |read| !read.is_empty()) => panic!("records come again: {never:?}"),
+    }
+    publish(&url, &topic, 10, 30).await;
+    let records = read_until(member.as_mut(), |read| read.len() >= 20).await;
+    assert_eq!(records.iter().map(number_of).collect::<Vec<_>>(), (10..30).collect::<Vec<_>>());
+    drop(member);
+    forget_group(&url, &group).await;
+    delete_records(&url, &topic, 20).await;
+    let mut member = join_with_stored(&broker, &group, &topic, &at_ten(&topic)).await;
+    for _ in 0..2 {
+        let error = failure(member.as_mut()).await;
+        assert_gone(&error, 10, 20);
+        assert!(error.to_string().contains("10 records were deleted unread"), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_whose_stored_offset_is_of_a_topic_that_was_made_again_halts() {
+    let url = kafka::server();
+    let broker = open(&url);
+    let (topic, group) = read_ten(&url, &broker).await;
+    delete_topic(&url, &topic).await; // its group's offsets go with it
+    declare_anew(&url, &topic).await;
+    publish(&url, &topic, 0, 3).await;
+    let mut member = join_with_stored(&broker, &group, &topic, &at_ten(&topic)).await;
+    for _ in 0..2 {
+        assert_beyond_end(&failure(member.as_mut()).await, &topic);
+    }
+}
+
+async fn delete_topic(url: &str, topic: &str) {
+    let deleted = admin(url).delete_topics(&[topic], &AdminOptions::new()).await.expect("it can be deleted");
+    assert!(deleted.iter().all(Result::is_ok), "{deleted:?}");
 }
 
 /// Deleting a topic takes the cluster a moment.
@@ -132,7 +184,8 @@ async fn declare_anew(url: &str, topic: &str) {
     let deadline = Instant::now() + DEADLINE;
     let topics = [topic.to_owned()];
     // Each asks with a new client, for one remembers topics that exist.
-    while !matches!(open(url).subscribe("nobody", &topics).await, Err(BrokerError::UnknownTopic { .. })) {
+    while !matches!(open(url).subscribe("nobody", &topics, &[]).await, Err(BrokerError::UnknownTopic { .. }))
+    {
         assert!(Instant::now() < deadline, "the topic is not deleted");
     }
     declare(&open(url), &Topic::new(topic, 1)).await;

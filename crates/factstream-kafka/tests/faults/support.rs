@@ -5,6 +5,7 @@ use factstream_core::message::{Headers, Message, Record};
 use factstream_kafka::KafkaBroker;
 use factstream_kafka::rdkafka::admin::{AdminClient, AdminOptions};
 use factstream_kafka::rdkafka::client::DefaultClientContext;
+use factstream_kafka::rdkafka::error::RDKafkaErrorCode;
 use factstream_kafka::rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use jiff::Timestamp;
 use std::collections::HashMap;
@@ -37,7 +38,17 @@ pub(crate) async fn declare(broker: &KafkaBroker, topic: &Topic) {
 }
 
 pub(crate) async fn join(broker: &KafkaBroker, group: &str, topic: &str) -> Box<dyn Subscription> {
-    broker.subscribe(group, &[topic.to_owned()]).await.expect("the group can be joined")
+    join_with_stored(broker, group, topic, &[]).await
+}
+
+/// Joins with the next offsets that the group's owner has stored.
+pub(crate) async fn join_with_stored(
+    broker: &KafkaBroker,
+    group: &str,
+    topic: &str,
+    stored: &[(Partition, i64)],
+) -> Box<dyn Subscription> {
+    broker.subscribe(group, &[topic.to_owned()], stored).await.expect("the group can be joined")
 }
 
 pub(crate) fn message(topic: &str, key: &str, value: impl Into<Vec<u8>>) -> Message {
@@ -128,6 +139,21 @@ pub(crate) async fn lag_becomes(broker: &KafkaBroker, group: &str, topic: &str, 
             return;
         }
         assert!(Instant::now() < deadline, "the lag is {lag}, and not {events}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Makes the cluster forget where a group stands, as it does 7 days after its last member left.
+pub(crate) async fn forget_group(url: &str, group: &str) {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let deleted = admin(url).delete_groups(&[group], &AdminOptions::new()).await.expect("an answer");
+        match &deleted[0] {
+            Ok(_) => return,
+            Err((_, RDKafkaErrorCode::NonEmptyGroup)) => {} // the last member is on its way out
+            Err((_, code)) => panic!("the group cannot be deleted: {code}"),
+        }
+        assert!(Instant::now() < deadline, "the group still has members");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

@@ -10,7 +10,7 @@ mod subscription;
 use crate::headers;
 use crate::statements as sql;
 use async_trait::async_trait;
-use factstream_core::broker::{Broker, BrokerError, Lag, PublishError, Subscription, Topic};
+use factstream_core::broker::{Broker, BrokerError, Lag, Partition, PublishError, Subscription, Topic};
 use factstream_core::message::Message;
 use factstream_core::params;
 use factstream_core::partition::partition_of;
@@ -132,7 +132,16 @@ impl Broker for Embedded {
         Ok(())
     }
 
-    async fn subscribe(&self, group: &str, topics: &[String]) -> Result<Box<dyn Subscription>, BrokerError> {
+    async fn cluster(&self) -> Result<String, BrokerError> {
+        Ok("embedded".into())
+    }
+
+    async fn subscribe(
+        &self,
+        group: &str,
+        topics: &[String],
+        stored: &[(Partition, i64)],
+    ) -> Result<Box<dyn Subscription>, BrokerError> {
         for topic in topics {
             let rows = self.store.query("SELECT 1 FROM fs_topics WHERE topic = $1", params![topic]).await?;
             if rows.is_empty() {
@@ -140,7 +149,7 @@ impl Broker for Embedded {
             }
         }
         let (store, published) = (Arc::clone(&self.store), self.published.subscribe());
-        Ok(Box::new(EmbeddedSubscription::new(store, published, group, topics)))
+        Ok(Box::new(EmbeddedSubscription::new(store, published, group, topics, stored)))
     }
 
     async fn lag(&self, group: &str, topics: &[String]) -> Result<Lag, BrokerError> {

@@ -8,7 +8,7 @@ use factstream_core::message::Record;
 use factstream_core::params;
 use factstream_core::sql::Row;
 use factstream_core::store::{Store, StoreError};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -25,6 +25,8 @@ pub(crate) struct EmbeddedSubscription {
     published: watch::Receiver<u64>,
     group: String,
     topics: Vec<String>,
+    /// Where to go on in partitions without a committed offset.
+    stored: HashMap<Partition, i64>,
     /// The next offset to read in each partition, once it was read from.
     next: BTreeMap<Partition, i64>,
     /// Which topic is read first, so that none starves.
@@ -43,12 +45,14 @@ impl EmbeddedSubscription {
         published: watch::Receiver<u64>,
         group: &str,
         topics: &[String],
+        stored: &[(Partition, i64)],
     ) -> Self {
         Self {
             store,
             published,
             group: group.to_owned(),
             topics: topics.to_vec(),
+            stored: stored.iter().cloned().collect(),
             next: BTreeMap::new(),
             turn: 0,
         }
@@ -104,8 +108,12 @@ impl EmbeddedSubscription {
         let committed: Option<i64> = row.get("committed").map_err(StoreError::from)?;
         let partition =
             Partition { topic: topic.to_owned(), partition: row.get("partition").map_err(StoreError::from)? };
+        let committed = committed.or_else(|| self.stored.get(&partition).copied());
         if let Some(committed) = committed.filter(|committed| *committed < oldest) {
             return Err(BrokerError::OffsetGone { partition, committed, oldest });
+        }
+        if let Some(next) = committed.filter(|committed| *committed > end) {
+            return Err(BrokerError::OffsetBeyondEnd { partition, next, end });
         }
         // What another member has committed meanwhile is done with.
         let from = self.next.get(&partition).copied().max(committed).unwrap_or(oldest);

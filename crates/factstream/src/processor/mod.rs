@@ -241,7 +241,7 @@ impl Processor {
         Ok(match &spec.from {
             From::Log => Source::Log(Log { store: Arc::clone(&self.store), read_to, shard: spec.shard }),
             From::Topics(topics) => Source::Topics(Topics {
-                subscription: self.app.broker().subscribe(&self.name, topics).await?,
+                subscription: self.app.broker().subscribe(&self.name, topics, &[]).await?,
                 unknown_types: self.options.unknown_types,
             }),
         })

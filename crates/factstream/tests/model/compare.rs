@@ -156,7 +156,7 @@ pub(crate) async fn topics(app: &App) -> Result<(), String> {
     let known: HashSet<&String> = must.values().flatten().collect();
     let topics = ["accounts.events", "alerts.events", "receipts.events"].map(str::to_owned);
     let text = |error: factstream_core::broker::BrokerError| error.to_string();
-    let mut subscription = app.broker().subscribe("checker", &topics).await.map_err(text)?;
+    let mut subscription = app.broker().subscribe("checker", &topics, &[]).await.map_err(text)?;
     let (mut seen, mut is) = (HashSet::new(), Tags::new());
     loop {
         let records = subscription.poll(ALL, Duration::ZERO).await.map_err(text)?;
