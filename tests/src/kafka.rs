@@ -1,5 +1,7 @@
 //! A private single-node Kafka for the tests of one process: real, on a free port, gone with the process.
 //!
+//! Whatever Kafka does by default it does here, too: topics are made for whoever asks about one, unless told not to.
+//!
 //! It starts from the jars that Maven Central has, without a container: `kafka_2.13` and `kafka-tools`.
 
 mod own;
@@ -97,7 +99,8 @@ fn format(listeners: &Listeners, data: &Path, more: &str, users: &[String]) {
     let text = format!(
         "{}log.dirs={}\n\
          offsets.topic.replication.factor=1\noffsets.topic.num.partitions=4\ntransaction.state.log.replication.factor=1\n\
-         transaction.state.log.min.isr=1\ngroup.initial.rebalance.delay.ms=0\nauto.create.topics.enable=false\n{more}",
+         transaction.state.log.min.isr=1\ngroup.initial.rebalance.delay.ms=0\n\
+         group.consumer.min.heartbeat.interval.ms=500\ngroup.consumer.heartbeat.interval.ms=500\n{more}",
         listeners.properties(),
         data.join("log").display()
     );

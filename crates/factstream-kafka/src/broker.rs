@@ -37,7 +37,8 @@ impl KafkaBroker {
         let settings = config::of_url(url)?;
         let publisher = Arc::new(Publisher::new(&config::producer(&settings))?);
         let onlookers = Arc::new(Onlookers::new(settings.clone()));
-        let admin = settings.create_with_context(Reasons::of(&settings)).map_err(|error| refused(&error))?;
+        let admin = config::admin(&settings);
+        let admin = admin.create_with_context(Reasons::of(&admin)).map_err(|error| refused(&error))?;
         let admin = Arc::new(admin);
         Ok(Self { settings, publisher, onlookers, admin })
     }

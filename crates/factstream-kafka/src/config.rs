@@ -16,6 +16,9 @@ const RECONNECT_MS_MAX: &str = "1000";
 /// The most that a message may have, as brokers have it by default. librdkafka's own default is less.
 const MESSAGE_BYTES_MAX: &str = "1048588";
 
+/// How old the knowledge of topics may be. A partition that was added is unread, and gets no messages, for that long.
+const METADATA_MS_MAX: &str = "10000";
+
 /// The longest list of brokers.
 const ADDRESS_BYTES_MAX: usize = 2_048;
 
@@ -49,7 +52,8 @@ pub(crate) fn of_url(url: &str) -> Result<ClientConfig, BrokerError> {
     config
         .set("bootstrap.servers", brokers)
         .set("client.id", "factstream")
-        .set("reconnect.backoff.max.ms", RECONNECT_MS_MAX);
+        .set("reconnect.backoff.max.ms", RECONNECT_MS_MAX)
+        .set("topic.metadata.refresh.interval.ms", METADATA_MS_MAX);
     for setting in settings.split('&').filter(|setting| !setting.is_empty()) {
         let Some((name, value)) = setting.split_once('=') else {
             return refuse("a setting is written name=value, for example linger.ms=5");
@@ -82,6 +86,20 @@ fn is_address(place: &str) -> bool {
 /// settings have no order.
 const OTHER_NAMES: [&str; 3] = ["max.in.flight", "request.required.acks", "delivery.timeout.ms"];
 
+/// Whoever asks about a topic makes it, on a cluster with `auto.create.topics.enable`, with one partition and no settings:
+/// unless the question says not to. Producers say so as consumers do.
+fn make_no_topics(config: &mut ClientConfig) {
+    config.set("allow.auto.create.topics", "false");
+}
+
+/// Our own settings for clients that ask and order, and neither publish nor read.
+pub(crate) fn admin(user: &ClientConfig) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    overlay(&mut config, user);
+    make_no_topics(&mut config);
+    config
+}
+
 /// Our own settings for producers. What the user says wins, but for what order and durability stand on.
 pub(crate) fn producer(user: &ClientConfig) -> ClientConfig {
     let mut config = ClientConfig::new();
@@ -102,16 +120,22 @@ pub(crate) fn producer(user: &ClientConfig) -> ClientConfig {
         .set("acks", "all")
         .set("max.in.flight.requests.per.connection", "1")
         .set("message.timeout.ms", "0");
+    make_no_topics(&mut config);
     config
 }
 
-/// Our own settings for consumers.
+/// Our own settings for members of a group.
 pub(crate) fn consumer(user: &ClientConfig, group: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
+    if !has_groups_kept_by_the_brokers(user) {
+        // The brokers take a member for dead after the shortest time that they allow by default, and the others hear of it
+        // with their next heartbeat.
+        config
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("session.timeout.ms", "6000")
+            .set("heartbeat.interval.ms", "500");
+    }
     config
-        .set("partition.assignment.strategy", "cooperative-sticky")
-        .set("session.timeout.ms", "10000")
-        .set("heartbeat.interval.ms", "1000")
         .set("queued.max.messages.kbytes", "16384")
         .set("fetch.queue.backoff.ms", "20")
         .set("fetch.wait.max.ms", "100");
@@ -122,9 +146,25 @@ pub(crate) fn consumer(user: &ClientConfig, group: &str) -> ClientConfig {
         .set("auto.offset.reset", "error")
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
-        .set("isolation.level", "read_committed")
-        .set("allow.auto.create.topics", "false");
+        .set("isolation.level", "read_committed");
+    make_no_topics(&mut config);
     config
+}
+
+/// Our own settings for those who ask about a group and never join it. They ask in the way that every group answers.
+pub(crate) fn onlooker(user: &ClientConfig, group: &str) -> ClientConfig {
+    let mut user = user.clone();
+    if has_groups_kept_by_the_brokers(&user) {
+        user.remove("group.remote.assignor");
+        user.set("group.protocol", "classic");
+    }
+    consumer(&user, group)
+}
+
+/// Whether members speak the protocol of KIP-848. The brokers then say how partitions are assigned and when a member is taken
+/// for dead, and librdkafka refuses such settings.
+fn has_groups_kept_by_the_brokers(user: &ClientConfig) -> bool {
+    user.get("group.protocol").is_some_and(|protocol| protocol.eq_ignore_ascii_case("consumer"))
 }
 
 /// Why a client cannot be made. Values are never shown, for one may be a secret.
@@ -179,6 +219,25 @@ mod tests {
         ] {
             assert_eq!(producer.get(name).unwrap(), value, "{name}");
         }
+    }
+
+    #[test]
+    fn no_client_makes_topics_whatever_the_url_says() {
+        let user = of_url("kafka://a:1?allow.auto.create.topics=true").unwrap();
+        for config in [admin(&user), producer(&user), consumer(&user, "g"), onlooker(&user, "g")] {
+            assert_eq!(config.get("allow.auto.create.topics"), Some("false"));
+        }
+    }
+
+    #[test]
+    fn members_of_groups_that_the_brokers_keep_are_given_no_setting_that_those_forbid() {
+        let user = of_url("kafka://a:1?group.protocol=consumer&group.remote.assignor=range").unwrap();
+        let member = consumer(&user, "g");
+        for name in ["session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy"] {
+            assert_eq!(member.get(name), None, "{name}");
+            assert!(onlooker(&user, "g").get(name).is_some(), "{name}");
+        }
+        assert_eq!(onlooker(&user, "g").get("group.remote.assignor"), None);
     }
 
     #[test]

@@ -45,7 +45,7 @@ impl Onlookers {
         if clients.len() >= CLIENTS_MAX {
             clients.clear();
         }
-        let config = config::consumer(&self.settings, group);
+        let config = config::onlooker(&self.settings, group);
         let client = config.create_with_context(Reasons::of(&config)).map_err(|error| refused(&error))?;
         let client = Arc::new(client);
         clients.insert(group.to_owned(), Arc::clone(&client));

@@ -6,20 +6,33 @@ use factstream_core::broker::Broker;
 use factstream_kafka::KafkaBroker;
 use std::sync::Arc;
 
-struct OnCluster;
+struct OnCluster {
+    settings: &'static str,
+}
 
 impl OnCluster {
     fn new() -> Self {
-        Self
+        Self { settings: "" }
+    }
+
+    /// Groups by the protocol of KIP-848.
+    fn with_groups_kept_by_the_brokers() -> Self {
+        Self { settings: "?group.protocol=consumer" }
     }
 }
 
 #[async_trait::async_trait]
 impl BrokerUnderTest for OnCluster {
     async fn open(&self) -> Arc<dyn Broker> {
-        let url = factstream_tests::kafka::server();
+        let url = factstream_tests::kafka::server() + self.settings;
         Arc::new(KafkaBroker::open_url(&url).expect("the engine takes the URL"))
     }
 }
 
 factstream_conformance::broker_suite!(OnCluster::new);
+
+mod groups_kept_by_the_brokers {
+    use super::OnCluster;
+
+    factstream_conformance::broker_suite!(OnCluster::with_groups_kept_by_the_brokers);
+}

@@ -7,5 +7,8 @@ mod refusals;
 mod restart;
 mod offset_gone;
 mod rebalances;
+mod takeover;
+mod partitions_added;
+mod topics_are_not_made;
 mod credentials;
 mod too_large;

@@ -1,12 +1,11 @@
 //! Records that were deleted before a group had read them: it halts and says so, and never jumps over them.
 
 use crate::support::{
-    DEADLINE, POLL, admin, declare, declared, delete_records, forget_group, join, join_with_stored,
+    DEADLINE, POLL, declare, declared, delete_records, delete_topic, forget_group, join, join_with_stored,
     lag_becomes, message, number_of, open, read_until, relay, unique,
 };
 use factstream_core::broker::{Broker, BrokerError, Partition, Subscription, Topic};
 use factstream_kafka::KafkaBroker;
-use factstream_kafka::rdkafka::admin::AdminOptions;
 use factstream_tests::kafka;
 use std::time::Instant;
 
@@ -172,11 +171,6 @@ async fn a_group_whose_stored_offset_is_of_a_topic_that_was_made_again_halts() {
     for _ in 0..2 {
         assert_beyond_end(&failure(member.as_mut()).await, &topic);
     }
-}
-
-async fn delete_topic(url: &str, topic: &str) {
-    let deleted = admin(url).delete_topics(&[topic], &AdminOptions::new()).await.expect("it can be deleted");
-    assert!(deleted.iter().all(Result::is_ok), "{deleted:?}");
 }
 
 /// Deleting a topic takes the cluster a moment.

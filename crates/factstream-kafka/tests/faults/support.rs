@@ -164,6 +164,11 @@ pub(crate) fn admin(url: &str) -> AdminClient<DefaultClientContext> {
     config.create().expect("a client of the test's own")
 }
 
+pub(crate) async fn delete_topic(url: &str, topic: &str) {
+    let deleted = admin(url).delete_topics(&[topic], &AdminOptions::new()).await.expect("it can be deleted");
+    assert!(deleted.iter().all(Result::is_ok), "{deleted:?}");
+}
+
 /// Deletes the records of partition 0 that lie before an offset, as retention does.
 pub(crate) async fn delete_records(url: &str, topic: &str, before: i64) {
     let mut list = TopicPartitionList::new();
