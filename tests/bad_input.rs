@@ -133,6 +133,9 @@ fn an_order_lives_as_the_api_says() {
     let again = client.post("/orders", &body, Some("k-1")).unwrap();
     assert_eq!((again.status, &again.body), (201, &created.body));
     is_problem("key reused", &client.post("/orders", &order("c-2", "SKU-1", 1), Some("k-1")).unwrap(), 422);
+    let goods = |sku: &str| json!({ "sku": sku, "quantity": 1 });
+    assert_eq!(client.post("/inventory", &goods("SKU-8"), Some("k-2")).unwrap().status, 200);
+    is_problem("key of another SKU", &client.post("/inventory", &goods("SKU-9"), Some("k-2")).unwrap(), 422);
     let position = created.body["position"].as_u64().unwrap();
     let row = client.get(&format!("/orders/{id}?after={position}")).unwrap();
     assert_eq!((row.status, row.body["status"].as_str()), (200, Some("PENDING")));

@@ -27,6 +27,7 @@ pub mod message;
 pub mod partition;
 pub mod sql;
 pub mod read_model;
+mod command_key;
 pub mod store;
 pub mod broker;
 pub mod testkit;

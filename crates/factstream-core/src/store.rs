@@ -3,11 +3,13 @@
 //! Three verbs on the log (append, read a stream, read the log), a read-only query, a transaction, and a wait for
 //! news. Whatever can be written as SQL in a [`Transaction`] is not in this port.
 
-use crate::envelope::{InvalidId, NewEvent, Position, RecordedEvent, StreamId, Version, check_id};
+use crate::envelope::{NewEvent, Position, RecordedEvent, StreamId, Version};
 use crate::sql::{Params, Row, RowError, placeholders, quoted};
 use async_trait::async_trait;
 use std::any::Any;
 use std::time::Duration;
+
+pub use crate::command_key::{CommandKey, FirstUse};
 
 /// How many bytes of events one read answers with, but for its last event: of large events fewer are read at once (G13).
 pub const READ_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -172,35 +174,6 @@ pub enum Expected {
     Any,
 }
 
-/// An idempotency key and what it was first used for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CommandKey {
-    key: String,
-    fingerprint: String,
-}
-
-impl CommandKey {
-    /// A key with the fingerprint of its command, by which a key that is used for something else is told apart.
-    ///
-    /// # Errors
-    /// [`InvalidId`] when the key is empty, too long or holds a control character.
-    pub fn new(key: impl Into<String>, fingerprint: impl Into<String>) -> Result<Self, InvalidId> {
-        let key = key.into();
-        check_id("idempotency key", &key)?;
-        Ok(Self { key, fingerprint: fingerprint.into() })
-    }
-
-    /// The key.
-    pub fn key(&self) -> &str {
-        &self.key
-    }
-
-    /// What it was made for.
-    pub fn fingerprint(&self) -> &str {
-        &self.fingerprint
-    }
-}
-
 /// What became of an append. A conflict is data, not an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -210,11 +183,11 @@ pub enum Outcome {
     Repeated(Appended),
     /// The stream was not at the expected version; nothing was stored.
     Conflict(Conflict),
-    /// The key was used before for another command; nothing was stored.
+    /// The key was used before for another command or another aggregate; nothing was stored.
     KeyReused {
         /// The key.
         key: String,
-        /// The fingerprint of its first use.
+        /// The fingerprint of its first use, and the aggregate where only that is another one.
         first_used_for: String,
     },
 }

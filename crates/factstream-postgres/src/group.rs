@@ -9,7 +9,7 @@ use crate::statements::Statements;
 use crate::values::{Json, Time};
 use factstream_core::envelope::{NewEvent, Position, StreamId, Version};
 use factstream_core::sql::{format_timestamp, now};
-use factstream_core::store::{Append, Appended, CommandKey, Conflict, Expected, Outcome};
+use factstream_core::store::{Append, Appended, CommandKey, Conflict, Expected, FirstUse, Outcome};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use tokio_postgres::{Error, GenericClient};
@@ -22,12 +22,6 @@ pub(crate) struct Known<'a> {
     fence: i64,
     versions: HashMap<&'a StreamId, Version>,
     keys: HashMap<Cow<'a, str>, FirstUse>,
-}
-
-#[derive(Clone)]
-struct FirstUse {
-    fingerprint: String,
-    appended: Option<Appended>,
 }
 
 impl<'a> Known<'a> {
@@ -58,14 +52,13 @@ impl<'a> Known<'a> {
             let stream = streams.get(usize::try_from(row.get::<_, i64>(0) - 1).ok()?)?;
             Some((*stream, row.get::<_, i64>(1).cast_unsigned()))
         });
-        let keys = first_uses.iter().map(|row| {
-            let appended =
-                StreamId::new(row.get::<_, String>(2), row.get::<_, String>(3)).ok().map(|stream| Appended {
-                    stream,
-                    version: row.get::<_, i64>(4).cast_unsigned(),
-                    position: row.get::<_, i64>(5).cast_unsigned(),
-                });
-            (Cow::Owned(row.get(0)), FirstUse { fingerprint: row.get(1), appended })
+        let keys = first_uses.iter().filter_map(|row| {
+            // Only valid ids are stored.
+            let stream = StreamId::new(row.get::<_, String>(2), row.get::<_, String>(3)).ok()?;
+            let (version, position) =
+                (row.get::<_, i64>(4).cast_unsigned(), row.get::<_, i64>(5).cast_unsigned());
+            let appended = Appended { stream, version, position };
+            Some((Cow::Owned(row.get(0)), FirstUse { fingerprint: row.get(1), appended }))
         });
         Ok(Self {
             head: head.get::<_, i64>(0).cast_unsigned(),
@@ -126,11 +119,8 @@ impl<'a> Group<'a> {
         key: Option<&'a CommandKey>,
     ) -> Outcome {
         if let Some(first) = key.and_then(|key| Some((key, known.keys.get(key.key())?))) {
-            let (key, FirstUse { fingerprint, appended }) = first;
-            return match appended {
-                Some(appended) if fingerprint == key.fingerprint() => Outcome::Repeated(appended.clone()),
-                _ => Outcome::KeyReused { key: key.key().to_owned(), first_used_for: fingerprint.clone() },
-            };
+            let (key, first) = first;
+            return key.again(&append.stream, first);
         }
         let Append { stream, expected, events } = append;
         let version = known.versions.entry(stream).or_default();
@@ -147,8 +137,7 @@ impl<'a> Group<'a> {
         let appended = Appended { stream: stream.clone(), version: *version, position: known.head };
         if let Some(key) = key {
             self.keys.push(key, stream, &appended);
-            let first =
-                FirstUse { fingerprint: key.fingerprint().to_owned(), appended: Some(appended.clone()) };
+            let first = FirstUse { fingerprint: key.fingerprint().to_owned(), appended: appended.clone() };
             known.keys.insert(key.key().into(), first);
         }
         Outcome::Appended(appended)

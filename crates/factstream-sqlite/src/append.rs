@@ -4,7 +4,7 @@
 
 use factstream_core::envelope::{NewEvent, Position, StreamId, Version};
 use factstream_core::sql::{format_timestamp, now};
-use factstream_core::store::{Append, Appended, CommandKey, Conflict, Expected, Outcome};
+use factstream_core::store::{Append, Appended, CommandKey, Conflict, Expected, FirstUse, Outcome};
 use rusqlite::{CachedStatement, Connection, Error, ErrorCode, OptionalExtension, Result, params};
 use uuid::fmt::Hyphenated;
 
@@ -38,9 +38,9 @@ impl<'c> Appender<'c> {
         key: Option<&CommandKey>,
     ) -> Result<Outcome> {
         if let Some(key) = key
-            && let Some(first) = first_outcome(self.connection, key)?
+            && let Some(first) = first_use(self.connection, key)?
         {
-            return Ok(first);
+            return Ok(key.again(&append.stream, &first));
         }
         let appended = match self.append_events(head, append)? {
             Ok(appended) => appended,
@@ -127,7 +127,7 @@ fn is_constraint(error: &Error) -> bool {
     error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
 }
 
-fn first_outcome(connection: &Connection, key: &CommandKey) -> Result<Option<Outcome>> {
+fn first_use(connection: &Connection, key: &CommandKey) -> Result<Option<FirstUse>> {
     let sql = "SELECT fingerprint, aggregate_type, aggregate_id, version, position FROM fs_command_keys WHERE key = ?1";
     let mut select = connection.prepare_cached(sql)?;
     let found = select
@@ -137,12 +137,9 @@ fn first_outcome(connection: &Connection, key: &CommandKey) -> Result<Option<Out
             Ok((row.get::<_, String>(0)?, category, id, version.cast_unsigned(), position.cast_unsigned()))
         })
         .optional()?;
-    let Some((first_used_for, category, id, version, position)) = found else { return Ok(None) };
-    if first_used_for != key.fingerprint() {
-        return Ok(Some(Outcome::KeyReused { key: key.key().to_owned(), first_used_for }));
-    }
+    let Some((fingerprint, category, id, version, position)) = found else { return Ok(None) };
     let stream = StreamId::new(category, id).map_err(|error| {
         rusqlite::Error::FromSqlConversionFailure(1, rusqlite::types::Type::Text, Box::new(error))
     })?;
-    Ok(Some(Outcome::Repeated(Appended { stream, version, position })))
+    Ok(Some(FirstUse { fingerprint, appended: Appended { stream, version, position } }))
 }

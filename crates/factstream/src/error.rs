@@ -13,7 +13,7 @@ pub enum Error {
     /// Another writer was faster, again and again.
     #[error("{0}; other writers were faster each time: try again, or let fewer writers share one stream")]
     Conflict(Conflict),
-    /// An idempotency key was used before for something else.
+    /// An idempotency key was used before for another command or another aggregate.
     #[error("the key {key:?} was used before for {first_used_for}; use a new key for a new command")]
     KeyReused {
         /// The key.

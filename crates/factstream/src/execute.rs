@@ -12,13 +12,14 @@ use crate::states::State;
 use factstream_core::aggregate::{Aggregate, Command};
 use factstream_core::envelope::{Position, StreamId, Version};
 use factstream_core::params;
-use factstream_core::store::{Append, Appended, CommandKey, Conflict, Expected, Outcome};
+use factstream_core::store::{Append, Appended, CommandKey, Conflict, Expected, FirstUse, Outcome};
 use std::any::type_name;
 use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
+use uuid::Uuid;
 
 /// How often a command is decided before a conflict is given up to the caller.
 pub const ATTEMPTS_MAX: u32 = 16;
@@ -26,7 +27,7 @@ pub const ATTEMPTS_MAX: u32 = 16;
 /// What a command came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Done {
-    /// The aggregate. With a repeated key it is the one of the first time.
+    /// The aggregate. With a repeated key of [`App::create`] it is the one of the first time.
     pub aggregate_id: String,
     /// The stream's version after it.
     pub version: Version,
@@ -51,22 +52,25 @@ pub struct Execute<'a, A, C> {
     command: C,
     key: Option<String>,
     fingerprint: Option<String>,
+    id_is_made_up: bool,
     aggregate: PhantomData<fn() -> A>,
 }
 
 impl<'a, A: Aggregate, C: Command<A>> Execute<'a, A, C> {
     pub(crate) fn new(app: &'a App, id: String, command: C) -> Self {
-        Self { app, id, command, key: None, fingerprint: None, aggregate: PhantomData }
+        let (key, fingerprint, aggregate) = (None, None, PhantomData);
+        Self { app, id, command, key, fingerprint, id_is_made_up: false, aggregate }
     }
 
-    /// An idempotency key: the command takes effect once, a repeat returns the first outcome (G4).
+    /// An idempotency key: the command takes effect once, a repeat returns the first outcome (G4). The same key for another
+    /// command or another aggregate is refused ([`Error::KeyReused`]).
     pub fn key(mut self, key: impl Into<String>) -> Self {
         self.key = Some(key.into());
         self
     }
 
-    /// What the key stands for, so that a key used for something else is refused ([`Error::KeyReused`]): for example a
-    /// digest of the request. Without it, the command's and the aggregate's types stand for it.
+    /// What else the key stands for, beside the command's type and the aggregate, so that a key that is used again for
+    /// something else is refused ([`Error::KeyReused`]): for example a digest of the request.
     pub fn fingerprint(mut self, fingerprint: impl Into<String>) -> Self {
         self.fingerprint = Some(fingerprint.into());
         self
@@ -78,6 +82,7 @@ impl<'a, A: Aggregate, C: Command<A>> Execute<'a, A, C> {
             Some(key) => Some(command_key::<A, C>(key, self.fingerprint).map_err(Error::from)?),
             None => None,
         };
+        let key = if self.id_is_made_up { key.map(CommandKey::for_new_id) } else { key };
         let app = self.app;
         let attempt = Attempt { app, stream, command: &self.command, key, aggregate: PhantomData };
         let mut basis = attempt.basis();
@@ -237,16 +242,14 @@ impl<A: Aggregate, C: Command<A>> Attempt<'_, A, C> {
         let Some(key) = &self.key else { return Ok(None) };
         let rows = self.app.store().query(sql::SELECT_COMMAND_KEY, params![key.key()]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
-        let first_used_for: String = row.get("fingerprint")?;
-        if first_used_for != key.fingerprint() {
-            return Err(Error::KeyReused { key: key.key().to_owned(), first_used_for });
+        let (category, id): (String, String) = (row.get("aggregate_type")?, row.get("aggregate_id")?);
+        let (version, position) = (row.get("version")?, row.get("position")?);
+        let appended = Appended { stream: StreamId::new(category, id)?, version, position };
+        let first = FirstUse { fingerprint: row.get("fingerprint")?, appended };
+        match key.again(&self.stream, &first) {
+            Outcome::KeyReused { key, first_used_for } => Err(Error::KeyReused { key, first_used_for }),
+            _ => Ok(Some(Done::new(first.appended, true))),
         }
-        Ok(Some(Done {
-            aggregate_id: row.get("aggregate_id")?,
-            version: row.get("version")?,
-            position: row.get("position")?,
-            repeated: true,
-        }))
     }
 }
 
@@ -264,6 +267,18 @@ impl App {
         command: C,
     ) -> Execute<'_, A, C> {
         Execute::new(self, id.into(), command)
+    }
+
+    /// Executes a command on a new aggregate, whose id is made up here: a UUID, ordered by time.
+    ///
+    /// With [`Execute::key`], a repeat makes up another id and yet returns the first outcome: [`Done::aggregate_id`] is the
+    /// aggregate that was created the first time.
+    ///
+    /// # Errors
+    /// As [`App::execute`].
+    pub fn create<A: Aggregate, C: Command<A>>(&self, command: C) -> Execute<'_, A, C> {
+        let id = Uuid::now_v7().to_string();
+        Execute { id_is_made_up: true, ..Execute::new(self, id, command) }
     }
 
     /// The state of an aggregate and its version (0 without events), as the store has it now.

@@ -54,8 +54,8 @@ pub async fn a_repeat_returns_the_first_outcome(under_test: &dyn StoreUnderTest)
     assert_eq!(other.version, 7, "G4 is broken: another key does not take effect of its own");
 }
 
-/// A repeat reloads and may so expect another version, or make up a new aggregate id: it is a repeat all the same.
-pub async fn a_repeat_with_another_version_or_id_is_a_repeat(under_test: &dyn StoreUnderTest) {
+/// A repeat reloads and may so expect another version; where ids are made up with each call, it comes with another id, too.
+pub async fn a_repeat_with_another_version_or_made_up_id_is_a_repeat(under_test: &dyn StoreUnderTest) {
     let store = under_test.open().await;
     let own = stream("own");
     let done = first(keyed(&*store, "k-1", &own, Expected::Exact(0), 2).await);
@@ -63,10 +63,57 @@ pub async fn a_repeat_with_another_version_or_id_is_a_repeat(under_test: &dyn St
         assert_repeated(&*store, "k-1", &own, expected, &done).await;
     }
     for expected in [Expected::Exact(0), Expected::Exact(9), Expected::Any] {
-        assert_repeated(&*store, "k-1", &stream("made-up"), expected, &done).await;
+        let append = appending(&stream("made-up"), expected, events(2));
+        let outcome = submit(&*store, append, Some(key("k-1", "command").for_new_id())).await;
+        assert_eq!(
+            outcome,
+            Outcome::Repeated(done.clone()),
+            "G4 is broken: a repeat with another made-up id"
+        );
     }
-    let sku = StreamId::new("stock", "SKU-1").expect("a valid id");
-    assert_repeated(&*store, "k-1", &sku, Expected::Exact(0), &done).await;
+    assert_eq!(log(&*store).await.len(), 2, "G4 is broken: a repeat stored events");
+}
+
+/// The same key and command for another aggregate is refused, and the refusal names the first one; made-up ids do not reach
+/// beyond their category. So it is for appends that wait together.
+pub async fn a_key_for_another_aggregate_is_refused(under_test: &dyn StoreUnderTest) {
+    let store = under_test.open().await;
+    let own = stream("own");
+    let done = first(keyed(&*store, "k-1", &own, Expected::Exact(0), 2).await);
+    let refused = Outcome::KeyReused { key: "k-1".into(), first_used_for: format!("command of {own}") };
+    for expected in [Expected::Exact(0), Expected::Exact(2), Expected::Any] {
+        for count in [0, 1] {
+            let outcome = keyed(&*store, "k-1", &stream("another"), expected, count).await;
+            assert_eq!(outcome, refused, "G4 is broken: k-1 for another aggregate, at {expected:?}");
+        }
+    }
+    let sku = StreamId::new("stock", own.id()).expect("a valid id");
+    for made_up in [key("k-1", "command"), key("k-1", "command").for_new_id()] {
+        let outcome = submit(&*store, appending(&sku, Expected::Exact(0), events(1)), Some(made_up)).await;
+        assert_eq!(outcome, refused, "G4 is broken: k-1 for an aggregate of another type");
+    }
+    assert_repeated(&*store, "k-1", &own, Expected::Any, &done).await;
+
+    let outcomes = at_once((0..32).map(|caller| {
+        let store = store.clone();
+        let stream = stream(format!("racing-{}", caller % 4));
+        async move { keyed(&*store, "k-2", &stream, Expected::Any, 1).await }
+    }))
+    .await;
+    let winner = outcomes.iter().find_map(|outcome| match outcome {
+        Outcome::Appended(appended) => Some(appended.clone()),
+        _ => None,
+    });
+    let winner = winner.expect("G4 is broken: no use of a key took effect");
+    let fine = |outcome: &Outcome| match outcome {
+        Outcome::Appended(appended) | Outcome::Repeated(appended) => *appended == winner,
+        Outcome::KeyReused { first_used_for, .. } => {
+            *first_used_for == format!("command of {}", winner.stream)
+        }
+        Outcome::Conflict(_) => false,
+    };
+    assert!(outcomes.iter().all(fine), "G4 is broken: aggregates that race for a key: {outcomes:?}");
+    assert_eq!(log(&*store).await.len(), 3, "G4 is broken: a refused use of a key stored events");
 }
 
 /// Many with the same key at once, again and again: one takes effect, all others are told its outcome.
@@ -79,7 +126,10 @@ pub async fn one_of_many_with_the_same_key_takes_effect(under_test: &dyn StoreUn
             // Half of them make up an id of their own.
             let stream =
                 stream(if caller % 2 == 0 { "shared".to_owned() } else { format!("own-{round}-{caller}") });
-            async move { keyed(&*store, &name, &stream, Expected::Any, 2).await }
+            async move {
+                let key = key(&name, "command").for_new_id();
+                submit(&*store, appending(&stream, Expected::Any, events(2)), Some(key)).await
+            }
         }))
         .await;
         let mut effective = Vec::new();

@@ -48,7 +48,8 @@ macro_rules! store_suite {
             }
             g4_keys {
                 a_repeat_returns_the_first_outcome,
-                a_repeat_with_another_version_or_id_is_a_repeat,
+                a_repeat_with_another_version_or_made_up_id_is_a_repeat,
+                a_key_for_another_aggregate_is_refused,
                 one_of_many_with_the_same_key_takes_effect,
                 each_of_many_keys_takes_effect_once,
                 keys_are_there_after_reopening,

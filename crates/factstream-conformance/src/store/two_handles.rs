@@ -102,7 +102,7 @@ pub async fn keys_are_shared(under_test: &dyn StoreUnderTest) {
             let store = handles[caller % 2].clone();
             async move {
                 let append = appending(&stream(format!("s-{caller}")), Expected::Any, events(1));
-                submit(&*store, append, Some(key(&format!("k-{round}"), "command"))).await
+                submit(&*store, append, Some(key(&format!("k-{round}"), "command").for_new_id())).await
             }
         }))
         .await;

@@ -112,7 +112,7 @@ async fn place_one(app: &App, n: u32, latency: &Mutex<Histogram<u64>>) -> Result
     Ok(Placed { order_id: done.aggregate_id, fate, repeat_told_the_same })
 }
 
-/// Each call makes up a new id, as the HTTP API does: with a key that was used before, the first one counts.
+/// Creates an order as the HTTP API does: with a key that was used before, the first one counts.
 async fn create(app: &App, n: u32, fate: Fate, key: &str) -> Result<Done, Failed> {
     let customer = if fate == Fate::Cancelled { "declined-customer" } else { "customer" };
     let sku =
@@ -122,6 +122,5 @@ async fn create(app: &App, n: u32, fate: Fate, key: &str) -> Result<Done, Failed
         items.push(Item { sku: sku(n + 7), quantity: 1, price_cents: 499 });
     }
     let command = CreateOrder { customer_id: format!("{customer}-{}", n % 50), items };
-    let order_id = Uuid::now_v7().to_string();
-    Ok(app.execute::<Order, _>(order_id, command).key(key).await?)
+    Ok(app.create::<Order, _>(command).key(key).await?)
 }

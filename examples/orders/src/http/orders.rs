@@ -75,7 +75,7 @@ pub(super) async fn create(
     let (key, content) = (idempotency_key(&headers)?, fingerprint(&request));
     let items = request.items.into_iter().map(Item::from).collect();
     let command = CreateOrder { customer_id: request.customer_id, items };
-    let execute = app.execute(Uuid::now_v7().to_string(), command);
+    let execute = app.create(command);
     let done = match key {
         Some(key) => execute.key(key).fingerprint(content).await?,
         None => execute.await?,
