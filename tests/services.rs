@@ -2,6 +2,9 @@
 //! one that was paused does no harm.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+#[path = "services/status.rs"]
+mod status;
+
 use factstream_tests::client::{Client, order};
 use factstream_tests::pair::Place;
 use factstream_tests::process::Server;

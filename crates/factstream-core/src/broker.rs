@@ -44,6 +44,11 @@ pub trait Broker: Send + Sync + 'static {
     /// How far a group is behind in these topics, over all partitions, whoever reads them.
     async fn lag(&self, group: &str, topics: &[String]) -> Result<Lag, BrokerError>;
 
+    /// Whether the broker answers at all, for the status. One that lives in the store answers as the store does.
+    async fn ping(&self) -> Result<(), BrokerError> {
+        Ok(())
+    }
+
     /// The members of a group, where the broker assigns partitions to them. Not where a group has one owner by a lease.
     async fn members(&self, _group: &str) -> Result<Vec<Member>, BrokerError> {
         Ok(Vec::new())

@@ -96,6 +96,10 @@ impl Broker for KafkaBroker {
         lag::of(&self.onlookers, group, topics).await
     }
 
+    async fn ping(&self) -> Result<(), BrokerError> {
+        self.publisher.ping().await
+    }
+
     async fn members(&self, group: &str) -> Result<Vec<Member>, BrokerError> {
         members::of(&self.onlookers, group).await
     }

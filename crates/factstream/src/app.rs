@@ -140,6 +140,16 @@ impl App {
     }
 }
 
+#[cfg(test)]
+impl App {
+    /// The same application, which nobody else holds, with its parts changed.
+    pub(crate) fn changed(self, change: impl FnOnce(Parts) -> Parts) -> Self {
+        let parts =
+            Arc::try_unwrap(self.inner).unwrap_or_else(|_| panic!("somebody else holds the application"));
+        Self::new(change(parts))
+    }
+}
+
 impl App {
     /// Makes the projections' tables, and rebuilds those whose shape has changed.
     pub(crate) async fn make_tables(&self) -> Result<(), Error> {

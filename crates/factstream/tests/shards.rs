@@ -67,7 +67,7 @@ async fn open(shop: &Shop) -> App {
 }
 
 async fn handled(app: &App) -> u64 {
-    let status = app.status().await.unwrap();
+    let status = app.status().await;
     status.handlers.iter().map(|handler| handler.handled).sum()
 }
 

@@ -15,6 +15,11 @@ pub fn table(headings: &[&str]) -> Table {
     table
 }
 
+/// A figure, or that it is not known.
+pub fn known(figure: Option<impl ToString>) -> String {
+    figure.map_or_else(|| "?".to_owned(), |figure| figure.to_string())
+}
+
 /// A command that only looks must not make a new store because of a typing mistake.
 ///
 /// # Errors

@@ -23,7 +23,7 @@ pub async fn run(args: Projections) -> Result<ExitCode, Failed> {
 }
 
 async fn list(app: &App, json: bool) -> Result<(), Failed> {
-    let status = app.status().await?;
+    let status = app.status().await;
     let names = app.projections();
     let projections: Vec<_> =
         status.handlers.iter().filter(|handler| names.contains(&handler.name)).collect();
@@ -49,11 +49,11 @@ async fn list(app: &App, json: bool) -> Result<(), Failed> {
     for projection in projections {
         table.add_row([
             projection.name.clone(),
-            projection.checkpoint.unwrap_or(0).to_string(),
-            status.position.to_string(),
-            projection.lag_events.to_string(),
-            projection.dead_letters.to_string(),
-            projection.parked.to_string(),
+            output::known(projection.checkpoint),
+            output::known(status.position),
+            output::known(projection.lag_events),
+            output::known(projection.dead_letters),
+            output::known(projection.parked),
         ]);
     }
     println!("{table}");

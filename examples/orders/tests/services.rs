@@ -59,9 +59,8 @@ impl Shop {
         let deadline = Instant::now() + Duration::from_secs(20);
         let mut settled_at = None;
         loop {
-            let status = self.app.status().await.unwrap();
-            let idle = status.handlers.iter().all(|h| h.lag_events == 0 && h.retrying == 0);
-            let settled = (idle && status.relay.lag_events == 0).then_some(status.position);
+            let status = self.app.status().await;
+            let settled = if status.unsettled().is_empty() { status.position } else { None };
             if settled.is_some() && settled == settled_at {
                 break;
             }

@@ -48,7 +48,16 @@ impl Reasons {
 
     /// Asks the cluster, piece by piece until [`ANSWER`]; credentials that are refused end it at once.
     pub(crate) fn ask<T>(&self, ask: impl Fn(Duration) -> KafkaResult<T>) -> Result<T, BrokerError> {
-        let deadline = Instant::now() + ANSWER;
+        self.ask_within(ANSWER, ask)
+    }
+
+    /// As [`Reasons::ask`], with less patience.
+    pub(crate) fn ask_within<T>(
+        &self,
+        patience: Duration,
+        ask: impl Fn(Duration) -> KafkaResult<T>,
+    ) -> Result<T, BrokerError> {
+        let deadline = Instant::now() + patience;
         let mut piece = FIRST_PIECE;
         loop {
             let asked = Instant::now();

@@ -16,6 +16,9 @@ use std::time::{Duration, Instant};
 /// The pause before a topic that is being made or moved is asked for again.
 const ASK_AGAIN: Duration = Duration::from_millis(20);
 
+/// How long the cluster may take to show that it is there; it then has a reason, where there is one, within the status's limit.
+const PING: Duration = Duration::from_millis(300);
+
 #[derive(Default)]
 pub(super) struct Known(Mutex<HashSet<String>>);
 
@@ -89,13 +92,29 @@ impl Publisher {
         metadata.topics().first().map_or(Ok(State::Missing), state)
     }
 
+    /// Whether the cluster answers: asks about one topic that is known, for a cluster may have very many.
+    pub(crate) async fn ping(&self) -> Result<(), BrokerError> {
+        let topic = self.known.topics().iter().next().cloned();
+        let ask = move |client: &Client<_>, wait| client.fetch_metadata(topic.as_deref(), wait);
+        self.ask_within(PING, ask).await.map(drop)
+    }
+
     /// Asks the cluster with the producer, whose thread serves what it tells of the reason of an error.
     pub(crate) async fn ask<T: Send + 'static>(
         &self,
         ask: impl Fn(&Client<FutureProducerContext<Reasons>>, Duration) -> KafkaResult<T> + Send + 'static,
     ) -> Result<T, BrokerError> {
+        self.ask_within(ANSWER, ask).await
+    }
+
+    async fn ask_within<T: Send + 'static>(
+        &self,
+        patience: Duration,
+        ask: impl Fn(&Client<FutureProducerContext<Reasons>>, Duration) -> KafkaResult<T> + Send + 'static,
+    ) -> Result<T, BrokerError> {
         let (producer, reasons) = (self.current().producer.clone(), self.reasons.clone());
-        let asked = tokio::task::spawn_blocking(move || reasons.ask(|wait| ask(producer.client(), wait)));
+        let ask = move || reasons.ask_within(patience, |wait| ask(producer.client(), wait));
+        let asked = tokio::task::spawn_blocking(ask);
         asked.await.map_err(|error| BrokerError::Engine(error.to_string()))?
     }
 }

@@ -14,7 +14,7 @@ use factstream_core::broker::{Broker, BrokerError, Lag, Partition, PublishError,
 use factstream_core::message::Message;
 use factstream_core::params;
 use factstream_core::partition::partition_of;
-use factstream_core::sql::{Params, now};
+use factstream_core::sql::{Params, now, placeholders};
 use factstream_core::store::{Commit, Store, StoreError, TableRows, Transaction};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -153,18 +153,17 @@ impl Broker for Embedded {
     }
 
     async fn lag(&self, group: &str, topics: &[String]) -> Result<Lag, BrokerError> {
-        let mut lag = Lag::default();
-        for topic in topics {
-            let rows = self.store.query(sql::SELECT_GROUP_LAG, params![group, topic]).await?;
-            let Some(row) = rows.first() else { continue };
-            lag.events += row.get::<u64>("events").map_err(StoreError::from)?;
-            let oldest = row.get::<Option<jiff::Timestamp>>("oldest").map_err(StoreError::from)?;
-            lag.oldest = match (lag.oldest, oldest) {
-                (Some(one), Some(other)) => Some(one.min(other)),
-                (one, other) => one.or(other),
-            };
+        if topics.is_empty() {
+            return Ok(Lag::default());
         }
-        Ok(lag)
+        let sql = sql::SELECT_GROUP_LAG.replace("{topics}", &placeholders(2, topics.len()));
+        let names = topics.iter().flat_map(|topic| params![topic]);
+        let rows = self.store.query(&sql, params![group].into_iter().chain(names).collect()).await?;
+        let Some(row) = rows.first() else { return Ok(Lag::default()) };
+        Ok(Lag {
+            events: row.get("events").map_err(StoreError::from)?,
+            oldest: row.get("oldest").map_err(StoreError::from)?,
+        })
     }
 }
 

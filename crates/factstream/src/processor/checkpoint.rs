@@ -14,6 +14,7 @@ use factstream_core::params;
 use factstream_core::sabotage::{Sabotage, is_on};
 use factstream_core::sql::now;
 use factstream_core::store::{Commit, Store};
+use std::collections::HashMap;
 use std::time::Duration;
 
 /// The checkpoint of a handler; a new handler gets one at 0.
@@ -33,6 +34,12 @@ pub(crate) async fn read(store: &dyn Store, handler: &str) -> Result<Option<Posi
     let sql = "SELECT position FROM fs_checkpoints WHERE handler = $1";
     let rows = store.query(sql, params![handler]).await?;
     Ok(rows.first().map(|row| row.get("position")).transpose()?)
+}
+
+/// The checkpoints there are.
+pub(crate) async fn all(store: &dyn Store) -> Result<HashMap<String, Position>, Error> {
+    let rows = store.query("SELECT handler, position FROM fs_checkpoints", params![]).await?;
+    rows.iter().map(|row| Ok((row.get("handler")?, row.get("position")?))).collect()
 }
 
 /// Refuses a store of which a part was restored from an older backup: checkpoints lie beyond the head, and as soon as the

@@ -1,4 +1,5 @@
--- How far a group is behind in a topic: records, and when the oldest of them was published. $1 group, $2 topic.
+-- How far a group is behind in some topics: records, and when the oldest of them was published. $1 group, $2.. topics, in
+-- {topics}.
 SELECT CAST(coalesce(sum(p.next_offset - coalesce(g.next_offset, p.oldest_offset)), 0) AS BIGINT) AS events,
        min(r.published_at) AS oldest
 FROM fs_partitions p
@@ -6,4 +7,4 @@ LEFT JOIN fs_group_offsets g ON g.group_name = $1 AND g.topic = p.topic AND g.pa
 LEFT JOIN fs_records r
        ON r.topic = p.topic AND r.partition = p.partition
       AND r.record_offset = coalesce(g.next_offset, p.oldest_offset)
-WHERE p.topic = $2
+WHERE p.topic IN ({topics})

@@ -190,9 +190,8 @@ where
 /// Waits until every handler has come to the end, nothing waits for a retry, and the relay has published everything.
 pub async fn settled(app: &App) {
     eventually("everything settles", || async {
-        let status = app.status().await.unwrap();
-        status.relay.lag_events == 0
-            && status.handlers.iter().all(|handler| handler.lag_events == 0 && handler.retrying == 0)
+        let status = app.status().await;
+        status.unsettled().is_empty()
     })
     .await;
 }

@@ -19,7 +19,7 @@ async fn of_two_applications_on_one_file_one_handles_and_the_other_takes_over() 
     eventually("the first one goes on", || async { one.tried.lock().unwrap().len() == 2 }).await;
     assert!(other.tried.lock().unwrap().is_empty());
     eventually("the other one stands by", || async {
-        serde_json::to_string(&app_other.status().await.unwrap()).unwrap().contains("standby")
+        serde_json::to_string(&app_other.status().await).unwrap().contains("standby")
     })
     .await;
     stop(running_one).await;

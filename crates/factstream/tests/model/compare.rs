@@ -18,12 +18,13 @@ type Tags = BTreeMap<(String, String), Vec<String>>;
 
 /// Whether every handler has come to the end in one of the processes, and nothing waits for a retry.
 pub(crate) fn is_idle(statuses: &[Status]) -> bool {
-    let heads: HashSet<u64> = statuses.iter().map(|status| status.position).collect();
+    let heads: HashSet<Option<u64>> = statuses.iter().map(|status| status.position).collect();
     heads.len() == 1
-        && statuses.iter().any(|status| status.relay.lag_events == 0)
+        && statuses.iter().any(|status| status.relay.lag_events == Some(0))
         && (0..statuses[0].handlers.len()).all(|at| {
             let of = || statuses.iter().map(|status| &status.handlers[at]);
-            of().any(|handler| handler.lag_events == 0) && of().all(|handler| handler.retrying == 0)
+            of().any(|handler| handler.lag_events == Some(0))
+                && of().all(|handler| handler.retrying == Some(0))
         })
 }
 
@@ -31,7 +32,7 @@ pub(crate) fn is_idle(statuses: &[Status]) -> bool {
 pub(crate) fn progress(statuses: &[Status]) -> Vec<u64> {
     let handlers = statuses.iter().flat_map(|status| &status.handlers);
     let done = handlers.flat_map(|handler| [handler.handled, handler.attempts, handler.restarts]);
-    statuses.iter().map(|status| status.position).chain(done).collect()
+    statuses.iter().filter_map(|status| status.position).chain(done).collect()
 }
 
 pub(crate) async fn compare(

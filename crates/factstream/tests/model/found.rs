@@ -48,7 +48,7 @@ async fn a_part_whose_lease_names_a_process_without_room_for_it_is_handled_all_t
 async fn until(app: &App, wanted: impl Fn(&[bool]) -> bool) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while Instant::now() < deadline {
-        let handlers = app.status().await.unwrap().handlers;
+        let handlers = app.status().await.handlers;
         let works = handlers.iter().map(|handler| matches!(handler.state, State::Idle | State::Running));
         if wanted(&works.collect::<Vec<_>>()) {
             return;

@@ -295,7 +295,7 @@ impl Play {
         while calm < 3 {
             let mut statuses = Vec::new();
             for app in self.processes.all().await {
-                statuses.push(app.status().await.map_err(|error| error.to_string())?);
+                statuses.push(app.status().await);
             }
             if Instant::now() > deadline {
                 return Err(format!(

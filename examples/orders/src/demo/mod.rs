@@ -10,7 +10,7 @@ pub mod summary;
 use crate::Failed;
 use crate::app::{self, Config};
 use crate::cli;
-use factstream::{App, status::Status};
+use factstream::App;
 use indicatif::{ProgressBar, ProgressStyle};
 use services::Services;
 use std::path::PathBuf;
@@ -43,11 +43,11 @@ pub async fn run(args: cli::Demo) -> Result<ExitCode, Failed> {
     settle(&app, SETTLE + SETTLE_PER_ORDER * args.orders).await?;
     let settled = started.elapsed();
     bar.finish_and_clear();
-    let status = app.status().await?;
+    let status = app.status().await;
     let report = check::check(&app, &load).await?;
     let services_told = services.told();
     services.stop().await?;
-    let events = status.position - before;
+    let events = status.position.map_or(0, |position| position - before);
     let consistent = report.is_consistent();
     let broker = config.broker;
     summary::print(&summary::Summary {
@@ -75,12 +75,12 @@ fn new_store() -> String {
 async fn settle(app: &App, at_most: Duration) -> Result<(), Failed> {
     let deadline = Instant::now() + at_most;
     loop {
-        let status = app.status().await?;
-        let unsettled = unsettled(&status);
+        let status = app.status().await;
+        let unsettled = status.unsettled();
         // A handler that has just finished may have appended what others have yet to see: the head must stand still too.
         if unsettled.is_empty()
-            && app.position().await? == status.position
-            && self::unsettled(&app.status().await?).is_empty()
+            && Some(app.position().await?) == status.position
+            && app.status().await.unsettled().is_empty()
         {
             return Ok(());
         }
@@ -89,21 +89,4 @@ async fn settle(app: &App, at_most: Duration) -> Result<(), Failed> {
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-}
-
-fn unsettled(status: &Status) -> Vec<String> {
-    let mut unsettled = Vec::new();
-    if status.relay.lag_events > 0 {
-        unsettled.push(format!("the relay is {} events behind", status.relay.lag_events));
-    }
-    for handler in &status.handlers {
-        if handler.lag_events > 0 {
-            unsettled.push(format!("{} is {} events behind", handler.name, handler.lag_events));
-        }
-        if handler.retrying > 0 {
-            unsettled
-                .push(format!("{} events of {} wait for another attempt", handler.retrying, handler.name));
-        }
-    }
-    unsettled
 }

@@ -56,7 +56,7 @@ fn figures(summary: &Summary) -> Table {
         |quantile: f64| format!("{:.1} ms", load.latency.value_at_quantile(quantile) as f64 / 1_000.0);
     let statuses: Vec<String> =
         report.statuses.iter().map(|(status, count)| format!("{count} {status}")).collect();
-    let dead: u64 = status.handlers.iter().map(|handler| handler.dead_letters).sum();
+    let dead: u64 = status.handlers.iter().filter_map(|handler| handler.dead_letters).sum();
     let mut table = output::table(&["orders demo", ""]);
     for (what, figure) in [
         ("orders placed", format!("{}, {} of them twice with one key", load.orders.len(), load.repeats)),

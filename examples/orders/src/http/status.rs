@@ -7,8 +7,8 @@ use factstream::App;
 use factstream::status::Status;
 use serde_json::{Value, json};
 
-pub(super) async fn status(State(app): State<App>) -> Result<Json<Status>, Problem> {
-    Ok(Json(app.status().await?))
+pub(super) async fn status(State(app): State<App>) -> Json<Status> {
+    Json(app.status().await)
 }
 
 /// The process runs and answers.

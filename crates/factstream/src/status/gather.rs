@@ -1,0 +1,297 @@
+//! Puts the status together: what the store says in four questions, then what the broker says of each group, all at once.
+//!
+//! Invariant: the relay's checkpoint is read before a consumer's lag. What the relay publishes from then on is counted as the
+//! consumer's lag, and never by neither.
+
+use super::health::Counts;
+use super::{Dependency, HandlerStatus, RelayStatus, Status};
+use crate::app::App;
+use crate::error::Error;
+use crate::leases::Owner;
+use crate::processor::{From, Spec, checkpoint};
+use crate::relay;
+use crate::statements as sql;
+use factstream_core::broker::{Lag, Member};
+use factstream_core::envelope::Position;
+use factstream_core::params;
+use factstream_core::sql::now;
+use futures_util::future::join_all;
+use jiff::Timestamp;
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+use tokio::join;
+
+/// How long each of the two rounds may take: together less than a second.
+const ROUND: Duration = Duration::from_millis(450);
+
+type Known<T> = Result<T, String>;
+
+/// What the first round finds.
+struct Stored {
+    head: Known<Position>,
+    checkpoints: Known<HashMap<String, Position>>,
+    waiting: Known<HashMap<String, Waiting>>,
+    owners: Known<Vec<Owner>>,
+}
+
+impl Stored {
+    fn error(&self) -> Option<String> {
+        let errors = [self.head.as_ref().err(), self.checkpoints.as_ref().err()];
+        let others = [self.waiting.as_ref().err(), self.owners.as_ref().err()];
+        errors.into_iter().chain(others).flatten().next().cloned()
+    }
+
+    fn in_log(&self, name: &str, oldest: &Oldest) -> InLog {
+        let checkpoint = match &self.checkpoints {
+            Ok(checkpoints) => Ok(checkpoints.get(name).copied().unwrap_or(0)),
+            Err(error) => Err(format!("checkpoint: {error}")),
+        };
+        let head = self.head.as_ref().map_err(|error| format!("position: {error}"));
+        let lag = checkpoint.clone().and_then(|at| Ok(head?.saturating_sub(at)));
+        let seconds = match (&checkpoint, &lag) {
+            (_, Ok(0)) => Ok(0.0),
+            (Ok(at), Ok(_)) => match oldest.get(at) {
+                Some(Ok(oldest)) => Ok(oldest.map_or(0.0, age_seconds)),
+                Some(Err(error)) => Err(format!("lag_seconds: {error}")),
+                None => Err(format!("lag_seconds: {NOT_ASKED}")),
+            },
+            (Err(error), _) | (_, Err(error)) => Err(error.clone()),
+        };
+        InLog { checkpoint, lag, seconds }
+    }
+
+    fn of_letters(&self, spec: &Spec) -> Known<Waiting> {
+        let waiting = self.waiting.as_ref().map_err(|error| format!("dead letters: {error}"))?;
+        let of_handler = waiting.get(&spec.handler).filter(|_| spec.shard.is_first());
+        Ok(of_handler.copied().unwrap_or_default())
+    }
+}
+
+/// When the oldest event after a checkpoint was recorded.
+type Oldest = HashMap<Position, Known<Option<Timestamp>>>;
+
+#[derive(Default, Clone, Copy)]
+struct Waiting {
+    retrying: u64,
+    dead: u64,
+    parked: u64,
+}
+
+/// How far a reader of the log is.
+struct InLog {
+    checkpoint: Known<Position>,
+    lag: Known<u64>,
+    seconds: Known<f64>,
+}
+
+impl App {
+    /// What is going on, as far as the store, the broker and this process know it. Takes less than a second: what does not
+    /// answer by then is told as not known, with the reason.
+    pub async fn status(&self) -> Status {
+        let (stored, broker) = join!(self.stored(), self.asked("broker", ping));
+        let (oldest, groups) = join!(self.oldest_unread(&stored), self.groups());
+        let relay = self.relay_status(&stored, &oldest);
+        let mut groups = groups.into_iter();
+        let handlers = self.specs().iter().map(|spec| match &spec.from {
+            From::Log => self.reader_status(spec, &stored, &oldest),
+            From::Topics(_) => {
+                let asked = groups.next().unwrap_or_else(|| (Err(NOT_ASKED.into()), Err(NOT_ASKED.into())));
+                self.consumer_status(spec, &stored, asked)
+            }
+        });
+        let handlers = handlers.collect();
+        Status {
+            position: stored.head.as_ref().ok().copied(),
+            service: self.service().to_string(),
+            pid: std::process::id(),
+            store: Dependency { answers: stored.head.is_ok(), error: stored.error() },
+            broker: Dependency { answers: broker.is_ok(), error: broker.err() },
+            owners: stored.owners.ok(),
+            relay,
+            handlers,
+        }
+    }
+
+    async fn stored(&self) -> Stored {
+        let (head, checkpoints, waiting, owners) = join!(
+            self.asked("head", |app| async move { app.position().await }),
+            self.asked("checkpoints", |app| async move { checkpoints(&app).await }),
+            self.asked("letters", |app| async move { waiting(&app).await }),
+            self.asked("owners", |app| async move { app.owners().await }),
+        );
+        let checkpoints = checkpoints.map(|mut stored| {
+            // What this process knows may be ahead of the row: a checkpoint over other handlers' events is written lazily.
+            let names =
+                self.specs().iter().filter(|spec| spec.from == From::Log).map(|spec| spec.name.as_str());
+            for name in names.chain([relay::NAME]) {
+                let known = *self.progress().follow(name).borrow();
+                let at = stored.entry(name.to_owned()).or_default();
+                *at = known.max(*at);
+            }
+            stored
+        });
+        Stored { head, checkpoints, waiting, owners }
+    }
+
+    /// When the oldest event was recorded that each reader of the log has not come to, by checkpoint. Asks for each
+    /// checkpoint that lags, and so for nothing when all is well.
+    async fn oldest_unread(&self, stored: &Stored) -> Oldest {
+        let (Ok(head), Ok(checkpoints)) = (&stored.head, &stored.checkpoints) else { return HashMap::new() };
+        let names = self.specs().iter().map(|spec| spec.name.as_str()).chain([relay::NAME]);
+        let lagging: BTreeSet<Position> =
+            names.filter_map(|name| checkpoints.get(name)).copied().filter(|at| at < head).collect();
+        let asked = lagging.into_iter().enumerate().map(|(nth, after)| async move {
+            let subject = format!("oldest unread {nth}");
+            let oldest = self.asked(&subject, move |app| async move {
+                let events = app.log(after, 1).await?;
+                Ok(events.first().map(|event| event.timestamp))
+            });
+            (after, oldest.await)
+        });
+        join_all(asked).await.into_iter().collect()
+    }
+
+    /// The lag and the members of each group, in the order of the handlers.
+    async fn groups(&self) -> Vec<(Known<Lag>, Known<Vec<Member>>)> {
+        let asked =
+            self.specs().iter().filter_map(|spec| match &spec.from {
+                From::Log => None,
+                From::Topics(topics) => {
+                    let (name, topics) = (spec.name.clone(), topics.clone());
+                    let group = name.clone();
+                    let (of_lag, of_members) = (format!("lag of {name}"), format!("members of {name}"));
+                    Some(async move {
+                        join!(
+                            self.asked(&of_lag, move |app| async move {
+                                Ok(app.broker().lag(&name, &topics).await?)
+                            }),
+                            self.asked(&of_members, move |app| async move {
+                                Ok(app.broker().members(&group).await?)
+                            }),
+                        )
+                    })
+                }
+            });
+        join_all(asked).await
+    }
+
+    async fn asked<T, F>(&self, subject: &str, question: impl FnOnce(Self) -> F) -> Known<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send + 'static,
+    {
+        self.healths().desks.ask(subject, ROUND, question(self.clone())).await
+    }
+
+    fn relay_status(&self, stored: &Stored, oldest: &Oldest) -> RelayStatus {
+        let health = self.healths().of(relay::NAME);
+        let InLog { checkpoint, lag, seconds } = stored.in_log(relay::NAME, oldest);
+        let mut unknown = Unknown::default();
+        RelayStatus {
+            state: health.state(),
+            position: unknown.take(checkpoint),
+            lag_events: unknown.take(lag),
+            lag_seconds: unknown.take(seconds),
+            restarts: health.counts().restarts,
+            unknown: unknown.0,
+        }
+    }
+
+    fn reader_status(&self, spec: &Spec, stored: &Stored, oldest: &Oldest) -> HandlerStatus {
+        let mut unknown = Unknown::default();
+        let InLog { checkpoint, lag, seconds } = stored.in_log(&spec.name, oldest);
+        HandlerStatus {
+            members: Some(Vec::new()),
+            checkpoint: unknown.take(checkpoint),
+            lag_events: unknown.take(lag),
+            lag_seconds: unknown.take(seconds),
+            ..self.handler_status(spec, stored, unknown)
+        }
+    }
+
+    fn consumer_status(
+        &self,
+        spec: &Spec,
+        stored: &Stored,
+        (lag, members): (Known<Lag>, Known<Vec<Member>>),
+    ) -> HandlerStatus {
+        let mut unknown = Unknown::default();
+        let lag = unknown.take(lag.map_err(|error| format!("lag: {error}")));
+        let lag_seconds = lag.and_then(|lag| match (lag.events, lag.oldest) {
+            (0, _) => Some(0.0),
+            (_, oldest) => oldest.map(age_seconds),
+        });
+        HandlerStatus {
+            members: unknown.take(members.map_err(|error| format!("members: {error}"))),
+            lag_events: lag.map(|lag| lag.events),
+            lag_seconds,
+            ..self.handler_status(spec, stored, unknown)
+        }
+    }
+
+    /// What is told of every kind of handler.
+    fn handler_status(&self, spec: &Spec, stored: &Stored, mut unknown: Unknown) -> HandlerStatus {
+        let health = self.healths().of(&spec.name);
+        let Counts { handled, skipped, attempts, restarts } = health.counts();
+        let waiting = unknown.take(stored.of_letters(spec));
+        HandlerStatus {
+            name: spec.name.clone(),
+            kind: spec.kind,
+            state: health.state(),
+            members: None,
+            checkpoint: None,
+            lag_events: None,
+            lag_seconds: None,
+            handled,
+            skipped,
+            attempts,
+            restarts,
+            retrying: waiting.map(|waiting| waiting.retrying),
+            dead_letters: waiting.map(|waiting| waiting.dead),
+            parked: waiting.map(|waiting| waiting.parked),
+            unknown: unknown.0,
+        }
+    }
+}
+
+const NOT_ASKED: &str = "it was not asked for";
+
+/// The reasons of what is not known, each once.
+#[derive(Default)]
+struct Unknown(Vec<String>);
+
+impl Unknown {
+    fn take<T>(&mut self, known: Known<T>) -> Option<T> {
+        let error = match known {
+            Ok(known) => return Some(known),
+            Err(error) => error,
+        };
+        if !self.0.contains(&error) {
+            self.0.push(error);
+        }
+        None
+    }
+}
+
+async fn ping(app: App) -> Result<(), Error> {
+    Ok(app.broker().ping().await?)
+}
+
+async fn checkpoints(app: &App) -> Result<HashMap<String, Position>, Error> {
+    checkpoint::all(app.store().as_ref()).await
+}
+
+async fn waiting(app: &App) -> Result<HashMap<String, Waiting>, Error> {
+    let rows = app.store().query(sql::COUNT_LETTERS, params![]).await?;
+    let mut waiting = HashMap::new();
+    for row in rows {
+        let counts =
+            Waiting { retrying: row.get("retrying")?, dead: row.get("dead")?, parked: row.get("parked")? };
+        waiting.insert(row.get::<String>("handler")?, counts);
+    }
+    Ok(waiting)
+}
+
+fn age_seconds(oldest: Timestamp) -> f64 {
+    now().duration_since(oldest).as_secs_f64().max(0.0)
+}

@@ -1,0 +1,104 @@
+//! What this process knows of its own handlers: what each is doing, and what it has counted. Kept in memory, so that it can
+//! be told while the store and the broker are away.
+
+use super::State;
+use super::ask::Desks;
+use crate::processor::{Kind, lock};
+use crate::relay;
+use jiff::Timestamp;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// What a handler tells about itself while it runs.
+pub(crate) struct Health {
+    state: Mutex<State>,
+    handled: AtomicU64,
+    skipped: AtomicU64,
+    attempts: AtomicU64,
+    restarts: AtomicU64,
+}
+
+impl Health {
+    pub(crate) fn new() -> Self {
+        Self {
+            state: Mutex::new(State::Stopped),
+            handled: AtomicU64::new(0),
+            skipped: AtomicU64::new(0),
+            attempts: AtomicU64::new(0),
+            restarts: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn set(&self, state: State) {
+        *lock(&self.state) = state;
+    }
+
+    pub(crate) fn running(&self) {
+        self.set(State::Running);
+    }
+
+    pub(crate) fn idle(&self) {
+        self.set(State::Idle);
+    }
+
+    pub(crate) fn paused(&self, reason: String) {
+        self.set(State::Paused { reason });
+    }
+
+    pub(crate) fn restarting(&self, error: String, at: Timestamp) {
+        self.restarts.fetch_add(1, Ordering::Relaxed);
+        self.set(State::Restarting { error, at });
+    }
+
+    pub(crate) fn handled(&self, events: u64) {
+        self.handled.fetch_add(events, Ordering::Relaxed);
+    }
+
+    pub(crate) fn skipped(&self, events: u64) {
+        self.skipped.fetch_add(events, Ordering::Relaxed);
+    }
+
+    pub(crate) fn attempt_failed(&self) {
+        self.attempts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn state(&self) -> State {
+        lock(&self.state).clone()
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Counts {
+            handled: of(&self.handled),
+            skipped: of(&self.skipped),
+            attempts: of(&self.attempts),
+            restarts: of(&self.restarts),
+        }
+    }
+}
+
+/// What a handler has counted since this process started.
+pub(super) struct Counts {
+    pub(super) handled: u64,
+    pub(super) skipped: u64,
+    pub(super) attempts: u64,
+    pub(super) restarts: u64,
+}
+
+/// The health of every handler and of the relay, and the questions about them that are not answered yet.
+pub(crate) struct Healths {
+    by_name: HashMap<String, Arc<Health>>,
+    pub(super) desks: Desks,
+}
+
+impl Healths {
+    pub(crate) fn new(handlers: impl Iterator<Item = (String, Kind)>) -> Self {
+        let names = handlers.map(|(name, _)| name).chain([relay::NAME.to_owned()]);
+        Self { by_name: names.map(|name| (name, Arc::new(Health::new()))).collect(), desks: Desks::default() }
+    }
+
+    pub(crate) fn of(&self, name: &str) -> Arc<Health> {
+        self.by_name.get(name).cloned().unwrap_or_else(|| Arc::new(Health::new()))
+    }
+}
