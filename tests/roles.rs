@@ -9,15 +9,55 @@ use factstream_tests::{eventually, ledger};
 /// As docs/operating.md has it.
 const GRANTS: &str = include_str!("../docs/grants.sql");
 
-#[test]
-fn services_run_under_a_role_that_may_not_make_tables() {
+/// The services' role on a store that is made: its URL, and the owner's connection.
+fn restricted(role: &str) -> (String, postgres::Client) {
     let owner = server().database();
     let made = run(&["projections", "list", "--store", &owner]);
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let mut admin = postgres::Client::connect(&owner, postgres::NoTls).unwrap();
-    admin.batch_execute("CREATE ROLE orders_app LOGIN").unwrap();
-    admin.batch_execute(GRANTS).unwrap();
-    let app = owner.replace("factstream@", "orders_app@");
+    admin.batch_execute(&format!("CREATE ROLE {role} LOGIN")).unwrap();
+    admin.batch_execute(&GRANTS.replace("orders_app", role)).unwrap();
+    (owner.replace("factstream@", &format!("{role}@")), admin)
+}
+
+#[test]
+fn a_revoked_grant_is_no_orders_fault_and_requests_are_told_the_grant_to_run() {
+    let (app, mut admin) = restricted("orders_revoked");
+    let service = Server::start(&app, &[]);
+    let client = Client::new(&service.url);
+    client.stock("SKU-1", 100);
+    client.place("SKU-1", 1);
+    eventually("it settles", || client.is_settled());
+
+    // A right that the handlers need: orders are taken, and wait.
+    admin
+        .batch_execute("REVOKE UPDATE ON fs_inbox, fs_command_keys, order_projections FROM orders_revoked")
+        .unwrap();
+    admin.batch_execute("REVOKE INSERT ON fs_inbox, order_projections FROM orders_revoked").unwrap();
+    client.place("SKU-1", 19);
+    eventually("a handler says what it misses", || {
+        client.status()["handlers"].to_string().contains("permission denied for table")
+    });
+    // A right that every append needs.
+    admin.batch_execute("REVOKE INSERT ON events FROM orders_revoked").unwrap();
+    let refused = client.post("/orders", &order("c-1", "SKU-1", 1), Some("k-1")).unwrap();
+    let detail = refused.body["detail"].as_str().unwrap_or_default();
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert!(detail.contains("permission denied for table events"), "{detail}");
+    assert!(detail.contains("GRANT SELECT, INSERT ON events TO"), "{detail}");
+
+    admin.batch_execute(&GRANTS.replace("orders_app", "orders_revoked")).unwrap();
+    assert_eq!(client.post("/orders", &order("c-1", "SKU-1", 1), Some("k-1")).unwrap().status, 201);
+    eventually("it settles", || client.is_settled());
+    let letters: i64 = admin.query_one("SELECT count(*) FROM fs_dead_letters", &[]).unwrap().get(0);
+    assert_eq!(letters, 0);
+    assert!(service.stop().success());
+    ledger::check(&app);
+}
+
+#[test]
+fn services_run_under_a_role_that_may_not_make_tables() {
+    let (app, _) = restricted("orders_app");
     let refused =
         postgres::Client::connect(&app, postgres::NoTls).unwrap().batch_execute("CREATE TABLE t (n int)");
     assert!(refused.is_err(), "the role may not make tables");

@@ -20,11 +20,13 @@ pub enum Sabotage {
     NoParking,
     /// An append is acknowledged before it is on disk (G1). PostgreSQL only: what a killed process wrote to a file stays.
     SynchronousOff,
+    /// A fault of the store (a revoked grant, for example) is counted against the event at hand (G8).
+    InfrastructureIsTheEventsFault,
 }
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::InboxOff,
         Self::CheckpointOutside,
         Self::AckBeforeCommit,
@@ -32,6 +34,7 @@ impl Sabotage {
         Self::PositionFromSequence,
         Self::NoParking,
         Self::SynchronousOff,
+        Self::InfrastructureIsTheEventsFault,
     ];
 
     /// What `FACTSTREAM_SABOTAGE` calls it.
@@ -44,6 +47,7 @@ impl Sabotage {
             Self::PositionFromSequence => "position-from-sequence",
             Self::NoParking => "no-parking",
             Self::SynchronousOff => "synchronous-off",
+            Self::InfrastructureIsTheEventsFault => "infrastructure-is-the-events-fault",
         }
     }
 }

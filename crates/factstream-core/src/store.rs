@@ -225,7 +225,11 @@ pub enum Commit {
 }
 
 /// What can go wrong with a store.
-#[derive(Debug, thiserror::Error)]
+///
+/// Three kinds, by what is to be done: the statement is at fault ([`StoreError::Statement`], [`StoreError::TimedOut`],
+/// [`StoreError::Row`]), other work was in the way ([`StoreError::Contention`]: run the transaction again), or the store itself is
+/// ([`StoreError::is_infrastructure`]: nothing that is asked of it now can work, whatever it is).
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// The address does not name a store.
     #[error("the store's URL {url:?} cannot be used: {reason}")]
@@ -261,6 +265,19 @@ pub enum StoreError {
     /// The disk is full or out of order. Nothing was stored; may be tried again when that is mended.
     #[error("the store cannot write: {0}; free disk space or mend the disk, then try again")]
     Disk(String),
+    /// The database refuses to work as it is set up: a right is missing, it only reads, it has no such database any more. Nothing
+    /// was stored; works again when that is mended.
+    #[error("{problem}; {advice}")]
+    Unavailable {
+        /// What the database says.
+        problem: String,
+        /// What to do, for example the GRANT to run.
+        advice: String,
+    },
+    /// Other work on the same rows was in the way: a deadlock, a serialization failure, a lock that was not given up in time.
+    /// The transaction is rolled back; run it again.
+    #[error("other work was in the way: {0}; run the transaction again")]
+    Contention(String),
     /// A statement that the database refuses (its syntax, a constraint, a type).
     #[error("the database refuses the statement: {message} (in: {sql})")]
     Statement {
@@ -268,6 +285,10 @@ pub enum StoreError {
         message: String,
         /// The statement's first line.
         sql: String,
+        /// Why, as a code of the SQL standard; `None` where the engine has none. SQLite's constraints have PostgreSQL's codes.
+        sqlstate: Option<String>,
+        /// The constraint that it breaks, as the engine names it: PostgreSQL by its name, SQLite by table and columns.
+        constraint: Option<String>,
     },
     /// The transaction was rolled back because it took longer than allowed.
     #[error(
@@ -291,17 +312,74 @@ pub enum StoreError {
     Engine(String),
 }
 
+/// "unique_violation"
+const UNIQUE_VIOLATION: &str = "23505";
+
 impl StoreError {
+    /// A statement that is refused before any database has seen it, or without a code.
+    pub fn statement(message: impl Into<String>, sql: impl Into<String>) -> Self {
+        Self::Statement { message: message.into(), sql: sql.into(), sqlstate: None, constraint: None }
+    }
+
     /// Whether the same call may work later without anybody changing the code or the call.
     pub fn is_transient(&self) -> bool {
         matches!(
             self,
             Self::Busy(_)
                 | Self::Disk(_)
+                | Self::Unavailable { .. }
+                | Self::Contention(_)
                 | Self::TimedOut { .. }
                 | Self::Unknown(_)
                 | Self::Closed
                 | Self::Engine(_)
         )
+    }
+
+    /// Whether the store itself is at fault, whatever is asked of it: it says nothing about the event or the command at hand.
+    ///
+    /// ```
+    /// # use factstream_core::store::StoreError;
+    /// let refused = StoreError::statement("duplicate key", "INSERT INTO invoices ..");
+    /// let revoked = StoreError::Unavailable { problem: "permission denied".into(), advice: "GRANT it".into() };
+    /// assert!(revoked.is_infrastructure() && !refused.is_infrastructure());
+    /// ```
+    pub fn is_infrastructure(&self) -> bool {
+        match self {
+            Self::Url { .. }
+            | Self::Unusable { .. }
+            | Self::Newer { .. }
+            | Self::Busy(_)
+            | Self::Disk(_)
+            | Self::Unavailable { .. }
+            | Self::Unknown(_)
+            | Self::Closed => true,
+            Self::Contention(_)
+            | Self::Statement { .. }
+            | Self::TimedOut { .. }
+            | Self::Row(_)
+            | Self::Engine(_) => false,
+        }
+    }
+
+    /// The code of the SQL standard with which the database refuses the statement.
+    pub fn sqlstate(&self) -> Option<&str> {
+        match self {
+            Self::Statement { sqlstate, .. } => sqlstate.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// The constraint that the statement breaks: its name on PostgreSQL, table and columns on SQLite.
+    pub fn constraint(&self) -> Option<&str> {
+        match self {
+            Self::Statement { constraint, .. } => constraint.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// Whether a row with the same unique key is there already.
+    pub fn is_unique_violation(&self) -> bool {
+        self.sqlstate() == Some(UNIQUE_VIOLATION)
     }
 }

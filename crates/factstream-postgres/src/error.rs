@@ -1,5 +1,6 @@
 //! What PostgreSQL reports, in the words of the port.
 
+use crate::sqlstate::{Fault, fault};
 use crate::tls;
 use deadpool_postgres::PoolError;
 use factstream_core::store::StoreError;
@@ -11,14 +12,39 @@ use tokio_postgres::error::{DbError, SqlState};
 pub(crate) fn of_statement(sql: &str, error: &Error) -> StoreError {
     let Some(db) = error.as_db_error() else { return of_connection(error) };
     let text = db_text(db);
-    let code = db.code();
-    match code {
-        &SqlState::T_R_SERIALIZATION_FAILURE
-        | &SqlState::T_R_DEADLOCK_DETECTED
-        | &SqlState::LOCK_NOT_AVAILABLE => StoreError::Busy(text),
-        &SqlState::DISK_FULL | &SqlState::OUT_OF_MEMORY | &SqlState::IO_ERROR => StoreError::Disk(text),
-        code if is_passing(code) => StoreError::Busy(text),
-        _ => StoreError::Statement { message: text, sql: first_line(sql) },
+    match fault(db) {
+        Fault::Statement | Fault::Slow => refused(text, sql, db),
+        Fault::Contention => StoreError::Contention(text),
+        Fault::Passing => StoreError::Busy(text),
+        Fault::Disk => StoreError::Disk(text),
+        Fault::Setup(advice) => advice.unavailable(text),
+    }
+}
+
+/// The error of a statement that may take only so long.
+pub(crate) fn of_limited(limit: Duration, sql: &str, error: &Error) -> StoreError {
+    match error.as_db_error() {
+        Some(db) if fault(db) == Fault::Slow => StoreError::TimedOut { limit },
+        _ => of_statement(sql, error),
+    }
+}
+
+/// The error of a statement on a connection that only reads: there it is the statement's fault when it writes.
+pub(crate) fn of_reading(limit: Duration, sql: &str, error: &Error) -> StoreError {
+    match error.as_db_error() {
+        Some(db) if db.code() == &SqlState::READ_ONLY_SQL_TRANSACTION => {
+            refused(format!("{}; only statements that read are run here", db_text(db)), sql, db)
+        }
+        _ => of_limited(limit, sql, error),
+    }
+}
+
+fn refused(message: String, sql: &str, db: &DbError) -> StoreError {
+    StoreError::Statement {
+        message,
+        sql: first_line(sql),
+        sqlstate: Some(db.code().code().to_owned()),
+        constraint: db.constraint().map(str::to_owned),
     }
 }
 
@@ -41,8 +67,8 @@ pub(crate) fn of_append(lock_timeout: Option<Duration>, error: &Error) -> StoreE
 }
 
 /// The server is starting, stopping, out of connections, or was cut off: it will pass.
-pub(crate) fn is_passing(code: &SqlState) -> bool {
-    ["57P", "08", "53"].iter().any(|class| code.code().starts_with(class))
+pub(crate) fn is_passing(db: &DbError) -> bool {
+    fault(db) == Fault::Passing
 }
 
 fn db_text(db: &DbError) -> String {
@@ -57,7 +83,7 @@ fn of_connection(error: &Error) -> StoreError {
     if error.is_closed() || cause.contains("connection") || text.contains("error communicating") {
         return StoreError::Busy(format!("the connection to PostgreSQL is lost ({text})"));
     }
-    StoreError::Statement { message: text, sql: String::new() }
+    StoreError::statement(text, "")
 }
 
 /// An error that has no better name.
@@ -78,12 +104,12 @@ pub(crate) fn of_connecting(place: &str, error: &Error) -> StoreError {
     let unusable = |reason: String| StoreError::Unusable { what: place.to_owned(), reason };
     if let Some(db) = error.as_db_error() {
         let text = db_text(db);
-        return match db.code() {
-            code if is_passing(code) => StoreError::Busy(format!("{place}: {text}")),
-            &SqlState::INVALID_AUTHORIZATION_SPECIFICATION => unusable(format!(
+        return match *db.code() {
+            _ if is_passing(db) => StoreError::Busy(format!("{place}: {text}")),
+            SqlState::INVALID_AUTHORIZATION_SPECIFICATION => unusable(format!(
                 "{text}; if the server demands TLS, use sslmode=require or verify-full in the URL, else see its pg_hba.conf"
             )),
-            &SqlState::INVALID_PASSWORD => {
+            SqlState::INVALID_PASSWORD => {
                 unusable(format!("{text}; check the user and password in the URL, special characters as %XX"))
             }
             _ => unusable(text),
@@ -114,19 +140,6 @@ pub(crate) fn of_connecting(place: &str, error: &Error) -> StoreError {
 /// What is behind an error of the driver.
 fn cause(error: &Error) -> String {
     std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default()
-}
-
-/// The same error for another caller of the same commit.
-pub(crate) fn again(error: &StoreError) -> StoreError {
-    match error {
-        StoreError::Busy(text) => StoreError::Busy(text.clone()),
-        StoreError::Disk(text) => StoreError::Disk(text.clone()),
-        StoreError::Unknown(text) => StoreError::Unknown(text.clone()),
-        StoreError::Statement { message, sql } => {
-            StoreError::Statement { message: message.clone(), sql: sql.clone() }
-        }
-        other => StoreError::Engine(other.to_string()),
-    }
 }
 
 /// A statement's first line that is not a comment, shortened.

@@ -14,6 +14,7 @@
 //! | what a transaction can do | [`PostgresTransaction`], `write_rows` |
 //! | events in a transaction of your own | [`PostgresStore::append_in`] |
 //! | how values and rows travel | `values`, `rows` |
+//! | whose fault an error is | `sqlstate`, `error` |
 //!
 //! Invariants: `synchronous_commit` is on, so an acknowledged commit is on disk. Whoever inserts into `events` holds the
 //! row lock of `fs_log`, so positions are gapless and in commit order; the lock is taken last. A connection that was
@@ -43,6 +44,7 @@ mod transaction;
 mod write_rows;
 mod values;
 mod rows;
+mod sqlstate;
 mod error;
 mod store;
 mod append_in;

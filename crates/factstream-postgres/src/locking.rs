@@ -5,7 +5,7 @@
 //! while its COMMIT was on the way is asked for, not guessed about. An append that breaks the statement is tried alone, so
 //! that it does not disturb its neighbours.
 
-use crate::error::{again, of_append, of_pool, of_statement};
+use crate::error::{of_append, of_pool, of_statement};
 use crate::group::{Group, Known};
 use crate::lost_commit::{self, is_lost};
 use crate::shared::Shared;
@@ -51,7 +51,7 @@ impl Locking {
                 }
                 Err(failure) => {
                     for pending in group {
-                        let _ = pending.reply.send(Err(again(&failure)));
+                        let _ = pending.reply.send(Err(failure.clone()));
                     }
                 }
             }

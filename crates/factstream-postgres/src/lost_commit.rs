@@ -28,7 +28,7 @@ pub(crate) enum Mark {
 /// Whether a COMMIT that failed like this may have happened: the connection went away, or the server ended it, which it
 /// also does right after a commit.
 pub(crate) fn is_lost(error: &tokio_postgres::Error) -> bool {
-    error.as_db_error().is_none_or(|db| is_passing(db.code()))
+    error.as_db_error().is_none_or(is_passing)
 }
 
 /// Returns when the transaction was committed: the position of its mark.

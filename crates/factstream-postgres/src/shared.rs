@@ -20,6 +20,8 @@ pub(crate) struct Shared {
     pub(crate) fence: Fence,
     pub(crate) reached: Reached,
     pub(crate) lock_timeout: Duration,
+    /// How long a statement may take.
+    pub(crate) time_limit: Duration,
 }
 
 /// Where the fence of the log stands, as far as is known here. One that has moved on is learned with the next append.

@@ -3,7 +3,7 @@
 use crate::announcements::Announcements;
 use crate::append_in::Identity;
 use crate::connect::{Purpose, Server};
-use crate::error::{of_pool, of_statement};
+use crate::error::{of_limited, of_pool, of_reading, of_statement};
 use crate::listener;
 use crate::locking::Locking;
 use crate::migrate::migrate;
@@ -93,6 +93,7 @@ impl PostgresStore {
             fence: Fence::new(fence),
             reached: Reached::default(),
             lock_timeout: options.lock_timeout,
+            time_limit: options.transaction_time_limit,
         });
         let append_batch_max = options.append_batch_max.max(1);
         let (to_locking, refused) = mpsc::channel(append_batch_max);
@@ -145,7 +146,7 @@ impl PostgresStore {
         params: &[&(dyn tokio_postgres::types::ToSql + Sync)],
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, StoreError> {
-        let failed = |error: tokio_postgres::Error| of_statement(sql, &error);
+        let failed = |error: tokio_postgres::Error| of_limited(self.inner.shared.time_limit, sql, &error);
         let client = self.reader().await?;
         let select = client.prepare_cached(sql).await.map_err(failed)?;
         let rows_max = clamp(limit as u64);
@@ -187,7 +188,7 @@ impl Store for PostgresStore {
 
     async fn query(&self, sql: &str, params: Params) -> Result<Vec<Row>, StoreError> {
         refuse_control(sql)?;
-        let failed = |error: tokio_postgres::Error| of_statement(sql, &error);
+        let failed = |error: tokio_postgres::Error| of_reading(self.inner.shared.time_limit, sql, &error);
         let client = self.reader().await?;
         let statement = client.prepare_cached(sql).await.map_err(failed)?;
         check_count(&statement, sql, params.len())?;

@@ -3,7 +3,7 @@
 //! Invariants: events are inserted last, under the counter's lock. Dropping it rolls it back, whatever is under way: the
 //! connection is closed rather than given back in an unknown state.
 
-use crate::error::{first_line, of_append, of_statement};
+use crate::error::{first_line, of_append, of_limited, of_statement};
 use crate::group::{Group, Known};
 use crate::lost_commit::{self, Mark, is_lost};
 use crate::rows;
@@ -53,9 +53,13 @@ impl PostgresTransaction {
 
     async fn prepare(&self, sql: &str, given: usize) -> Result<Statement, StoreError> {
         let statement =
-            self.wrapper()?.prepare_cached(sql).await.map_err(|error| of_statement(sql, &error))?;
+            self.wrapper()?.prepare_cached(sql).await.map_err(|error| self.failed(sql, &error))?;
         check_count(&statement, sql, given)?;
         Ok(statement)
+    }
+
+    fn failed(&self, sql: &str, error: &tokio_postgres::Error) -> StoreError {
+        of_limited(self.shared.time_limit, sql, error)
     }
 
     async fn roll_back(mut self) -> Result<(), StoreError> {
@@ -162,7 +166,7 @@ pub(crate) fn check_count(statement: &Statement, sql: &str, given: usize) -> Res
         return Ok(());
     }
     let message = format!("it takes {wanted} parameters, but {given} are given");
-    Err(StoreError::Statement { message, sql: first_line(sql) })
+    Err(StoreError::statement(message, first_line(sql)))
 }
 
 /// The parameters as the driver takes them.
@@ -186,7 +190,7 @@ impl Transaction for PostgresTransaction {
         let Some(given) = params.first().map(Vec::len) else { return Ok(Vec::new()) };
         refuse_control(sql)?;
         let statement = self.prepare(sql, given).await?;
-        let client = self.wrapper()?;
+        let (client, this) = (self.wrapper()?, &*self);
         // Sent one after the other without waiting in between, answered in the same order.
         let all = params.iter().map(|params| {
             let statement = &statement;
@@ -194,7 +198,7 @@ impl Transaction for PostgresTransaction {
                 check_count(statement, sql, params.len())?;
                 let parameters = parameters(params);
                 let done = client.execute(statement, &references(&parameters)).await;
-                done.map_err(|error| of_statement(sql, &error))
+                done.map_err(|error| this.failed(sql, &error))
             }
         });
         try_join_all(all).await
@@ -205,7 +209,7 @@ impl Transaction for PostgresTransaction {
         let statement = self.prepare(sql, params.len()).await?;
         let parameters = parameters(&params);
         let found = self.wrapper()?.query(&statement, &references(&parameters)).await;
-        rows::collect(&found.map_err(|error| of_statement(sql, &error))?)
+        rows::collect(&found.map_err(|error| self.failed(sql, &error))?)
     }
 
     async fn write_rows(&mut self, rows: TableRows) -> Result<(), StoreError> {
@@ -247,7 +251,7 @@ pub(crate) fn refuse_control(sql: &str) -> Result<(), StoreError> {
     let control = ["BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE", "PREPARE"];
     if control.iter().any(|control| word.eq_ignore_ascii_case(control)) {
         let message = format!("{word} is not allowed here: the transaction is the store's to begin and end");
-        return Err(StoreError::Statement { message, sql: first_line(sql) });
+        return Err(StoreError::statement(message, first_line(sql)));
     }
     Ok(())
 }

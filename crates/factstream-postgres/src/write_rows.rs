@@ -28,7 +28,7 @@ pub(crate) async fn write(client: &ClientWrapper, rows: &TableRows) -> Result<()
     let types: Vec<Type> = select.columns().iter().map(|column| column.type_().clone()).collect();
     if let Some(row) = rows.rows.iter().find(|row| row.len() != types.len()) {
         let message = format!("a row has {} values, the columns are {}", row.len(), types.len());
-        return Err(StoreError::Statement { message, sql });
+        return Err(StoreError::statement(message, sql));
     }
     let written = match rows.replace_by {
         Some(_) => upsert(client, rows, &types).await,

@@ -7,7 +7,7 @@
 //! other, for each is answered before the next; between callers there is no order to keep. A group whose connection was lost is
 //! asked for, not guessed about.
 
-use crate::error::{again, of_append};
+use crate::error::of_append;
 use crate::lost_commit;
 use crate::optimistic::{Assumed, Optimistic};
 use crate::options::Options;
@@ -141,7 +141,7 @@ impl Means {
             Answer::Refused => self.hand_on(group).await,
             Answer::Failed(failure) => {
                 for pending in group {
-                    let _ = pending.reply.send(Err(again(&failure)));
+                    let _ = pending.reply.send(Err(failure.clone()));
                 }
             }
         }

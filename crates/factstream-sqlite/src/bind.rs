@@ -25,7 +25,7 @@ impl ToSql for Bound<'_> {
 
 /// Which of `$1`, `$2`, .. each of a statement's parameters is; refused when their number does not fit.
 pub(crate) fn numbers(statement: &Statement<'_>, sql: &str, given: usize) -> Result<Vec<usize>, StoreError> {
-    let refuse = |message: String| Err(StoreError::Statement { message, sql: first_line(sql) });
+    let refuse = |message: String| Err(StoreError::statement(message, first_line(sql)));
     let mut numbers = Vec::with_capacity(statement.parameter_count());
     for at in 1..=statement.parameter_count() {
         let name = statement.parameter_name(at).unwrap_or("?");

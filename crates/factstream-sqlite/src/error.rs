@@ -4,27 +4,69 @@ use factstream_core::store::StoreError;
 use rusqlite::{Error, ErrorCode};
 use std::path::Path;
 
-/// The error of a statement.
+/// The error of a statement that may write.
+///
+/// Which codes say that the file is at fault, and so nothing about the statement: all that name the file, its disk or the
+/// memory. A constraint, a type, the syntax are the statement's.
 pub(crate) fn of_statement(sql: &str, error: &Error) -> StoreError {
-    let code = error.sqlite_error_code();
     let text = error.to_string();
-    match code {
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Busy(text),
+    let unusable = |reason: String| StoreError::Unusable { what: "the SQLite file".into(), reason };
+    match error.sqlite_error_code() {
+        // Within this process: a statement of the same transaction still reads, or the tables are being changed.
+        Some(ErrorCode::DatabaseLocked | ErrorCode::SchemaChanged) => StoreError::Contention(text),
         Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) => {
             StoreError::Disk(text)
         }
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Unusable {
-            what: "the SQLite file".into(),
-            reason: format!(
-                "it is damaged ({text}); restore it from a backup, or recover it with sqlite3's .recover"
-            ),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::OutOfMemory | ErrorCode::FileLockingProtocolFailed) => {
+            StoreError::Busy(text)
+        }
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => unusable(format!(
+            "it is damaged ({text}); restore it from a backup, or recover it with sqlite3's .recover"
+        )),
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => StoreError::Unavailable {
+            problem: format!("the SQLite file cannot be written ({text})"),
+            advice: "let the service's user write the file and its folder (chown, chmod, mount -o remount,rw); if the file was \
+                     moved or replaced, start the service again"
+                .into(),
         },
-        Some(ErrorCode::ReadOnly) => StoreError::Statement {
-            message: format!("{text}; reading statements only, or the file cannot be written"),
-            sql: first_line(sql),
-        },
-        _ => StoreError::Statement { message: text, sql: first_line(sql) },
+        Some(ErrorCode::NoLargeFileSupport) => {
+            unusable(format!("it is too large for this system ({text}); move it to a file system that can hold it"))
+        }
+        _ => refused(text, sql, error),
     }
+}
+
+/// The error of a statement on a connection that only reads: there it is the statement's fault when it writes.
+pub(crate) fn of_reading(sql: &str, error: &Error) -> StoreError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::ReadOnly) => {
+            refused(format!("{error}; only statements that read are run here"), sql, error)
+        }
+        _ => of_statement(sql, error),
+    }
+}
+
+fn refused(message: String, sql: &str, error: &Error) -> StoreError {
+    // As SQLite says it: "UNIQUE constraint failed: orders.id".
+    let constraint =
+        is_constraint(error).then(|| Some(message.split_once("failed: ")?.1.to_owned())).flatten();
+    let sqlstate = error.sqlite_error().and_then(|error| sqlstate(error.extended_code)).map(str::to_owned);
+    StoreError::Statement { message, sql: first_line(sql), sqlstate, constraint }
+}
+
+/// The code that the SQL standard and PostgreSQL have for what a constraint refuses.
+fn sqlstate(extended_code: i32) -> Option<&'static str> {
+    use rusqlite::ffi;
+    Some(match extended_code {
+        ffi::SQLITE_CONSTRAINT_UNIQUE | ffi::SQLITE_CONSTRAINT_PRIMARYKEY | ffi::SQLITE_CONSTRAINT_ROWID => {
+            "23505"
+        }
+        ffi::SQLITE_CONSTRAINT_FOREIGNKEY => "23503",
+        ffi::SQLITE_CONSTRAINT_NOTNULL => "23502",
+        ffi::SQLITE_CONSTRAINT_CHECK => "23514",
+        code if code & 0xff == ffi::SQLITE_CONSTRAINT => "23000",
+        _ => return None,
+    })
 }
 
 /// The error of a step that is the engine's own, not a user's statement.
@@ -65,22 +107,6 @@ pub(crate) fn read_only(path: &Path) -> StoreError {
     StoreError::Unusable {
         what: path.display().to_string(),
         reason: "the file or its folder cannot be written; a store needs both. Nothing was changed".into(),
-    }
-}
-
-/// The same error for another caller of the same commit.
-pub(crate) fn again(error: &StoreError) -> StoreError {
-    match error {
-        StoreError::Busy(text) => StoreError::Busy(text.clone()),
-        StoreError::Disk(text) => StoreError::Disk(text.clone()),
-        StoreError::Closed => StoreError::Closed,
-        StoreError::Statement { message, sql } => {
-            StoreError::Statement { message: message.clone(), sql: sql.clone() }
-        }
-        StoreError::Unusable { what, reason } => {
-            StoreError::Unusable { what: what.clone(), reason: reason.clone() }
-        }
-        other => StoreError::Engine(other.to_string()),
     }
 }
 

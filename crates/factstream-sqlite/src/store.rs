@@ -159,7 +159,7 @@ impl Store for SqliteStore {
 
     async fn query(&self, sql: &str, params: Params) -> Result<Vec<Row>, StoreError> {
         let sql = sql.to_owned();
-        self.inner.readers.read(move |connection| query(connection, &sql, &params)).await
+        self.inner.readers.read(move |connection| query(connection, &sql, &params, error::of_reading)).await
     }
 
     async fn begin(&self) -> Result<Box<dyn Transaction>, StoreError> {

@@ -195,7 +195,8 @@ fn take(writer: &mut Writer, step: Step) -> bool {
             false
         }
         Step::Query { sql, params, reply } => {
-            let _ = reply.send(guarded(connection, || query(connection, &sql, &params)));
+            let run = || query(connection, &sql, &params, error::of_statement);
+            let _ = reply.send(guarded(connection, run));
             false
         }
         Step::Native { run, done } => {
@@ -247,7 +248,7 @@ fn execute(connection: &Connection, sql: &str, params: &[Params]) -> Result<Vec<
     if statement.column_count() > 0 {
         // Refused before it runs: it would have written by the time that SQLite finds rows where none are wanted.
         let message = "it answers with rows; use query for it".to_owned();
-        return Err(StoreError::Statement { message, sql: first_line(sql) });
+        return Err(StoreError::statement(message, first_line(sql)));
     }
     let mut touched = Vec::with_capacity(params.len());
     for params in params {
@@ -261,10 +262,15 @@ fn execute(connection: &Connection, sql: &str, params: &[Params]) -> Result<Vec<
     Ok(touched)
 }
 
-/// The rows that a statement answers with.
-pub(crate) fn query(connection: &Connection, sql: &str, params: &Params) -> Result<Vec<Row>, StoreError> {
+/// The rows that a statement answers with; `of_error` says whose fault an error is on this connection.
+pub(crate) fn query(
+    connection: &Connection,
+    sql: &str,
+    params: &Params,
+    of_error: fn(&str, &rusqlite::Error) -> StoreError,
+) -> Result<Vec<Row>, StoreError> {
     refuse_control(sql)?;
-    let failed = |error: rusqlite::Error| error::of_statement(sql, &error);
+    let failed = |error: rusqlite::Error| of_error(sql, &error);
     let mut statement = connection.prepare_cached(sql).map_err(failed)?;
     let numbers = numbers(&statement, sql, params.len())?;
     bind(&mut statement, &numbers, params).map_err(failed)?;
@@ -288,7 +294,7 @@ fn refuse_control(sql: &str) -> Result<(), StoreError> {
     ];
     if control.iter().any(|control| word.eq_ignore_ascii_case(control)) {
         let message = format!("{word} is not allowed here: the transaction is the store's to begin and end");
-        return Err(StoreError::Statement { message, sql: first_line(sql) });
+        return Err(StoreError::statement(message, first_line(sql)));
     }
     Ok(())
 }

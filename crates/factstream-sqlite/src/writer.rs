@@ -93,7 +93,7 @@ impl Writer {
             }
             Err(failure) => {
                 for pending in group {
-                    let _ = pending.reply.send(Err(error::again(&failure)));
+                    let _ = pending.reply.send(Err(failure.clone()));
                 }
             }
         }

@@ -34,6 +34,8 @@ pub struct Tx {
     states: HashMap<StreamId, Touched>,
     tables: TableNames,
     puts: Vec<Puts>,
+    /// What the store has reported that is not this work's fault, whether or not it was passed on.
+    fault: Option<StoreError>,
 }
 
 /// A stream that was looked at: its `State<A>` with what is buffered here, and how that is kept after the commit.
@@ -99,11 +101,34 @@ impl TableNames {
 
 impl Tx {
     pub(crate) fn new(app: App, inner: Box<dyn Transaction>, origin: Origin, tables: TableNames) -> Self {
-        Self { inner, app, origin, appends: Vec::new(), states: HashMap::new(), tables, puts: Vec::new() }
+        Self {
+            inner,
+            app,
+            origin,
+            appends: Vec::new(),
+            states: HashMap::new(),
+            tables,
+            puts: Vec::new(),
+            fault: None,
+        }
     }
 
     pub(crate) fn app(&self) -> &App {
         &self.app
+    }
+
+    fn noted<T>(&mut self, done: Result<T, StoreError>) -> Result<T, StoreError> {
+        if let Err(error) = &done
+            && (error.is_infrastructure() || matches!(error, StoreError::Contention(_)))
+        {
+            self.fault.get_or_insert_with(|| error.clone());
+        }
+        done
+    }
+
+    /// The first thing that the store has reported that is not this work's fault.
+    pub(crate) fn take_fault(&mut self) -> Option<StoreError> {
+        self.fault.take()
     }
 
     /// What follows is caused by this.
@@ -117,7 +142,8 @@ impl Tx {
     /// [`StoreError::Statement`] when the database refuses it.
     pub async fn execute(&mut self, sql: &str, params: Params) -> Result<u64, StoreError> {
         self.write_puts().await?;
-        self.inner.execute(sql, params).await
+        let done = self.inner.execute(sql, params).await;
+        self.noted(done)
     }
 
     /// Runs one writing statement for each set of parameters, in one trip; the rows that each touched.
@@ -126,7 +152,8 @@ impl Tx {
     /// As [`Tx::execute`]; the first failure ends it.
     pub async fn execute_many(&mut self, sql: &str, params: Vec<Params>) -> Result<Vec<u64>, StoreError> {
         self.write_puts().await?;
-        self.inner.execute_many(sql, params).await
+        let done = self.inner.execute_many(sql, params).await;
+        self.noted(done)
     }
 
     /// Puts a row into its table, in place of the one with its key, if there is one. Of one key, the last row stays.
@@ -187,7 +214,8 @@ impl Tx {
 
     async fn write_puts(&mut self) -> Result<(), StoreError> {
         for puts in std::mem::take(&mut self.puts) {
-            self.inner.write_rows(puts.rows).await?;
+            let done = self.inner.write_rows(puts.rows).await;
+            self.noted(done)?;
         }
         Ok(())
     }
@@ -195,7 +223,8 @@ impl Tx {
     /// Writes rows of one table, the fastest way that the engine has.
     pub(crate) async fn write_rows(&mut self, rows: TableRows) -> Result<(), StoreError> {
         self.write_puts().await?;
-        self.inner.write_rows(rows).await
+        let done = self.inner.write_rows(rows).await;
+        self.noted(done)
     }
 
     /// Runs one statement that answers with rows. It sees what this transaction wrote, but not its buffered events.
@@ -204,7 +233,8 @@ impl Tx {
     /// As [`Tx::execute`].
     pub async fn query(&mut self, sql: &str, params: Params) -> Result<Vec<Row>, StoreError> {
         self.write_puts().await?;
-        self.inner.query(sql, params).await
+        let done = self.inner.query(sql, params).await;
+        self.noted(done)
     }
 
     /// The name under which to reach a projection's own table: its name, or while the projection is being rebuilt, the
@@ -296,7 +326,8 @@ impl Tx {
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, Error> {
         let params = params![stream.category(), stream.id(), after, limit];
-        let rows = self.inner.query(sql::SELECT_STREAM, params).await?;
+        let rows = self.inner.query(sql::SELECT_STREAM, params).await;
+        let rows = self.noted(rows)?;
         Ok(rows.iter().map(sql::recorded_event).collect::<Result<_, _>>()?)
     }
 

@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::handler::Failure;
 use crate::processor::checkpoint::{self, move_params, move_statement};
 use crate::processor::delivery::{Content, Delivery};
+use crate::processor::fault::{blame, is_contention, is_of_the_work, refuse_store_failures};
 use crate::processor::letters::{self, Held};
 use crate::processor::reaction::{Ready, Stuck};
 use crate::processor::{Processor, partition_lanes};
@@ -21,7 +22,7 @@ use factstream_core::store::StoreError;
 use futures_util::future::{BoxFuture, FutureExt, try_join_all};
 use std::collections::HashSet;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often a batch that met another writer's commit is run again before that is reported.
 const CONFLICTS_MAX: u32 = 16;
@@ -132,12 +133,16 @@ impl Processor {
         if let Err(stuck) = self.call_all(slice).await? {
             return Ok(Err(stuck));
         }
+        let began = Instant::now();
+        let mut met = Stuck::somewhere(Failure::transient("other writers were faster each time"));
         for _ in 0..CONFLICTS_MAX {
             let work = self.transact(slice, mark);
             match tokio::time::timeout(self.options.time_limit, work).await {
-                Ok(Err(Error::Conflict(conflict))) => {
-                    tracing::debug!(handler = %self.name, %conflict, "another writer was faster; handling the batch again");
+                Ok(Err(Error::Conflict(conflict))) => met = Stuck::somewhere(Failure::transient(conflict)),
+                Ok(Err(Error::Store(error @ StoreError::Contention(_)))) => {
+                    met = Stuck::somewhere(Failure::transient(error));
                 }
+                Ok(Ok(Err(stuck))) if is_contention(&stuck.failure) => met = stuck,
                 Ok(result) => return result,
                 Err(_) => {
                     let limit = self.options.time_limit;
@@ -147,9 +152,13 @@ impl Processor {
                     return Ok(Err(Stuck::somewhere(failure)));
                 }
             }
+            tracing::debug!(handler = %self.name, failure = ?met.failure, "other work was in the way; handling the batch again");
+            // Who waits for locks each time has waited long enough.
+            if began.elapsed() > self.options.time_limit {
+                break;
+            }
         }
-        let failure = Failure::transient("other writers of the same streams were faster each time");
-        Ok(Err(Stuck::somewhere(failure)))
+        Ok(Err(met))
     }
 
     /// Asks the outside world, one event after the other, where that was not done yet and is not in vain.
@@ -215,14 +224,14 @@ impl Processor {
     async fn transact(&self, slice: &[&Delivery], mark: Mark) -> Result<Result<(), Stuck>, Error> {
         let mut tx = self.begin().await?;
         self.mark_checkpoint(&mut tx, mark).await?;
-        if let Err(stuck) = self.react(&mut tx, slice).await? {
-            refuse_store_failures(&stuck.failure)?;
+        let reacted = self.react(&mut tx, slice).await?;
+        if let Err(stuck) = blame(reacted, tx.take_fault())? {
             return Ok(Err(stuck));
         }
         match tx.commit().await {
             Ok(_) => Ok(Ok(())),
             // Something of the slice breaks a rule that is checked at the commit.
-            Err(Error::Store(error)) if !error.is_transient() => {
+            Err(Error::Store(error)) if is_of_the_work(&error) => {
                 Ok(Err(Stuck::somewhere(Failure::transient(error))))
             }
             Err(error) => Err(error),
@@ -383,22 +392,4 @@ impl Stop {
 fn first_repeated_key(slice: &[&Delivery]) -> Option<usize> {
     let mut seen = HashSet::new();
     slice.iter().position(|delivery| !seen.insert(&delivery.key))
-}
-
-/// A failure of the store itself (busy, full, gone) says nothing about the event: the whole handler backs off.
-pub(crate) fn refuse_store_failures(failure: &Failure) -> Result<(), Error> {
-    for error in failure.errors() {
-        let store = error.downcast_ref::<StoreError>().or_else(|| match error.downcast_ref::<Error>() {
-            Some(Error::Store(store)) => Some(store),
-            _ => None,
-        });
-        match store {
-            Some(StoreError::Busy(text)) => return Err(StoreError::Busy(text.clone()).into()),
-            Some(StoreError::Disk(text)) => return Err(StoreError::Disk(text.clone()).into()),
-            Some(StoreError::Unknown(text)) => return Err(StoreError::Unknown(text.clone()).into()),
-            Some(StoreError::Closed) => return Err(StoreError::Closed.into()),
-            _ => {}
-        }
-    }
-    Ok(())
 }

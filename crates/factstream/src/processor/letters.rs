@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::handler::Failure;
 use crate::headers;
 use crate::processor::delivery::{Delivery, LOG};
+use crate::processor::fault::is_contention;
 use crate::processor::options::Retry;
 use crate::statements as sql;
 use crate::tx::Tx;
@@ -48,12 +49,13 @@ pub(crate) async fn hold(
         return Ok(Held::Parked);
     }
     let id = next_id(tx).await?;
-    let next = next_attempt(failure, 1, retry);
+    let attempts = u32::from(!is_contention(failure));
+    let next = next_attempt(failure, attempts, retry);
     let state = if next.is_some() { "retrying" } else { "dead" };
-    let entry = Entry { state, reason: Some(failure.chain().join(": ")), attempts: 1, died: next.is_none() };
+    let entry = Entry { state, reason: Some(failure.chain().join(": ")), attempts, died: next.is_none() };
     insert(tx, id, handler, delivery, &entry).await?;
     tx.execute(sql::BLOCK_KEY, params![handler, &delivery.key, id, next]).await?;
-    record_attempt(tx, id, 1, failure).await?;
+    record_attempt(tx, id, attempts, failure).await?;
     if next.is_none() {
         mirror(tx, id, delivery.topic()).await?;
     }
@@ -67,7 +69,8 @@ pub(crate) async fn fail_again(
     failure: &Failure,
     retry: &Retry,
 ) -> Result<Held, Error> {
-    let attempts = letter.attempts + 1;
+    // Other work that was in the way is no attempt: it never makes a dead letter.
+    let attempts = letter.attempts + u32::from(!is_contention(failure));
     let next = next_attempt(failure, attempts, retry);
     let state = if next.is_some() { "retrying" } else { "dead" };
     let sql = "UPDATE fs_dead_letters SET state = $2, reason = $3, attempts = $4, died = $5, updated_at = $6 WHERE id = $1";
@@ -142,7 +145,7 @@ fn next_attempt(failure: &Failure, attempts: u32, retry: &Retry) -> Option<Times
     if failure.is_permanent() || attempts >= retry.max_attempts {
         return None;
     }
-    now().checked_add(retry.delay_with_jitter(attempts)).ok()
+    now().checked_add(retry.delay_with_jitter(attempts.max(1))).ok()
 }
 
 async fn next_id(tx: &mut Tx) -> Result<u64, Error> {

@@ -8,6 +8,7 @@
 
 pub(crate) mod options;
 pub(crate) mod shard;
+pub(crate) mod fault;
 pub(crate) mod reaction;
 pub(crate) mod delivery;
 pub(crate) mod source;

@@ -4,13 +4,14 @@ use crate::error::Error;
 use crate::handler::Failure;
 use crate::origin::Origin;
 use crate::processor::Processor;
-use crate::processor::batch::refuse_store_failures;
 use crate::processor::delivery::{Content, Delivery};
+use crate::processor::fault::{blame, is_of_the_work, refuse_store_failures};
 use crate::processor::letters::{self, Letter};
 use crate::processor::reaction::Ready;
 use crate::statements as sql;
 use factstream_core::params;
 use factstream_core::sql::now;
+use factstream_core::store::StoreError;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
@@ -77,6 +78,9 @@ impl Processor {
         }
         match tokio::time::timeout(limit, self.transact_letter(letter, delivery)).await {
             Ok(Err(Error::Conflict(conflict))) => Ok(Attempted::Failed(Failure::transient(conflict))),
+            Ok(Err(Error::Store(error @ StoreError::Contention(_)))) => {
+                Ok(Attempted::Failed(Failure::transient(error)))
+            }
             Ok(result) => result,
             Err(_) => {
                 let text = format!("the handler took longer than {limit:?} and was rolled back");
@@ -100,14 +104,14 @@ impl Processor {
             return Ok(Attempted::Taken);
         }
         let ready = [Ready { event, origin, outcome: delivery.outcome.get() }];
-        if let Err(stuck) = self.reaction.react(&ready, &mut tx).await {
-            refuse_store_failures(&stuck.failure)?;
+        let reacted = self.reaction.react(&ready, &mut tx).await;
+        if let Err(stuck) = blame(reacted, tx.take_fault())? {
             return Ok(Attempted::Failed(stuck.failure));
         }
         let next = letters::advance(&mut tx, letter, "handled").await?;
         match tx.commit().await {
             Ok(_) => {}
-            Err(Error::Store(error)) if !error.is_transient() => {
+            Err(Error::Store(error)) if is_of_the_work(&error) => {
                 return Ok(Attempted::Failed(Failure::transient(error)));
             }
             Err(error) => return Err(error),

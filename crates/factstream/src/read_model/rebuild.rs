@@ -15,9 +15,9 @@ use super::table::{Managed, quoted};
 use crate::app::App;
 use crate::error::Error;
 use crate::handler::Failure;
-use crate::processor::batch::refuse_store_failures;
 use crate::processor::checkpoint::{move_params, move_statement};
 use crate::processor::delivery::Delivery;
+use crate::processor::fault::refuse_store_failures;
 use crate::processor::shard::Shard;
 use crate::processor::source::{End, Log, Source};
 use crate::processor::{Processor, Spec, checkpoint};
@@ -204,7 +204,7 @@ impl<'a> Rebuild<'a> {
                 Ok(Some(switched_at)) => return self.progress(switched_at).await,
                 Ok(None) => busy = None,
                 // A deadlock with whoever holds a letter, or a handler that takes long. Nothing has changed.
-                Err(Error::Store(error @ StoreError::Busy(_))) => {
+                Err(Error::Store(error @ (StoreError::Busy(_) | StoreError::Contention(_)))) => {
                     tracing::debug!(projection = %self.spec.handler, %error, "the switch is tried again");
                     busy = Some(error);
                 }

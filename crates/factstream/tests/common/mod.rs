@@ -120,6 +120,11 @@ impl Shop {
         Self { dir, url }
     }
 
+    /// One whose store is said: for what one engine has alone.
+    pub fn at(url: String) -> Self {
+        Self { dir: tempfile::tempdir().unwrap(), url }
+    }
+
     pub fn url(&self) -> String {
         self.url.clone()
     }

@@ -8,6 +8,7 @@ mod ledger;
 mod once;
 mod puts;
 mod retries;
+mod infrastructure;
 mod dead_letters;
 mod unreadable;
 mod callers;

@@ -6,7 +6,7 @@
 //! | 404, 405, 408, 413, 415 | as HTTP has it |
 //! | 409 | the aggregate's state refuses the command |
 //! | 422 | it can be read, but not be done: no items, an idempotency key used for something else |
-//! | 503 | the store is busy or its disk full: later, with the same idempotency key |
+//! | 503 | the store is busy, its disk full, a right missing: later, with the same idempotency key; the detail says what to do |
 //! | 504 | the read model has not come so far in time |
 
 use crate::inventory::StockError;
@@ -108,7 +108,9 @@ impl From<Error> for Problem {
             Error::KeyReused { .. } => Self::unprocessable(text),
             Error::Behind { .. } => Self::behind(text),
             Error::Conflict(_) => Self::conflict(text),
-            Error::Store(store) if store.is_transient() => Self::of_transient(&store),
+            Error::Store(store) if store.is_transient() || store.is_infrastructure() => {
+                Self::of_transient(&store)
+            }
             error => {
                 tracing::error!(%error, "a request failed");
                 Self::internal(format!(
