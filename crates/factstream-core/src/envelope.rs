@@ -167,8 +167,11 @@ pub struct RecordedEvent {
 pub struct Envelope<E> {
     /// The event itself.
     pub event: E,
-    /// Its identity: a UUIDv7 when factstream recorded it, else what the producer sent, else topic/partition/offset.
+    /// Its id: a UUIDv7 when factstream recorded it, else what the producer sent, else its place in its topic and a digest of
+    /// what lies there. Another producer may send the same: see [`Envelope::identity`].
     pub event_id: String,
+    /// A foreign producer's id together with its topic and source; `None` where the id alone is the identity.
+    pub scoped_id: Option<String>,
     /// The type's name, after upcasting.
     pub event_type: String,
     /// The schema version that the producer wrote.
@@ -194,6 +197,13 @@ pub struct Envelope<E> {
 }
 
 impl<E> Envelope<E> {
+    /// What no other event has, and this one always has, however often it is delivered: by it a consumer knows what it has
+    /// handled, and an outside system what it was asked (an idempotency key). At most 255 bytes of ASCII where the topic's name
+    /// has at most 190.
+    pub fn identity(&self) -> &str {
+        self.scoped_id.as_deref().unwrap_or(&self.event_id)
+    }
+
     /// The same envelope around another content.
     pub fn with<F>(self, event: F) -> Envelope<F> {
         self.map(|_| event)
@@ -204,6 +214,7 @@ impl<E> Envelope<E> {
         Envelope {
             event: f(self.event),
             event_id: self.event_id,
+            scoped_id: self.scoped_id,
             event_type: self.event_type,
             schema_version: self.schema_version,
             aggregate_id: self.aggregate_id,
@@ -266,6 +277,7 @@ impl RecordedEvent {
         Envelope {
             event: (),
             event_id: self.event_id.to_string(),
+            scoped_id: None,
             event_type,
             schema_version: self.schema_version,
             aggregate_id,

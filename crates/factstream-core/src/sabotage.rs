@@ -22,11 +22,15 @@ pub enum Sabotage {
     SynchronousOff,
     /// A fault of the store (a revoked grant, for example) is counted against the event at hand (G8).
     InfrastructureIsTheEventsFault,
+    /// A record's time is its event's, which may be long ago: retention deletes it unread (G5).
+    RecordTimeOfEvent,
+    /// A record is known by its place or its producer's id alone, whatever topic, or life of a topic, it is of (G6).
+    IdentityWithoutIncarnation,
 }
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::InboxOff,
         Self::CheckpointOutside,
         Self::AckBeforeCommit,
@@ -35,6 +39,8 @@ impl Sabotage {
         Self::NoParking,
         Self::SynchronousOff,
         Self::InfrastructureIsTheEventsFault,
+        Self::RecordTimeOfEvent,
+        Self::IdentityWithoutIncarnation,
     ];
 
     /// What `FACTSTREAM_SABOTAGE` calls it.
@@ -48,6 +54,8 @@ impl Sabotage {
             Self::NoParking => "no-parking",
             Self::SynchronousOff => "synchronous-off",
             Self::InfrastructureIsTheEventsFault => "infrastructure-is-the-events-fault",
+            Self::RecordTimeOfEvent => "record-time-of-event",
+            Self::IdentityWithoutIncarnation => "identity-without-incarnation",
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod known;
 mod size;
+mod time;
 
 use crate::config::{Reasons, refused};
 use factstream_core::broker::{BrokerError, PublishError};
@@ -18,6 +19,7 @@ use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer, 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use time::Clocks;
 
 /// How often the wait for an acknowledgement looks whether the cluster refuses us for good.
 const LOOK_FOR_REFUSAL: Duration = Duration::from_secs(1);
@@ -31,6 +33,7 @@ pub(crate) struct Publisher {
     reasons: Reasons,
     current: Mutex<Current>,
     known: Known,
+    clocks: Clocks,
 }
 
 /// The producer in use.
@@ -60,7 +63,13 @@ impl Publisher {
         let batch_bytes = batch_bytes.unwrap_or(size::BATCH_BYTES_MAX);
         let producer = produce(config, &reasons, batch_bytes)?;
         let current = Mutex::new(Current { producer, generation: 0, batch_bytes });
-        Ok(Self { config: config.clone(), reasons, current, known: Known::default() })
+        Ok(Self {
+            config: config.clone(),
+            reasons,
+            current,
+            known: Known::default(),
+            clocks: Clocks::default(),
+        })
     }
 
     /// Publishes in order; an error says how many from the first are durable for certain.
@@ -85,11 +94,16 @@ impl Publisher {
                 _ => current.batch_bytes,
             };
             let is_in_smaller_pieces = batch_bytes < current.batch_bytes;
+            let goes_without_time = match &failure {
+                Failure::Undelivered(error) => self.clocks.doubts(error, &message.topic),
+                _ => false,
+            };
             if !matches!(&failure, Failure::AtHand(error) if !is_anothers(error)) {
                 self.renew(current, batch_bytes).await.map_err(failed)?;
             }
             match failure {
                 _ if is_in_smaller_pieces => {}
+                _ if goes_without_time && renewals <= RENEWALS_MAX => {}
                 Failure::AtHand(error) | Failure::Undelivered(error) => {
                     if !is_anothers(&error) || renewals > RENEWALS_MAX {
                         return Err(failed(self.explain(&error, message)));
@@ -114,7 +128,7 @@ impl Publisher {
         let mut unsent = None;
         'messages: for message in messages {
             loop {
-                match send(producer, message) {
+                match self.send(producer, message) {
                     Ok(delivery) => {
                         sent.push_back(delivery);
                         break;
@@ -166,6 +180,21 @@ impl Publisher {
                 }
             }
         }
+    }
+
+    fn send(
+        &self,
+        producer: &FutureProducer<Reasons>,
+        message: &Message,
+    ) -> Result<DeliveryFuture, KafkaError> {
+        let mut headers = OwnedHeaders::new_with_capacity(message.headers.len());
+        for (key, value) in message.headers.iter() {
+            headers = headers.insert(Header { key, value: Some(value) });
+        }
+        let mut record: FutureRecord<'_, [u8], [u8]> = FutureRecord::to(&message.topic).headers(headers);
+        record.timestamp = self.clocks.time_of(message);
+        (record.key, record.payload) = (message.key.as_deref(), message.value.as_deref());
+        producer.send_result(record).map_err(|(error, _)| error)
     }
 
     fn explain(&self, error: &KafkaError, message: &Message) -> BrokerError {
@@ -222,17 +251,6 @@ fn produce(
     let mut config = config.clone();
     config.set("batch.size", batch_bytes.to_string());
     config.create_with_context(reasons.clone()).map_err(|error| refused(&error))
-}
-
-fn send(producer: &FutureProducer<Reasons>, message: &Message) -> Result<DeliveryFuture, KafkaError> {
-    let mut headers = OwnedHeaders::new_with_capacity(message.headers.len());
-    for (key, value) in message.headers.iter() {
-        headers = headers.insert(Header { key, value: Some(value) });
-    }
-    let mut record: FutureRecord<'_, [u8], [u8]> =
-        FutureRecord::to(&message.topic).headers(headers).timestamp(message.timestamp.as_millisecond());
-    (record.key, record.payload) = (message.key.as_deref(), message.value.as_deref());
-    producer.send_result(record).map_err(|(error, _)| error)
 }
 
 /// The producer ended because of another message: this one may go through with the next.

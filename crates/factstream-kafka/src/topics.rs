@@ -20,6 +20,10 @@ use std::sync::Arc;
 /// A client that asks and orders.
 pub(crate) type Admin = Arc<AdminClient<Reasons>>;
 
+/// Whose clock says a record's time, in a topic that we make and unless it is declared: the broker's. No process whose clock is
+/// wrong can then stop publishing, or have records deleted before they are read.
+const RECORD_TIME: (&str, &str) = ("message.timestamp.type", "LogAppendTime");
+
 /// One difference between what is declared and what the cluster has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
@@ -262,7 +266,10 @@ pub(crate) async fn create(admin: &Admin, topics: &[Topic]) -> Result<(), Broker
             let partitions = i32::try_from(topic.partitions.max(1)).unwrap_or(i32::MAX);
             let brokers = topic.replication.map_or(-1, i32::from); // -1: the cluster's default
             let new = NewTopic::new(&topic.name, partitions, TopicReplication::Fixed(brokers));
-            topic.settings.iter().fold(new, |new, (name, value)| new.set(name, value))
+            let is_declared = topic.settings.contains_key(RECORD_TIME.0);
+            let ours = Some(RECORD_TIME).filter(|_| !is_declared);
+            let theirs = topic.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+            theirs.chain(ours).fold(new, |new, (name, value)| new.set(name, value))
         })
         .collect();
     each(answered(admin, admin.create_topics(&new, &options()).await)?, "cannot be made")

@@ -16,6 +16,7 @@ use factstream_core::aggregate::Aggregate;
 use factstream_core::broker::Broker;
 use factstream_core::envelope::{Position, RecordedEvent, StreamId};
 use factstream_core::store::Store;
+use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +34,8 @@ pub(crate) struct Parts {
     pub(crate) owned_groups: bool,
     pub(crate) service: Arc<str>,
     pub(crate) mirrors_dead_letters: bool,
+    /// Until when records are known as earlier builds knew them.
+    pub(crate) former_until: Option<Timestamp>,
     pub(crate) states: States,
     pub(crate) specs: Vec<Spec>,
     pub(crate) managed: Vec<Managed>,
@@ -133,6 +136,10 @@ impl App {
 
     pub(crate) fn mirrors_dead_letters(&self) -> bool {
         self.inner.mirrors_dead_letters
+    }
+
+    pub(crate) fn former_until(&self) -> Option<Timestamp> {
+        self.inner.former_until
     }
 
     pub(crate) fn owned_groups(&self) -> bool {

@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::handler::{Caller, Handler};
 use crate::migrations;
 use crate::mirror;
-use crate::processor::options::{Options, UnknownTypes, option_methods};
+use crate::processor::options::{Options, Tombstones, UnknownTypes, option_methods};
 use crate::processor::reaction::{Calling, Handlers, Handling, Reaction};
 use crate::processor::shard::Shard;
 use crate::processor::{From, Kind, Spec};
@@ -21,6 +21,7 @@ use factstream_core::broker::Topic;
 use factstream_core::decode::Upcasters;
 use factstream_core::envelope::check_id;
 use factstream_core::event::{EventSet, EventType};
+use factstream_core::message::{Decoded, Record};
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -223,6 +224,7 @@ impl Builder {
         managed.iter().try_for_each(Managed::check_names)?;
         let store = connect::store(&self.store_url).await?;
         migrations::migrate(store.as_ref(), &connect::without_credentials(&self.store_url)).await?;
+        let former_until = migrations::former_until(store.as_ref()).await?;
         let Connected { broker, owned_groups } = connect::broker(&self.broker_url, &store)?;
         broker.declare(&topics).await?;
         let healths = Healths::new(specs.iter().map(|spec| (spec.name.clone(), spec.kind)));
@@ -232,6 +234,7 @@ impl Builder {
             owned_groups,
             service: self.service.into(),
             mirrors_dead_letters: self.mirrors_dead_letters,
+            former_until,
             states,
             specs,
             managed,
@@ -361,6 +364,47 @@ impl Consumer {
     /// Adds a handler that asks the outside world first.
     pub fn caller<C: Caller>(mut self, caller: C) -> Self {
         self.handlers.add(Calling::boxed(caller));
+        self
+    }
+
+    /// Reads records of other teams' formats, before the framework does: CloudEvents, values in quotes or in a frame, types in
+    /// headers of another name, .. `Ok(None)` leaves the record to the framework.
+    ///
+    /// It has to be pure: a record is decoded again when it is delivered again, and when its dead letter is redriven (after
+    /// an edit, with the new value). An error, or a panic, makes the record a dead letter, bytes intact (G12).
+    ///
+    /// ```
+    /// use factstream::message::{Decoded, Record};
+    /// use factstream::Consumer;
+    ///
+    /// /// CloudEvents in binary mode: attributes are headers, the value is the data.
+    /// fn cloud_event(record: &Record) -> Result<Option<Decoded>, serde_json::Error> {
+    ///     let (Some(kind), Some(id)) = (record.header("ce_type"), record.header("ce_id")) else { return Ok(None) };
+    ///     let value = serde_json::from_slice(record.value.as_deref().unwrap_or_default())?;
+    ///     let event = Decoded::new(kind, value).event_id(id).source(record.header("ce_source").unwrap_or_default());
+    ///     Ok(Some(match record.header("ce_subject") {
+    ///         Some(subject) => event.aggregate_id(subject),
+    ///         None => event,
+    ///     }))
+    /// }
+    ///
+    /// let consumer = Consumer::new("billing").decode_with(cloud_event);
+    /// # let _ = consumer;
+    /// ```
+    pub fn decode_with<E>(
+        mut self,
+        decode: impl Fn(&Record) -> Result<Option<Decoded>, E> + Send + Sync + 'static,
+    ) -> Self
+    where
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        self.handlers.decode_with(decode);
+        self
+    }
+
+    /// What to do with tombstones: records without a value.
+    pub fn tombstones(mut self, policy: Tombstones) -> Self {
+        self.options.tombstones = policy;
         self
     }
 

@@ -64,7 +64,7 @@ pub trait Handler: Send + Sync + 'static {
 /// A call to the outside world, then effects inside the store. **At least once outwards, exactly once inwards.**
 ///
 /// `call` runs before and outside the transaction. After a crash it may run again for the same event: give the other
-/// side the event id as its idempotency key. `handle` then records the outcome, exactly once. Calls of different keys
+/// side the event's [identity](Envelope::identity) as its idempotency key. `handle` then records the outcome, exactly once. Calls of different keys
 /// run in parallel up to the consumer's `concurrency`; one key stays in order.
 pub trait Caller: Send + Sync + 'static {
     /// The events it is given.
@@ -73,7 +73,8 @@ pub trait Caller: Send + Sync + 'static {
     /// What the outside world answered.
     type Outcome: Send + Sync + 'static;
 
-    /// Asks the outside world. `event.event_id` is the idempotency key to pass on.
+    /// Asks the outside world. [`event.identity()`](Envelope::identity) is the idempotency key to pass on: it is the event's id,
+    /// but for a foreign producer's id, which others may use, too.
     ///
     /// # Errors
     /// As [`Handler::handle`].

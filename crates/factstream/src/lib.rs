@@ -47,7 +47,7 @@ pub use handler::{Caller, Failure, Handler};
 pub use housekeeping::{INBOX_RETENTION, TOPIC_RETENTION};
 pub use leases::Owner;
 pub use processor::Kind;
-pub use processor::options::{Retry, UnknownTypes};
+pub use processor::options::{Retry, Tombstones, UnknownTypes};
 pub use read_model::{Fold, Order, Page, Read, RebuildProgress};
 pub use supervisor::Running;
 pub use tx::Tx;

@@ -7,10 +7,18 @@ use crate::error::Error;
 use factstream_core::params;
 use factstream_core::sql::now;
 use factstream_core::store::{Commit, Store, StoreError};
+use jiff::{SignedDuration, Timestamp};
 
 const COMPONENT: &str = "framework";
-const MIGRATIONS: &[&str] =
-    &[include_str!("sql/migrations/0001_framework.sql"), include_str!("sql/migrations/0002_mirror.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("sql/migrations/0001_framework.sql"),
+    include_str!("sql/migrations/0002_mirror.sql"),
+    include_str!("sql/migrations/0003_identity.sql"),
+];
+/// Since this version, records of foreign producers have another identity.
+const IDENTITY: u32 = 3;
+/// So long after the migration, processes of an earlier build may still be at work, and clocks may differ.
+const FORMER_IDENTITY: SignedDuration = SignedDuration::from_hours(1);
 
 /// Brings the tables to this build's version.
 pub(crate) async fn migrate(store: &dyn Store, what: &str) -> Result<(), Error> {
@@ -25,17 +33,31 @@ pub(crate) async fn migrate(store: &dyn Store, what: &str) -> Result<(), Error> 
     if found > known {
         return Err(StoreError::Newer { what: what.to_owned(), found, known }.into());
     }
+    let applied_at = now(); // one time for all: that tells a new store from one that was carried over
     for (number, script) in (1u32..).zip(MIGRATIONS).skip(found as usize) {
         for statement in statements(script) {
             tx.execute(statement, params![]).await?;
         }
         let sql = "INSERT INTO fs_migrations (component, version, applied_at) VALUES ($1, $2, $3)";
-        tx.execute(sql, params![COMPONENT, number, now()]).await?;
+        tx.execute(sql, params![COMPONENT, number, applied_at]).await?;
     }
     match tx.commit(Vec::new()).await? {
         Commit::Committed(_) => Ok(()),
         Commit::Conflict(conflict) => Err(Error::Conflict(conflict)),
     }
+}
+
+/// Records published before this may have been handled by an earlier build, and are known as it knew them; `None` in a store
+/// that no earlier build has written to.
+pub(crate) async fn former_until(store: &dyn Store) -> Result<Option<Timestamp>, Error> {
+    let sql =
+        "SELECT applied_at FROM fs_migrations WHERE component = $1 AND version IN (1, $2) ORDER BY version";
+    let rows = store.query(sql, params![COMPONENT, IDENTITY]).await?;
+    let applied = rows.iter().map(|row| row.get::<Timestamp>("applied_at")).collect::<Result<Vec<_>, _>>()?;
+    Ok(match applied[..] {
+        [first, identity] if first < identity => identity.checked_add(FORMER_IDENTITY).ok(),
+        _ => None,
+    })
 }
 
 const VERSION: &str = "SELECT coalesce(max(version), 0) AS version FROM fs_migrations WHERE component = $1";

@@ -1,6 +1,6 @@
 //! The payment service: the aggregate Payment (one for each order), and the consumer that asks the gateway.
 //!
-//! Invariants: one charge and one refund per order, ever: the gateway is given the event id as its idempotency key, and
+//! Invariants: one charge and one refund per order, ever: the gateway is given the event's identity as its idempotency key, and
 //! the outcome is recorded exactly once. Only an approved payment is refunded.
 
 use crate::gateway::{Answer, Gateway};
@@ -248,7 +248,7 @@ impl<G: Gateway> Caller for Charging<G> {
 
     async fn call(&self, event: &Envelope<OrderPlaced>) -> Result<Answer, Failure> {
         let OrderPlaced::Created { customer_id, total_cents } = &event.event;
-        Ok(self.gateway.charge(&event.event_id, customer_id, *total_cents).await?)
+        Ok(self.gateway.charge(event.identity(), customer_id, *total_cents).await?)
     }
 
     async fn handle(
@@ -289,7 +289,7 @@ impl<G: Gateway> Caller for Refunding<G> {
 
     async fn call(&self, event: &Envelope<RefundWanted>) -> Result<(), Failure> {
         let RefundWanted::Requested { payment_id } = &event.event;
-        Ok(self.gateway.refund(&event.event_id, payment_id).await?)
+        Ok(self.gateway.refund(event.identity(), payment_id).await?)
     }
 
     async fn handle(&self, event: &Envelope<RefundWanted>, (): &(), tx: &mut Tx) -> Result<(), Failure> {

@@ -79,6 +79,7 @@ mod tests {
             correlation_id: None,
             causation_id: None,
             traceparent: None,
+            scoped_id: None,
         }
     }
 

@@ -12,3 +12,4 @@ mod partitions_added;
 mod topics_are_not_made;
 mod credentials;
 mod too_large;
+mod times;

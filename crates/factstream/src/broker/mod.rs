@@ -14,8 +14,10 @@ use factstream_core::broker::{Broker, BrokerError, Lag, Partition, PublishError,
 use factstream_core::message::Message;
 use factstream_core::params;
 use factstream_core::partition::partition_of;
+use factstream_core::sabotage::{Sabotage, is_on};
 use factstream_core::sql::{Params, now, placeholders};
 use factstream_core::store::{Commit, Store, StoreError, TableRows, Transaction};
+use jiff::Timestamp;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use subscription::EmbeddedSubscription;
@@ -44,6 +46,7 @@ impl Embedded {
             by_partition.entry((&message.topic, partition)).or_default().push(message);
         }
         // In the order of the map, so that two publishers cannot wait for each other.
+        let published_at = now();
         let mut records = Vec::with_capacity(batch.len());
         for ((topic, partition), messages) in &by_partition {
             let sql = "UPDATE fs_partitions SET next_offset = next_offset + $3 WHERE topic = $1 AND partition = $2 \
@@ -55,7 +58,7 @@ impl Embedded {
             };
             let first = next - messages.len() as i64;
             for (offset, message) in (first..).zip(messages) {
-                records.push(record_params(message, *partition, offset)?);
+                records.push(record_params(message, *partition, offset, published_at)?);
             }
         }
         let columns =
@@ -93,12 +96,18 @@ async fn count_partitions(
     Ok(partitions)
 }
 
-fn record_params(message: &Message, partition: u32, offset: i64) -> Result<Params, BrokerError> {
+fn record_params(
+    message: &Message,
+    partition: u32,
+    offset: i64,
+    published_at: Timestamp,
+) -> Result<Params, BrokerError> {
     let headers = headers::to_json(&message.headers).map_err(|error| {
         BrokerError::Engine(format!("the headers of a message cannot be written: {error}"))
     })?;
-    let Message { topic, key, value, timestamp, .. } = message;
-    Ok(params![topic, partition, offset, key.clone(), value.clone(), headers, *timestamp])
+    let Message { topic, key, value, .. } = message;
+    let published_at = if is_on(Sabotage::RecordTimeOfEvent) { message.timestamp } else { published_at };
+    Ok(params![topic, partition, offset, key.clone(), value.clone(), headers, published_at])
 }
 
 #[async_trait]

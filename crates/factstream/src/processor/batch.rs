@@ -179,7 +179,7 @@ impl Processor {
         }
         let done = self.handled_or_blocked(&wanting).await?;
         for (at, delivery) in wanting {
-            if done.contains(delivery.event_id.as_str()) || done.contains(delivery.key.as_str()) {
+            if done.contains(delivery.identity()) || done.contains(delivery.key.as_str()) {
                 continue;
             }
             if let Err(failure) = self.call(delivery).await {
@@ -206,14 +206,14 @@ impl Processor {
     /// The event ids that are handled and the keys that are blocked: calling out for them would be in vain.
     async fn handled_or_blocked(&self, wanting: &[(usize, &Delivery)]) -> Result<HashSet<String>, Error> {
         let list = placeholders(2, wanting.len());
-        let with = |value: fn(&Delivery) -> &String| {
+        let with = |value: fn(&Delivery) -> &str| {
             let mut params = params![&self.name];
             params.extend(wanting.iter().map(|(_, delivery)| value(delivery).into()));
             params
         };
         let handled =
             format!("SELECT event_id AS found FROM fs_inbox WHERE handler = $1 AND event_id IN ({list})");
-        let mut rows = self.store.query(&handled, with(|delivery| &delivery.event_id)).await?;
+        let mut rows = self.store.query(&handled, with(Delivery::identity)).await?;
         let blocked = format!(
             "SELECT event_key AS found FROM fs_blocked_keys WHERE handler = $1 AND event_key IN ({list})"
         );
@@ -257,7 +257,7 @@ impl Processor {
                     let failure = Failure::permanent(reason.to_string());
                     return Ok(Err(Stuck::by_itself(at, failure)));
                 }
-                Content::NotMine => {}
+                Content::NotMine | Content::Skipped => {}
             }
         }
         let reacted = self.reaction.react(&batch, tx).await;
@@ -294,7 +294,7 @@ impl Processor {
             let padded =
                 part.iter().copied().chain(std::iter::repeat(last)).take(part.len().next_power_of_two());
             let mut params = params![&self.name, now()];
-            params.extend(padded.map(|delivery| (&delivery.event_id).into()));
+            params.extend(padded.map(|delivery| delivery.identity().into()));
             let taken = tx.query(take_inbox(params.len() - 2), params).await?;
             if taken.len() == part.len() || is_on(Sabotage::InboxOff) {
                 fresh.resize(fresh.len() + part.len(), true);
@@ -303,7 +303,7 @@ impl Processor {
             let mut taken: HashSet<String> =
                 taken.iter().map(|row| row.at::<String>(0)).collect::<Result<_, _>>()?;
             // Of an event that is twice in the slice, the first is the one that is handled.
-            fresh.extend(part.iter().map(|delivery| taken.remove(&delivery.event_id)));
+            fresh.extend(part.iter().map(|delivery| taken.remove(delivery.identity())));
         }
         Ok(fresh)
     }

@@ -3,19 +3,34 @@
 //! Invariant: the raw bytes stay with it until it is handled, so whatever goes wrong, nothing is lost (G12).
 
 use crate::origin::Origin;
+use crate::processor::options::Tombstones;
 use crate::processor::reaction::{Decoded, Outcome, Reaction};
 use factstream_core::broker::Partition;
 use factstream_core::decode::DecodeError;
 use factstream_core::envelope::{Envelope, Position, RecordedEvent};
 use factstream_core::message::{Record, Unreadable};
 use jiff::Timestamp;
+use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
 /// Stands for the topic of events that come straight from the log.
 pub(crate) const LOG: &str = "log";
 
+/// By what a record is known.
+#[derive(Clone, Copy)]
+pub(crate) enum Known<'a> {
+    /// By what it holds.
+    Itself,
+    /// As earlier builds knew it: one of them may have handled it.
+    Formerly,
+    /// As it is kept among the letters.
+    As(&'a str),
+}
+
 pub(crate) struct Delivery {
+    /// The event's id, as it is shown.
     pub(crate) event_id: String,
+    scoped_id: Option<String>,
     /// In whose order it is handled.
     pub(crate) key: String,
     pub(crate) event_type: Option<String>,
@@ -37,6 +52,8 @@ pub(crate) enum Content {
     Ready { event: Decoded, origin: Origin },
     /// No handler names its type.
     NotMine,
+    /// A tombstone that the consumer's policy skips.
+    Skipped,
     /// Can never be handled as it is.
     Unreadable(Reason),
 }
@@ -56,6 +73,11 @@ pub(crate) enum Reason {
 }
 
 impl Delivery {
+    /// What it is marked by as handled.
+    pub(crate) fn identity(&self) -> &str {
+        self.scoped_id.as_deref().unwrap_or(&self.event_id)
+    }
+
     /// The topic that it came from; [`LOG`] for the log.
     pub(crate) fn topic(&self) -> &str {
         match &self.raw {
@@ -72,6 +94,7 @@ impl Delivery {
         };
         Self {
             event_id: event.event_id.to_string(),
+            scoped_id: None,
             key: event.aggregate_id.clone(),
             event_type: Some(event.event_type.clone()),
             position: Some(event.position),
@@ -82,29 +105,77 @@ impl Delivery {
         }
     }
 
-    /// A record of a topic, or a letter that was one.
-    pub(crate) fn of_record(record: Record, reaction: &dyn Reaction, service: &Arc<str>) -> Self {
-        let key = record.order_key();
-        let event_type = record.header("event_type").map(str::to_owned);
-        let (event_id, position, timestamp, content) = match record.envelope() {
-            Ok(envelope) => {
-                let event_id = envelope.event_id.clone();
-                let (position, timestamp) = (envelope.position, Some(envelope.timestamp));
-                let json = envelope.event;
-                (event_id, position, timestamp, decode(envelope.with(()), json, reaction, service))
-            }
-            Err(reason) => (record.origin(), None, record.timestamp, Content::Unreadable(reason.into())),
+    /// A record of a topic, or a letter that was one. The consumer's own decoder comes first.
+    pub(crate) fn of_record(
+        record: Record,
+        known: Known<'_>,
+        reaction: &dyn Reaction,
+        service: &Arc<str>,
+    ) -> Self {
+        let decoded = reaction.decode_record(&record);
+        let key = match &decoded {
+            Ok(Some(decoded)) => record.order_key_of(decoded),
+            _ => record.order_key(),
         };
-        let outcome = OnceLock::new();
+        let event_type = match &decoded {
+            Ok(Some(decoded)) => Some(decoded.event_type.clone()),
+            _ => record.header("event_type").map(str::to_owned),
+        };
+        let former = matches!(known, Known::Formerly).then(|| record.former_identity());
+        let kept = match known {
+            Known::As(identity) => Some(identity),
+            _ => former.as_deref(),
+        };
+        let read = decoded.and_then(|decoded| {
+            if let Some(decoded) = decoded {
+                return Ok((record.envelope_of(&decoded, kept)?, Cow::Owned(decoded.value.to_string())));
+            }
+            let envelope = record.envelope_known_as(kept)?;
+            let json = envelope.event;
+            Ok((envelope.with(()), Cow::Borrowed(json)))
+        });
+        let (event_id, scoped_id, position, timestamp, content) = match read {
+            Ok((envelope, json)) => {
+                let (event_id, scoped_id) = (envelope.event_id.clone(), envelope.scoped_id.clone());
+                let (position, timestamp) = (envelope.position, Some(envelope.timestamp));
+                (event_id, scoped_id, position, timestamp, decode(envelope, &json, reaction, service))
+            }
+            Err(reason) => {
+                let event_id = match known {
+                    Known::Itself => record.place_identity(),
+                    Known::Formerly => record.place(),
+                    Known::As(identity) => identity.to_owned(),
+                };
+                (event_id, None, None, record.timestamp, Content::Unreadable(reason.into()))
+            }
+        };
         Self {
             event_id,
+            scoped_id,
             key,
             event_type,
             position,
             timestamp,
             content,
-            outcome,
+            outcome: OnceLock::new(),
             raw: Raw::Record(Box::new(record)),
+        }
+    }
+
+    /// Skips a tombstone where the policy says so. One that the consumer's decoder made an event of is none.
+    pub(crate) fn skip_tombstone(&mut self, policy: Tombstones, reaction: &dyn Reaction) {
+        let Raw::Record(record) = &self.raw else { return };
+        if record.value.is_some() || matches!(self.content, Content::Ready { .. }) {
+            return;
+        }
+        let names_mine = || self.event_type.as_deref().is_some_and(|name| reaction.handles(name));
+        let skips = match policy {
+            Tombstones::Skip => true,
+            Tombstones::SkipBare => !names_mine(),
+            Tombstones::DeadLetter => false,
+        };
+        if skips {
+            self.content = Content::Skipped;
         }
     }
 

@@ -192,7 +192,8 @@ async fn insert(
         entry.reason.clone(),
         entry.attempts,
         entry.died,
-        now()
+        now(),
+        delivery.identity()
     ];
     tx.execute(sql::INSERT_LETTER, params).await?;
     Ok(())
@@ -207,6 +208,8 @@ pub(crate) struct Letter {
     pub(crate) state: String,
     pub(crate) attempts: u32,
     pub(crate) died: bool,
+    /// By which the event is known: the one that it was marked by, whatever the record says now.
+    pub(crate) identity: String,
     pub(crate) record: Record,
 }
 
@@ -217,6 +220,7 @@ impl Letter {
     pub(crate) fn of_row(row: &Row) -> Result<Self, Error> {
         let headers = headers::from_json(&row.get::<String>("headers")?)
             .map_err(|source| Error::Encode { what: "the headers of a dead letter".into(), source })?;
+        let identity: Option<String> = row.get("identity")?;
         let partition = Partition { topic: row.get("topic")?, partition: row.get("partition")? };
         Ok(Self {
             id: row.get("id")?,
@@ -225,6 +229,7 @@ impl Letter {
             state: row.get("state")?,
             attempts: row.get("attempts")?,
             died: row.get("died")?,
+            identity: identity.map_or_else(|| row.get("event_id"), Ok)?,
             record: Record {
                 partition,
                 offset: row.get("record_offset")?,

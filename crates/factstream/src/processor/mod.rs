@@ -244,6 +244,8 @@ impl Processor {
             From::Topics(topics) => Source::Topics(Topics {
                 subscription: self.app.broker().subscribe(&self.name, topics, &[]).await?,
                 unknown_types: self.options.unknown_types,
+                tombstones: self.options.tombstones,
+                former_until: self.app.former_until(),
             }),
         })
     }

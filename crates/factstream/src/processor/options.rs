@@ -68,6 +68,21 @@ pub enum UnknownTypes {
     DeadLetter,
 }
 
+/// What a consumer does with a tombstone: a record without a value, by which a producer has a compacted topic forget a key.
+///
+/// Before any of this, [`Consumer::decode_with`](crate::Consumer::decode_with) may make an event of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Tombstones {
+    /// Skips and counts one that names no event type of this consumer: it is for the broker, and says nothing that a
+    /// handler could be given. One that names such a type is an event whose content is missing, and a dead letter.
+    #[default]
+    SkipBare,
+    /// Skips and counts them all.
+    Skip,
+    /// Makes them all dead letters.
+    DeadLetter,
+}
+
 /// How a handler is run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Options {
@@ -76,6 +91,7 @@ pub(crate) struct Options {
     pub(crate) batch_events_max: usize,
     pub(crate) time_limit: Duration,
     pub(crate) unknown_types: UnknownTypes,
+    pub(crate) tombstones: Tombstones,
     /// Into how many parts a projection is split, at least 1.
     pub(crate) shards: u32,
 }
@@ -88,6 +104,7 @@ impl Default for Options {
             batch_events_max: 500,
             time_limit: Duration::from_secs(20),
             unknown_types: UnknownTypes::default(),
+            tombstones: Tombstones::default(),
             shards: 1,
         }
     }

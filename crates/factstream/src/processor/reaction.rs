@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use factstream_core::decode::{DecodeError, Decoder};
 use factstream_core::envelope::Envelope;
 use factstream_core::event::{EventSet, EventType};
+use factstream_core::message::{self, Record, Unreadable};
 use futures_util::FutureExt;
 use std::any::Any;
 use std::collections::HashMap;
@@ -64,6 +65,11 @@ pub(crate) trait Reaction: Send + Sync {
 
     fn decode(&self, envelope: Envelope<()>, json: &str) -> Result<Decoded, DecodeError>;
 
+    /// What the consumer's own decoder makes of a record; `None` leaves it to the framework.
+    fn decode_record(&self, _record: &Record) -> Result<Option<message::Decoded>, Unreadable> {
+        Ok(None)
+    }
+
     /// Whether the outside world must be asked before this event is handled.
     fn calls(&self, _event: &Decoded) -> bool {
         false
@@ -98,19 +104,38 @@ pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
 /// The handlers of one consumer or projection, by event type.
 #[derive(Default)]
 pub(crate) struct Handlers {
-    handlers: Vec<Box<dyn AnyHandler>>,
+    all: Vec<Box<dyn AnyHandler>>,
     by_type: HashMap<&'static str, usize>,
+    own_decoder: Option<RecordDecoder>,
 }
 
+/// A consumer's own decoder; an error is already text.
+type RecordDecoder = Box<dyn Fn(&Record) -> Result<Option<message::Decoded>, String> + Send + Sync>;
+
 impl Handlers {
+    /// Reads records before the framework does.
+    pub(crate) fn decode_with<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+        &mut self,
+        decode: impl Fn(&Record) -> Result<Option<message::Decoded>, E> + Send + Sync + 'static,
+    ) {
+        let decode = move |record: &Record| {
+            let decoded = std::panic::catch_unwind(AssertUnwindSafe(|| decode(record)));
+            match decoded {
+                Ok(decoded) => decoded.map_err(|error| Failure::permanent(error).chain().join(": ")),
+                Err(panic) => Err(format!("it panicked: {}", panic_text(&*panic))),
+            }
+        };
+        self.own_decoder = Some(Box::new(decode));
+    }
+
     /// Adds a handler.
     pub(crate) fn add(&mut self, handler: Box<dyn AnyHandler>) {
-        self.handlers.push(handler);
+        self.all.push(handler);
     }
 
     /// Gives each event type its handler and makes the decoders.
     pub(crate) fn wire(&mut self, decoders: &crate::states::States, name: &str) -> Result<(), Error> {
-        for (at, handler) in self.handlers.iter_mut().enumerate() {
+        for (at, handler) in self.all.iter_mut().enumerate() {
             for event_type in handler.event_types() {
                 if self.by_type.insert(event_type.name, at).is_some_and(|other| other != at) {
                     let event_type = event_type.name;
@@ -143,7 +168,7 @@ fn dispatched(event: &Decoded) -> &Dispatched {
 #[async_trait]
 impl Reaction for Handlers {
     fn event_types(&self) -> Vec<&'static EventType> {
-        self.handlers.iter().flat_map(|handler| handler.event_types()).collect()
+        self.all.iter().flat_map(|handler| handler.event_types()).collect()
     }
 
     fn handles(&self, event_type: &str) -> bool {
@@ -154,24 +179,29 @@ impl Reaction for Handlers {
         let Some(&handler) = self.by_type.get(envelope.event_type.as_str()) else {
             return Err(DecodeError::UnknownType { event_type: envelope.event_type });
         };
-        let event = self.handlers[handler].decode(envelope, json)?;
+        let event = self.all[handler].decode(envelope, json)?;
         Ok(Box::new(Dispatched { handler, event }))
     }
 
+    fn decode_record(&self, record: &Record) -> Result<Option<message::Decoded>, Unreadable> {
+        let Some(decode) = &self.own_decoder else { return Ok(None) };
+        decode(record).map_err(|reason| Unreadable::Refused { reason })
+    }
+
     fn calls(&self, event: &Decoded) -> bool {
-        self.handlers[dispatched(event).handler].calls()
+        self.all[dispatched(event).handler].calls()
     }
 
     async fn call(&self, event: &Decoded) -> Result<Outcome, Failure> {
         let Dispatched { handler, event } = dispatched(event);
-        caught(self.handlers[*handler].call(event)).await
+        caught(self.all[*handler].call(event)).await
     }
 
     async fn react(&self, batch: &[Ready<'_>], tx: &mut Tx) -> Result<(), Stuck> {
         for (at, ready) in batch.iter().enumerate() {
             let Dispatched { handler, event } = dispatched(ready.event);
             tx.caused_by(ready.origin.clone());
-            let handled = caught(self.handlers[*handler].handle(event, ready.outcome, tx)).await;
+            let handled = caught(self.all[*handler].handle(event, ready.outcome, tx)).await;
             handled.map_err(|failure| Stuck::at(at, failure))?;
         }
         Ok(())

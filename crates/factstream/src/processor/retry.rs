@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::handler::Failure;
 use crate::origin::Origin;
 use crate::processor::Processor;
-use crate::processor::delivery::{Content, Delivery};
+use crate::processor::delivery::{Content, Delivery, Known};
 use crate::processor::fault::{blame, is_of_the_work, refuse_store_failures};
 use crate::processor::letters::{self, Letter};
 use crate::processor::reaction::Ready;
@@ -55,8 +55,10 @@ impl Processor {
             let rows = self.store.query(letters::SELECT_LETTER, params![id]).await?;
             let Some(row) = rows.first() else { return Ok(()) };
             let letter = Letter::of_row(row)?;
-            let mut delivery =
-                Delivery::of_record(letter.record.clone(), self.reaction.as_ref(), &self.app.service());
+            let (reaction, service) = (self.reaction.as_ref(), self.app.service());
+            let known = Known::As(&letter.identity);
+            let mut delivery = Delivery::of_record(letter.record.clone(), known, reaction, &service);
+            delivery.skip_tombstone(self.options.tombstones, reaction);
             delivery.refuse_if_not_mine();
             next = match self.attempt_letter(&letter, &delivery).await? {
                 Attempted::Handled(next) => next,
@@ -90,8 +92,9 @@ impl Processor {
     }
 
     async fn transact_letter(&self, letter: &Letter, delivery: &Delivery) -> Result<Attempted, Error> {
-        let (event, origin): (_, &Origin) = match &delivery.content {
-            Content::Ready { event, origin } => (event, origin),
+        let ready: Option<(_, &Origin)> = match &delivery.content {
+            Content::Ready { event, origin } => Some((event, origin)),
+            Content::Skipped => None,
             Content::Unreadable(reason) => {
                 return Ok(Attempted::Failed(Failure::permanent(reason.to_string())));
             }
@@ -103,10 +106,12 @@ impl Processor {
         if !claim(&mut tx, letter).await? {
             return Ok(Attempted::Taken);
         }
-        let ready = [Ready { event, origin, outcome: delivery.outcome.get() }];
-        let reacted = self.reaction.react(&ready, &mut tx).await;
-        if let Err(stuck) = blame(reacted, tx.take_fault())? {
-            return Ok(Attempted::Failed(stuck.failure));
+        if let Some((event, origin)) = ready {
+            let ready = [Ready { event, origin, outcome: delivery.outcome.get() }];
+            let reacted = self.reaction.react(&ready, &mut tx).await;
+            if let Err(stuck) = blame(reacted, tx.take_fault())? {
+                return Ok(Attempted::Failed(stuck.failure));
+            }
         }
         let next = letters::advance(&mut tx, letter, "handled").await?;
         match tx.commit().await {

@@ -4,13 +4,14 @@
 //! progress may be recorded up to it. Polling again means that nothing of the last batch is in flight.
 
 use crate::error::Error;
-use crate::processor::delivery::{Content, Delivery};
-use crate::processor::options::UnknownTypes;
+use crate::processor::delivery::{Content, Delivery, Known};
+use crate::processor::options::{Tombstones, UnknownTypes};
 use crate::processor::reaction::SharedReaction;
 use crate::processor::shard::Shard;
 use factstream_core::broker::{Partition, Subscription};
 use factstream_core::envelope::{Position, RecordedEvent};
 use factstream_core::store::Store;
+use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +25,7 @@ pub(crate) enum Source {
 pub(crate) struct Batch {
     pub(crate) deliveries: Vec<Delivery>,
     pub(crate) end: End,
-    /// Events of types that no handler names.
+    /// Events of types that no handler names, and tombstones.
     pub(crate) skipped: u64,
 }
 
@@ -45,6 +46,9 @@ pub(crate) struct Log {
 pub(crate) struct Topics {
     pub(crate) subscription: Box<dyn Subscription>,
     pub(crate) unknown_types: UnknownTypes,
+    pub(crate) tombstones: Tombstones,
+    /// What was published before may have been handled by an earlier build, under the identity that it gave.
+    pub(crate) former_until: Option<Timestamp>,
 }
 
 impl Source {
@@ -121,11 +125,16 @@ impl Topics {
                 Some(next) => *next = record.offset + 1,
                 None => drop(next.insert(record.partition.clone(), record.offset + 1)),
             }
-            let mut delivery = Delivery::of_record(record, reaction.as_ref(), service);
+            let known = match (record.timestamp, self.former_until) {
+                (Some(published), Some(until)) if published < until => Known::Formerly,
+                _ => Known::Itself,
+            };
+            let mut delivery = Delivery::of_record(record, known, reaction.as_ref(), service);
+            delivery.skip_tombstone(self.tombstones, reaction.as_ref());
             if self.unknown_types == UnknownTypes::DeadLetter {
                 delivery.refuse_if_not_mine();
             }
-            if matches!(delivery.content, Content::NotMine) {
+            if matches!(delivery.content, Content::NotMine | Content::Skipped) {
                 skipped += 1;
             } else {
                 deliveries.push(delivery);

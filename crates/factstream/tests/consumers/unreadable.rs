@@ -9,7 +9,7 @@ const NOTED: (&str, &[u8]) = ("event_type", b"OrderNoted");
 const UNKNOWN: (&str, &[u8]) = ("event_type", b"NobodyKnows");
 
 /// Publishes what any producer might.
-async fn send(app: &App, key: &str, value: &[u8], headers: &[(&str, &[u8])]) {
+pub(crate) async fn send(app: &App, key: impl Into<Vec<u8>>, value: &[u8], headers: &[(&str, &[u8])]) {
     let message = Message {
         topic: "orders.events".into(),
         key: Some(key.into()),

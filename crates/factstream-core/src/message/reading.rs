@@ -1,0 +1,102 @@
+//! A record read as an event: by our own headers and its value.
+
+use super::identity::{Identified, is_ours};
+use super::texts::{Texts, shorten};
+use super::{Record, time};
+use crate::envelope::{Envelope, check_id};
+use jiff::Timestamp;
+
+impl Record {
+    /// The envelope and the JSON text of the value.
+    ///
+    /// # Errors
+    /// [`Unreadable`]: the record becomes a dead letter, bytes intact (G12).
+    pub fn envelope(&self) -> Result<Envelope<&str>, Unreadable> {
+        self.envelope_known_as(None)
+    }
+
+    /// As [`Record::envelope`], of a record that is kept under this identity already.
+    ///
+    /// # Errors
+    /// As [`Record::envelope`].
+    pub fn envelope_known_as(&self, kept: Option<&str>) -> Result<Envelope<&str>, Unreadable> {
+        let headers = Texts::of(&self.headers)?;
+        let event_type = headers.text("event_type").ok_or(Unreadable::NoHeader { header: "event_type" })?;
+        if check_id("event_type", event_type).is_err() {
+            return Err(Unreadable::BadHeader { header: "event_type", value: shorten(event_type) });
+        }
+        let value = self.value.as_deref().ok_or(Unreadable::NoValue)?;
+        let event = std::str::from_utf8(value).map_err(|_| Unreadable::NotUtf8)?;
+        let event_id = headers.text("event_id");
+        if let Some(id) = event_id.filter(|id| check_id("event_id", id).is_err()) {
+            return Err(Unreadable::BadHeader { header: "event_id", value: shorten(id) });
+        }
+        let timestamp = match headers.text("timestamp") {
+            Some(text) => time::parse(text)
+                .ok_or_else(|| Unreadable::BadHeader { header: "timestamp", value: shorten(text) })?,
+            None => self.timestamp.unwrap_or(Timestamp::UNIX_EPOCH),
+        };
+        let position = headers.number("position")?;
+        let is_ours = is_ours(event_id, position);
+        let aggregate_id = self.aggregate_id(is_ours)?;
+        let owned = |name| headers.text(name).map(str::to_owned);
+        let source = owned("source").unwrap_or_default();
+        let Identified { event_id, scoped_id } = self.identified(owned("event_id"), &source, is_ours, kept);
+        Ok(Envelope {
+            event,
+            event_id,
+            scoped_id,
+            event_type: event_type.to_owned(),
+            schema_version: headers.number("schema_version")?.unwrap_or(1),
+            aggregate_id,
+            aggregate_type: owned("aggregate_type"),
+            version: headers.number("aggregate_version")?,
+            position,
+            timestamp,
+            source,
+            correlation_id: owned("correlation_id"),
+            causation_id: owned("causation_id"),
+            traceparent: owned("traceparent"),
+        })
+    }
+}
+
+/// Why a record cannot be read. Never retried.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// A header that must be there is not.
+    #[error("the message has no {header} header")]
+    NoHeader {
+        /// The header.
+        header: &'static str,
+    },
+    /// A header's bytes are not text.
+    #[error("the header {header:?} is not UTF-8")]
+    HeaderNotUtf8 {
+        /// The header.
+        header: String,
+    },
+    /// A header does not hold what it must.
+    #[error("the header {header} holds {value:?}, which is not a valid {header}")]
+    BadHeader {
+        /// The header.
+        header: &'static str,
+        /// Its text.
+        value: String,
+    },
+    /// A tombstone.
+    #[error("the message has no value (a tombstone)")]
+    NoValue,
+    /// The consumer's own decoder refused it.
+    #[error("the consumer's decoder refused the record: {reason}")]
+    Refused {
+        /// What it said.
+        reason: String,
+    },
+    /// The value's bytes are not text.
+    #[error("the message's value is not UTF-8")]
+    NotUtf8,
+    /// Neither a key nor an aggregate id.
+    #[error("the message has neither a key nor an aggregate_id in its value")]
+    NoKey,
+}
