@@ -1,5 +1,9 @@
 -- What the services' role needs; run by the role that owns the tables, once they are made. It may not make, change or drop
 -- tables, and may not change or delete an event.
+
+-- PostgreSQL 11 to 14 let everybody make tables here. When this says that no privileges could be revoked, the schema is somebody
+-- else's: a superuser has to run it.
+REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO orders_app;
 GRANT SELECT, INSERT ON events TO orders_app;
 GRANT SELECT, INSERT, UPDATE, DELETE ON

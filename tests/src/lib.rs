@@ -5,6 +5,7 @@ pub mod process;
 pub mod client;
 pub mod ledger;
 pub mod postgres;
+pub mod pgbouncer;
 pub mod kafka;
 pub mod kafka_tools;
 pub mod pair;

@@ -84,7 +84,7 @@ impl Postgres {
         let programs = programs();
         let data = tempfile::tempdir_in(folder).expect("a temporary folder");
         own(data.path());
-        let made = as_postgres(&programs.join("initdb"))
+        let made = as_owner(&programs.join("initdb"))
             .args([
                 "--auth=trust",
                 "--username=factstream",
@@ -99,6 +99,30 @@ impl Postgres {
         assert!(made.is_ok_and(|status| status.success()), "initdb failed");
         let [port] = lasting_ports();
         Self { programs, port, running: Mutex::new(None), certificates: None, data }
+    }
+
+    /// A standby of this server, streaming from it, under this name. It ends when it is dropped.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub fn standby(&self, name: &str) -> Self {
+        let data = tempfile::tempdir().expect("a temporary folder");
+        own(data.path());
+        let standby = Self {
+            programs: self.programs.clone(),
+            port: lasting_ports::<1>()[0],
+            running: Mutex::new(None),
+            certificates: None,
+            data,
+        };
+        let from = format!("host=127.0.0.1 port={} user=factstream application_name={name}", self.port);
+        let copied = as_owner(&self.programs.join("pg_basebackup"))
+            .args(["--checkpoint=fast", "--write-recovery-conf", "--no-sync", "-d", &from, "-D"])
+            .arg(standby.cluster())
+            .status();
+        assert!(copied.is_ok_and(|status| status.success()), "pg_basebackup failed");
+        standby.start_again();
+        standby
     }
 
     fn cluster(&self) -> PathBuf {
@@ -229,7 +253,7 @@ impl Postgres {
     fn psql(&self, sql: &str) -> std::io::Result<bool> {
         let port = self.port.to_string();
         let args = ["-h", "127.0.0.1", "-p", &port, "-U", "factstream", "-d", "postgres", "-q", "-c", sql];
-        let mut psql = Command::new(self.programs.join("psql"));
+        let mut psql = Command::new(client_program(&self.programs, "psql"));
         Ok(psql.args(args).stdout(Stdio::null()).stderr(Stdio::null()).status()?.success())
     }
 }
@@ -244,7 +268,7 @@ impl Drop for Postgres {
 }
 
 /// Gives a folder to the user that the server runs as.
-fn own(folder: &Path) {
+pub(crate) fn own(folder: &Path) {
     if is_root() {
         let owned = Command::new("chown").args(["-R", "postgres"]).arg(folder).status();
         assert!(
@@ -254,7 +278,8 @@ fn own(folder: &Path) {
     }
 }
 
-fn as_postgres(program: &Path) -> Command {
+/// A program that runs as the user that a server runs as.
+pub(crate) fn as_owner(program: &Path) -> Command {
     if !is_root() {
         return Command::new(program);
     }
@@ -267,10 +292,22 @@ fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
-/// The newest server programs on this machine.
+/// The server programs that `FACTSTREAM_POSTGRES` names, else the newest on this machine.
 fn programs() -> PathBuf {
-    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let newest =
-        versions.map(|entry| entry.path().join("bin")).filter(|bin| bin.join("initdb").exists()).max();
+    if let Some(chosen) = std::env::var_os("FACTSTREAM_POSTGRES") {
+        return chosen.into();
+    }
+    let newest = installed().max();
     newest.expect("PostgreSQL is not installed; ./dev test installs it, or: apt-get install postgresql")
+}
+
+fn installed() -> impl Iterator<Item = PathBuf> {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    versions.map(|entry| entry.path().join("bin")).filter(|bin| bin.join("initdb").exists())
+}
+
+/// A client program: the server's own, or that of another version, for packages of servers alone have none.
+fn client_program(programs: &Path, name: &str) -> PathBuf {
+    let own = programs.join(name);
+    if own.exists() { own } else { installed().max().map_or(own, |bin| bin.join(name)) }
 }

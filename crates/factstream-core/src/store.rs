@@ -83,6 +83,12 @@ pub trait Store: Send + Sync + 'static {
     /// Begins a transaction that can write.
     async fn begin(&self) -> Result<Box<dyn Transaction>, StoreError>;
 
+    /// A number that changes when the log may have lost its newest events: a standby without them has taken over. What was
+    /// remembered of the log under another number is not to be trusted any more.
+    fn history(&self) -> u64 {
+        0
+    }
+
     /// The position of the newest event (0 in an empty log), as soon as it is beyond `after` or the time is over.
     ///
     /// News may come from this process or another; how fast is the engine's matter, that it comes is not.

@@ -1,16 +1,15 @@
-//! `postgres://..` to connections and pools of them, all made by one connector. Credentials are never printed: errors name
-//! host and database only.
+//! `postgres://..` to the server and database that it names, and how to get there. Credentials are never printed: errors name
+//! hosts and database only.
 
-use crate::error;
 use crate::options::Options;
+use crate::settings;
 use crate::ssl_mode::{self, Mode};
 use crate::tls::{self, Connector};
-use deadpool_postgres::{Manager, ManagerConfig, Pool, QueueMode, RecyclingMethod};
-use factstream_core::sabotage::{Sabotage, is_on};
+use crate::url;
 use factstream_core::store::StoreError;
-use tokio_postgres::config::Host;
-use tokio_postgres::tls::MakeTlsConnect;
-use tokio_postgres::{Client, Config, Connection, Socket};
+use std::time::Duration;
+use tokio_postgres::Config;
+use tokio_postgres::config::{Host, SslMode};
 
 /// The most that an error shows of a name in the URL.
 const NAME_SHOWN_MAX: usize = 300;
@@ -21,30 +20,51 @@ const WANTED: &str = "write postgres://USER:PASSWORD@HOST:5432/DATABASE";
 /// # Errors
 /// [`StoreError::Url`]
 pub fn check_url(url: &str) -> Result<String, StoreError> {
-    Server::of_url(url).map(|server| server.place)
+    Server::of_url(url, &mut Options::default()).map(|server| server.place)
 }
 
 /// What a connection is for.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
     Read,
+    /// Transactions.
     Write,
+    /// Appends by themselves: short statements.
+    Append,
     Listen,
 }
 
-/// A connection to be driven by who asked for it.
-pub(crate) type Driven = Connection<Socket, <Connector as MakeTlsConnect<Socket>>::Stream>;
+impl Purpose {
+    pub(crate) fn application_name(self) -> &'static str {
+        match self {
+            Self::Listen => "factstream listener",
+            Self::Read | Self::Write | Self::Append => "factstream",
+        }
+    }
+}
+
+/// How long a server may take to accept a connection, where the URL does not say (`connect_timeout`).
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// When the system notices that the other side is away: what was sent is not confirmed for so long, or an idle connection has
+/// not answered (`tcp_user_timeout`, `keepalives_idle`, `keepalives_interval`, `keepalives_retries` in the URL).
+const UNCONFIRMED_MAX: Duration = Duration::from_secs(10);
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_RETRIES: u32 = 3;
 
 /// The server and database that a URL names, and how to get there.
 pub(crate) struct Server {
     config: Config,
     connector: Connector,
+    /// What the URL's `options` set.
+    pub(crate) settings: Vec<(String, String)>,
     /// As it may be shown.
     pub(crate) place: String,
 }
 
 impl Server {
-    pub(crate) fn of_url(url: &str) -> Result<Self, StoreError> {
+    /// What the URL says of limits goes into the options.
+    pub(crate) fn of_url(url: &str, options: &mut Options) -> Result<Self, StoreError> {
         let refuse = |reason: String| StoreError::Url { url: "postgres://***".into(), reason };
         // The driver would take anything else for settings written as name=value, and name in its error what it read.
         if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
@@ -61,6 +81,16 @@ impl Server {
             )));
         }
         let (mut wanted, rest) = ssl_mode::split(url).map_err(refuse)?;
+        let rest = url::split(&rest, options).map_err(refuse)?;
+        let mut own = String::new();
+        let rest = url::take_settings(&rest, |name, value| {
+            let is_own = name == "options";
+            if is_own {
+                value.clone_into(&mut own);
+            }
+            Ok(is_own)
+        });
+        let rest = rest.map_err(refuse)?;
         let mut config: Config = rest.parse().map_err(|error: tokio_postgres::Error| {
             refuse(format!("{}; {WANTED}", shortened(&error.to_string())))
         })?;
@@ -77,10 +107,16 @@ impl Server {
         if config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_))) {
             (wanted.mode, wanted.roots) = (Mode::Disable, None);
         }
-        config.ssl_mode(wanted.mode.of_driver());
+        let mode = wanted.mode.of_driver();
+        config.ssl_mode(if tls::IS_SPOKEN { mode } else { SslMode::Disable });
+        let (settings, others) = settings::split(&own);
+        if !others.is_empty() {
+            config.options(others); // poolers refuse it, so only where nothing else will do
+        }
+        watch(&mut config);
         let connector = tls::connector(&wanted).map_err(refuse)?;
         let place = place(&config);
-        Ok(Self { config, connector, place })
+        Ok(Self { config, connector, settings, place })
     }
 
     /// The one that all connections are made with, also those that cancel.
@@ -89,56 +125,38 @@ impl Server {
         self.connector.clone()
     }
 
-    /// A pool of at most `size` connections.
-    pub(crate) fn pool(&self, options: &Options, purpose: Purpose, size: usize) -> Result<Pool, StoreError> {
-        let settings = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let manager = Manager::from_config(self.with_settings(options, purpose), self.connector(), settings);
-        // The connection that was used last: its backend has at hand what it needs.
-        let pool = Pool::builder(manager).max_size(size.max(1)).queue_mode(QueueMode::Lifo);
-        pool.build().map_err(|error| error::engine(&error))
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
     }
 
-    /// One connection.
-    pub(crate) async fn connect(
-        &self,
-        options: &Options,
-        purpose: Purpose,
-    ) -> Result<(Client, Driven), StoreError> {
-        let config = self.with_settings(options, purpose);
-        let connected = config.connect(self.connector()).await;
-        connected.map_err(|error| error::of_connecting(&self.place, &error))
+    /// How long connecting to one host may take.
+    pub(crate) fn connect_timeout(&self) -> Duration {
+        self.config.get_connect_timeout().copied().filter(|limit| !limit.is_zero()).unwrap_or(CONNECT_TIMEOUT)
     }
+}
 
-    fn with_settings(&self, options: &Options, purpose: Purpose) -> Config {
-        let mut config = self.config.clone();
-        config.application_name(match purpose {
-            Purpose::Listen => "factstream listener",
-            Purpose::Read | Purpose::Write => "factstream",
-        });
-        let limit = options.transaction_time_limit.as_millis();
-        let durably = if is_on(Sabotage::SynchronousOff) { "off" } else { "on" };
-        let mut settings = format!(
-            "-c synchronous_commit={durably} -c client_min_messages=warning -c statement_timeout={limit} \
-             -c idle_in_transaction_session_timeout={limit} -c lock_timeout={}",
-            options.lock_timeout.as_millis()
-        );
-        if purpose != Purpose::Write {
-            settings.push_str(" -c default_transaction_read_only=on");
-        }
-        if let Some(own) = config.get_options() {
-            settings = format!("{own} {settings}");
-        }
-        config.options(settings);
-        config
+/// Has the system watch a connection, where the URL does not say how.
+fn watch(config: &mut Config) {
+    if config.get_tcp_user_timeout().is_none() {
+        config.tcp_user_timeout(UNCONFIRMED_MAX);
+    }
+    if config.get_keepalives_idle() == Config::new().get_keepalives_idle() {
+        config.keepalives_idle(KEEPALIVE_IDLE);
+    }
+    if config.get_keepalives_interval().is_none() {
+        config.keepalives_interval(KEEPALIVE_INTERVAL);
+    }
+    if config.get_keepalives_retries().is_none() {
+        config.keepalives_retries(KEEPALIVE_RETRIES);
     }
 }
 
 fn place(config: &Config) -> String {
-    let host = match config.get_hosts().first() {
-        Some(Host::Tcp(host)) => host.clone(),
-        Some(Host::Unix(path)) => path.display().to_string(),
-        None => "(no host)".to_owned(),
-    };
+    let names = config.get_hosts().iter().map(|host| match host {
+        Host::Tcp(host) => host.clone(),
+        Host::Unix(path) => path.display().to_string(),
+    });
+    let host = names.collect::<Vec<_>>().join(", ");
     let (database, host) = (shortened(config.get_dbname().unwrap_or_default()), shortened(&host));
     format!("the PostgreSQL database {database} on {host}")
 }
@@ -171,6 +189,8 @@ mod tests {
             "postgres:me:s3cret@db/orders",
             "postgres:password=s3cret host=db",
             "postgres:s3cret=x",
+            "postgres://db/orders?connections=s3cret",
+            "postgres://db/orders?answer_timeout=s3cret",
         ] {
             let error = check_url(bad).unwrap_err().to_string();
             assert!(error.contains("write") && !error.contains("s3cret"), "{bad}: {error}");

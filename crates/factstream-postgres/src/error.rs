@@ -2,7 +2,6 @@
 
 use crate::sqlstate::{Fault, fault};
 use crate::tls;
-use deadpool_postgres::PoolError;
 use factstream_core::store::StoreError;
 use std::time::Duration;
 use tokio_postgres::Error;
@@ -17,7 +16,7 @@ pub(crate) fn of_statement(sql: &str, error: &Error) -> StoreError {
         Fault::Contention => StoreError::Contention(text),
         Fault::Passing => StoreError::Busy(text),
         Fault::Disk => StoreError::Disk(text),
-        Fault::Setup(advice) => advice.unavailable(text),
+        Fault::Setup(advice) => advice.unavailable(text, sql),
     }
 }
 
@@ -91,13 +90,8 @@ pub(crate) fn engine(error: &dyn std::fmt::Display) -> StoreError {
     StoreError::Engine(error.to_string())
 }
 
-/// No connection could be had.
-pub(crate) fn of_pool(place: &str, error: &PoolError) -> StoreError {
-    match error {
-        PoolError::Backend(error) => of_connecting(place, error),
-        _ => StoreError::Busy(format!("{place}: {error}")),
-    }
-}
+/// What an error says when the role or the server has no more connections.
+pub(crate) const TOO_MANY: &str = "no more connections are allowed";
 
 /// No connection could be made.
 pub(crate) fn of_connecting(place: &str, error: &Error) -> StoreError {
@@ -105,6 +99,10 @@ pub(crate) fn of_connecting(place: &str, error: &Error) -> StoreError {
     if let Some(db) = error.as_db_error() {
         let text = db_text(db);
         return match *db.code() {
+            SqlState::TOO_MANY_CONNECTIONS => StoreError::Busy(format!(
+                "{place}: {TOO_MANY} ({text}); raise max_connections or the role's CONNECTION LIMIT, or say connections=N in \
+                 the URL, at least 4 for each process"
+            )),
             _ if is_passing(db) => StoreError::Busy(format!("{place}: {text}")),
             SqlState::INVALID_AUTHORIZATION_SPECIFICATION => unusable(format!(
                 "{text}; if the server demands TLS, use sslmode=require or verify-full in the URL, else see its pg_hba.conf"

@@ -6,7 +6,10 @@
 //!
 //! | question | module |
 //! |---|---|
-//! | which database, how it is reached, which limits | `connect`, `ssl_mode`, `tls`, [`Options`] |
+//! | which database, how it is reached, which limits | `connect`, `url`, `ssl_mode`, `tls`, [`Options`] |
+//! | how a connection is made fit for use | `dial`, `session`, `settings`, `pool`, `pooler` |
+//! | what becomes of a server that does not answer | `timed`, `frames` |
+//! | what is remembered of the log, and when no more | `knowledge`, `reached` |
 //! | what makes a database a store | `migrate` |
 //! | how appends become commits | `writer`, `reached`, `group`, `optimistic`, `locking`, `statements` |
 //! | what became of a COMMIT whose reply was lost | `lost_commit` |
@@ -27,8 +30,17 @@ mod tls;
 #[cfg(not(feature = "tls"))]
 #[path = "no_tls.rs"]
 mod tls;
+mod url;
+mod settings;
 mod connect;
 mod options;
+mod frames;
+mod timed;
+mod dial;
+mod session;
+mod pool;
+mod pooler;
+mod knowledge;
 mod shared;
 mod migrate;
 mod writer;

@@ -7,17 +7,17 @@
 use crate::connect::Purpose;
 use crate::error::of_statement;
 use crate::options::Options;
+use crate::session::Session;
 use crate::shared::Shared;
 use crate::statements::{CHANNEL, HEAD, NOTIFY};
 use factstream_core::envelope::Position;
 use factstream_core::store::StoreError;
-use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::timeout;
-use tokio_postgres::{AsyncMessage, Client, Error};
+use tokio_postgres::{Client, Error};
 
 /// How long is waited before a listener that was lost is replaced.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -41,27 +41,17 @@ pub(crate) async fn run(shared: Arc<Shared>, options: Options) {
 
 /// Listens until the connection is lost; why it was.
 async fn listen(shared: &Shared, options: &Options) -> StoreError {
-    let (client, mut connection) = match shared.server.connect(options, Purpose::Listen).await {
-        Ok(connected) => connected,
-        Err(error) => return error,
-    };
     let hints = watch::Sender::new(0);
     let heard = hints.subscribe();
-    let hear = async {
-        loop {
-            match poll_fn(|context| connection.poll_message(context)).await {
-                Some(Ok(AsyncMessage::Notification(hint))) => {
-                    hints.send_replace(hint.payload().parse().unwrap_or(Position::MAX));
-                }
-                Some(Ok(_)) => {}
-                Some(Err(error)) => return of_statement("LISTEN", &error),
-                None => return StoreError::Busy("the connection was closed".into()),
-            }
-        }
+    let hear = Box::new(move |payload: &str| {
+        hints.send_replace(payload.parse().unwrap_or(Position::MAX));
+    });
+    let client = match Session::open(&shared.server, options, Purpose::Listen, Some(hear)).await {
+        Ok(client) => client,
+        Err(error) => return error,
     };
     let (follow, announce) = (pin!(follow(shared, &client, heard)), pin!(announce(shared, &client)));
     tokio::select! {
-        error = hear => error,
         error = follow => error,
         error = announce => error,
     }
@@ -80,16 +70,20 @@ async fn follow(shared: &Shared, client: &Client, mut heard: watch::Receiver<Pos
         Err(error) => return failed(error),
     };
     loop {
+        let known = *shared.knowledge.news.borrow();
         let head = match timeout(ANSWER_MAX, client.query_one(&select_head, &[])).await {
             Ok(Ok(row)) => row.get::<_, i64>(0).cast_unsigned(),
             Ok(Err(error)) => return failed(error),
             Err(_) => return StoreError::Busy(format!("it has not answered for {ANSWER_MAX:?}")),
         };
-        shared.tell(head);
+        shared.knowledge.found(head, known);
         shared.listening.send_if_modified(|alive| !std::mem::replace(alive, true));
         // Our own commits are hinted at, too; by then they are mostly known.
-        while let Ok(Ok(())) = timeout(PROBE, heard.changed()).await {
-            if *heard.borrow_and_update() > *shared.news.borrow() {
+        while let Ok(changed) = timeout(PROBE, heard.changed()).await {
+            if changed.is_err() {
+                return StoreError::Busy("the connection was closed".into());
+            }
+            if *heard.borrow_and_update() > *shared.knowledge.news.borrow() {
                 break;
             }
         }
@@ -100,7 +94,7 @@ async fn follow(shared: &Shared, client: &Client, mut heard: watch::Receiver<Pos
 async fn announce(shared: &Shared, client: &Client) -> StoreError {
     loop {
         if shared.announcements.late().await {
-            let head = shared.news.borrow().cast_signed();
+            let head = shared.knowledge.news.borrow().cast_signed();
             if let Err(error) = client.query_one(NOTIFY, &[&head]).await {
                 return of_statement("NOTIFY", &error);
             }

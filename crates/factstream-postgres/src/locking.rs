@@ -5,13 +5,13 @@
 //! while its COMMIT was on the way is asked for, not guessed about. An append that breaks the statement is tried alone, so
 //! that it does not disturb its neighbours.
 
-use crate::error::{of_append, of_pool, of_statement};
+use crate::error::{of_append, of_statement};
 use crate::group::{Group, Known};
-use crate::lost_commit::{self, is_lost};
+use crate::lost_commit::{self, NOT_REPLICATED, is_lost};
+use crate::pool::{Lent, Pool};
 use crate::shared::Shared;
 use crate::statements::Statements;
 use crate::writer::PendingAppend;
-use deadpool_postgres::Pool;
 use factstream_core::envelope::StreamId;
 use factstream_core::store::{CommandKey, Outcome, StoreError};
 use futures_util::future::{BoxFuture, FutureExt, TryFutureExt, try_join};
@@ -61,21 +61,28 @@ impl Locking {
 
     fn learn(&self, outcome: &Outcome) {
         match outcome {
-            Outcome::Appended(done) => self.shared.reached.learn(&done.stream, done.version),
-            Outcome::Conflict(conflict) => self.shared.reached.learn(&conflict.stream, conflict.actual),
+            Outcome::Appended(done) => self.shared.knowledge.reached.learn(&done.stream, done.version),
+            Outcome::Conflict(conflict) => {
+                self.shared.knowledge.reached.learn(&conflict.stream, conflict.actual)
+            }
             Outcome::Repeated(_) | Outcome::KeyReused { .. } => {}
         }
     }
 
     async fn try_group(&self, pending: &[PendingAppend]) -> Result<Vec<Outcome>, StoreError> {
         let failed = |error: Error| of_append(Some(self.shared.lock_timeout), &error);
-        let client = self.pool.get().await.map_err(|error| of_pool(&self.shared.server.place, &error))?;
+        let client = self.pool.get().await?;
         let statements = Statements::kept(&client).await.map_err(failed)?;
         let (group, outcomes) = match decide(&client, &self.shared, &statements, pending).await {
             Ok(decided) => decided,
             Err(error) => {
-                roll_back(&client).await;
-                return Err(failed(error));
+                let error = failed(error);
+                // Should another server write by now, it is found by connecting again.
+                match error {
+                    StoreError::Unavailable { .. } => Lent::take(client).abandon(&self.shared.server),
+                    _ => roll_back(&client).await,
+                }
+                return Err(error);
             }
         };
         if group.is_empty() {
@@ -83,8 +90,14 @@ impl Locking {
             return Ok(outcomes);
         }
         let announced = group.head().is_some() && self.shared.announcements.take();
+        let unreplicated = client.unreplicated();
         match commit(&client, &statements, &group, announced).await {
-            Ok(()) => {}
+            Ok(()) if client.unreplicated() == unreplicated => {}
+            Ok(()) => {
+                drop(client);
+                let mark = group.mark().ok_or_else(|| StoreError::Unknown(NOT_REPLICATED.into()))?;
+                lost_commit::ask(&self.pool, &self.shared, &mark).await?;
+            }
             Err(Ended::RolledBack(error)) => {
                 roll_back(&client).await;
                 return Err(failed(error));
@@ -115,7 +128,7 @@ async fn decide<'a>(
     // Polled in this order, and so sent in it.
     let ((), mut known) =
         try_join(client.batch_execute("BEGIN"), Known::read(client, statements, &streams, &keys)).await?;
-    shared.fence.learn(known.fence());
+    shared.knowledge.fence.learn(known.fence());
     let mut group = Group::default();
     let decide = |pending: &'a PendingAppend| group.decide(&mut known, &pending.append, pending.key.as_ref());
     let outcomes = pending.iter().map(decide).collect();

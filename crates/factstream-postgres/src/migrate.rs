@@ -3,7 +3,7 @@
 use crate::error::of_statement;
 use factstream_core::sql::{format_timestamp, now};
 use factstream_core::store::StoreError;
-use tokio_postgres::{Client, IsolationLevel};
+use tokio_postgres::Client;
 
 const COMPONENT: &str = "store";
 const MIGRATIONS: &[&str] = &[include_str!("../sql/0001_store.sql"), include_str!("../sql/0002_fence.sql")];
@@ -11,18 +11,19 @@ const MIGRATIONS: &[&str] = &[include_str!("../sql/0001_store.sql"), include_str
 const LOCK: i64 = 0x0066_6163_7473_7472;
 
 /// Brings the tables to this build's version.
-pub(crate) async fn migrate(client: &mut Client, place: &str) -> Result<(), StoreError> {
+pub(crate) async fn migrate(client: &Client, place: &str) -> Result<(), StoreError> {
     let known = MIGRATIONS.len() as u32;
     let failed = |error: tokio_postgres::Error| of_statement("making the tables", &error);
     if is_current(client, known).await.map_err(failed)? {
         return Ok(()); // so that whoever may not make tables can run where they were made beforehand
     }
-    let builder = client.build_transaction().isolation_level(IsolationLevel::ReadCommitted);
-    let tx = builder.start().await.map_err(failed)?;
+    // When it fails, the connection is not used again.
+    let tx = client;
+    tx.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED").await.map_err(failed)?;
     tx.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await.map_err(failed)?;
     let sql = "CREATE TABLE IF NOT EXISTS fs_migrations (component TEXT NOT NULL, version BIGINT NOT NULL, \
                applied_at TEXT NOT NULL, PRIMARY KEY (component, version))";
-    tx.batch_execute(sql).await.map_err(failed)?;
+    tx.batch_execute(sql).await.map_err(|error| of_statement(sql, &error))?;
     let sql = "SELECT coalesce(max(version), 0)::bigint FROM fs_migrations WHERE component = $1";
     let found: i64 = tx.query_one(sql, &[&COMPONENT]).await.map_err(failed)?.get(0);
     let found = u32::try_from(found).unwrap_or(u32::MAX);
@@ -30,7 +31,7 @@ pub(crate) async fn migrate(client: &mut Client, place: &str) -> Result<(), Stor
         return Err(StoreError::Newer { what: place.to_owned(), found, known });
     }
     for (number, script) in (1u32..).zip(MIGRATIONS).skip(found as usize) {
-        tx.batch_execute(script).await.map_err(|error| match of_statement("making the tables", &error) {
+        tx.batch_execute(script).await.map_err(|error| match of_statement(script, &error) {
             StoreError::Statement { message, .. } => StoreError::Unusable {
                 what: place.to_owned(),
                 reason: format!(
@@ -43,7 +44,7 @@ pub(crate) async fn migrate(client: &mut Client, place: &str) -> Result<(), Stor
         let at = format_timestamp(now());
         tx.execute(sql, &[&COMPONENT, &i64::from(number), &at]).await.map_err(failed)?;
     }
-    tx.commit().await.map_err(failed)
+    tx.batch_execute("COMMIT").await.map_err(failed)
 }
 
 /// Whether this build's tables are there. Needs no right but to read.

@@ -2,6 +2,9 @@
 
 use crate::ssl_mode::{Mode, Wanted};
 
+/// Whether this build has TLS.
+pub(crate) const IS_SPOKEN: bool = false;
+
 /// What makes connections.
 pub(crate) type Connector = tokio_postgres::NoTls;
 

@@ -10,6 +10,7 @@ use crate::error::of_statement;
 use crate::group::{Group, Keys, Known};
 use crate::lost_commit::Mark;
 use crate::options::Options;
+use crate::session::Session;
 use crate::shared::Shared;
 use crate::statements::{APPEND, append_without_keys};
 use crate::writer::{Attempted, PendingAppend};
@@ -18,32 +19,37 @@ use factstream_core::sql::{format_timestamp, now};
 use factstream_core::store::{Appended, Outcome, StoreError};
 use futures_util::future::try_join;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Error, Statement};
+use tokio_postgres::{Error, Statement};
 
 /// A connection of its own, on which nothing is ever pending but these statements.
 pub(crate) struct Optimistic {
-    client: Client,
+    session: Session,
     append: Statement,
     append_keyed: Statement,
 }
 
 impl Optimistic {
     pub(crate) async fn connect(shared: &Shared, options: &Options) -> Result<Self, StoreError> {
-        let (client, connection) = shared.server.connect(options, Purpose::Write).await?;
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection for appends is lost");
-            }
-        });
+        let session = Session::open(&shared.server, options, Purpose::Append, None).await?;
+        shared.knowledge.reached(session.timeline.as_deref());
         let append = append_without_keys();
-        let (append, append_keyed) = try_join(client.prepare(&append), client.prepare(APPEND))
+        let (append, append_keyed) = try_join(session.prepare(&append), session.prepare(APPEND))
             .await
             .map_err(|error| of_statement("append", &error))?;
-        Ok(Self { client, append, append_keyed })
+        Ok(Self { session, append, append_keyed })
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.client.is_closed()
+        self.session.is_closed()
+    }
+
+    pub(crate) async fn is_alive(&self) -> bool {
+        self.session.is_alive().await
+    }
+
+    /// As the session's.
+    pub(crate) fn unreplicated(&self) -> u64 {
+        self.session.unreplicated()
     }
 
     /// The head after the appends; nothing when they were refused.
@@ -84,7 +90,7 @@ impl Optimistic {
             params.extend(keys);
             &self.append_keyed
         };
-        let head = self.client.query_opt(statement, &params).await?;
+        let head = self.session.query_opt(statement, &params).await?;
         Ok(head.map(|row| row.get::<_, i64>(0).cast_unsigned()))
     }
 }

@@ -48,6 +48,11 @@ impl Reached {
         }
     }
 
+    /// Where any stream is is not known any more.
+    pub(crate) fn forget_all(&self) {
+        self.versions().clear();
+    }
+
     fn versions(&self) -> MutexGuard<'_, HashMap<u64, Version>> {
         self.versions.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -87,9 +87,9 @@ fn fault_of_code(code: &str) -> Fault {
 
 impl Advice {
     /// The error that says so.
-    pub(crate) fn unavailable(self, problem: String) -> StoreError {
+    pub(crate) fn unavailable(self, problem: String, sql: &str) -> StoreError {
         let advice = match self {
-            Self::Grant => grant(&problem),
+            Self::Grant => grant(&problem, sql),
             Self::ReadOnly => "the server only reads: it is a standby, or default_transaction_read_only is on. Name every host in \
                                the URL with target_session_attrs=read-write (postgres://USER@HOST1,HOST2/DATABASE?..), or let \
                                the server write again"
@@ -105,11 +105,12 @@ impl Advice {
 }
 
 /// The GRANT to run. The server names the object in its message only; in another language all are granted anew.
-fn grant(problem: &str) -> String {
+fn grant(problem: &str, sql: &str) -> String {
     let named = problem.split_once("permission denied for ").map(|(_, named)| named);
     let (kind, name) = named.and_then(|named| named.split_once(' ')).unwrap_or_default();
     let name = name.split_whitespace().next().unwrap_or_default();
     let (rights, name) = match (kind, name) {
+        ("schema", name) if creates(sql) => ("USAGE, CREATE", format!("SCHEMA {name}")),
         ("schema", name) => ("USAGE", format!("SCHEMA {name}")),
         ("database", name) => ("CONNECT", format!("DATABASE {name}")),
         ("sequence", name) => ("USAGE, SELECT", format!("SEQUENCE {name}")),
@@ -123,6 +124,10 @@ fn grant(problem: &str) -> String {
     format!(
         "as the owner of it, run: GRANT {rights} ON {name} TO the service's role (docs/grants.sql has all that it needs)"
     )
+}
+
+fn creates(sql: &str) -> bool {
+    sql.lines().any(|line| line.starts_with("CREATE"))
 }
 
 #[cfg(test)]
@@ -161,11 +166,19 @@ mod tests {
     #[test]
     fn the_grant_to_run_names_what_was_refused() {
         assert!(
-            grant("permission denied for table orders")
+            grant("permission denied for table orders", "SELECT")
                 .contains("GRANT SELECT, INSERT, UPDATE, DELETE ON orders TO")
         );
-        assert!(grant("permission denied for table events").contains("GRANT SELECT, INSERT ON events TO"));
-        assert!(grant("permission denied for schema public").contains("GRANT USAGE ON SCHEMA public TO"));
-        assert!(grant("keine Berechtigung für Tabelle orders").contains("docs/grants.sql"));
+        assert!(
+            grant("permission denied for table events", "SELECT")
+                .contains("GRANT SELECT, INSERT ON events TO")
+        );
+        assert!(
+            grant("permission denied for schema public", "SELECT")
+                .contains("GRANT USAGE ON SCHEMA public TO")
+        );
+        let create = grant("permission denied for schema public", "-- the log\nCREATE TABLE events ()");
+        assert!(create.contains("GRANT USAGE, CREATE ON SCHEMA public TO"), "{create}");
+        assert!(grant("keine Berechtigung für Tabelle orders", "SELECT").contains("docs/grants.sql"));
     }
 }

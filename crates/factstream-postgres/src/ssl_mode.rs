@@ -1,7 +1,7 @@
 //! `sslmode` and `sslrootcert` of a URL, with libpq's meaning. They are taken out before the driver reads the rest: it does
 //! not know `verify-ca`, `verify-full` and `sslrootcert`.
 
-use percent_encoding::percent_decode_str;
+use crate::url::take_settings;
 use std::path::PathBuf;
 use tokio_postgres::config::SslMode;
 
@@ -49,29 +49,21 @@ impl Mode {
 
 /// Splits a URL into what is wanted of TLS and the URL without it.
 pub(crate) fn split(url: &str) -> Result<(Wanted, String), String> {
-    // As the driver reads it: credentials end at the first @ and may hold a ?.
-    let credentials = url.find('@').unwrap_or(0);
-    let (head, query) = match url[credentials..].find('?') {
-        Some(at) => (&url[..credentials + at], &url[credentials + at + 1..]),
-        None => (url, ""),
-    };
-    let (mut mode, mut roots, mut others) = (None, None, Vec::new());
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let value = || percent_decode_str(value).decode_utf8();
-        let value = || value().map_err(|_| "a setting about TLS is not UTF-8".to_owned());
+    let (mut mode, mut roots) = (None, None);
+    let rest = take_settings(url, |name, value| {
         match name {
-            "sslmode" => mode = Some(parse_mode(&value()?)?),
+            "sslmode" => mode = Some(parse_mode(value)?),
             "sslrootcert" => {
-                roots = Some(match value()?.as_ref() {
+                roots = Some(match value {
                     "" => return Err("sslrootcert is empty; write sslrootcert=FILE".into()),
                     "system" => Roots::System,
                     file => Roots::File(file.into()),
                 });
             }
-            _ => others.push(pair),
+            _ => return Ok(false),
         }
-    }
+        Ok(true)
+    })?;
     // libpq: the machine's roots sign certificates for anybody, so they say something only with the host's name.
     if roots == Some(Roots::System) && mode.is_some_and(|mode| mode != Mode::VerifyFull) {
         return Err("sslrootcert=system needs sslmode=verify-full".into());
@@ -82,7 +74,6 @@ pub(crate) fn split(url: &str) -> Result<(Wanted, String), String> {
         Mode::Prefer | Mode::Require => roots,
         Mode::VerifyCa | Mode::VerifyFull => Some(roots.unwrap_or(Roots::System)),
     };
-    let rest = if others.is_empty() { head.to_owned() } else { format!("{head}?{}", others.join("&")) };
     Ok((Wanted { mode, roots }, rest))
 }
 

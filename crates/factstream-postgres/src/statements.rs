@@ -1,6 +1,6 @@
 //! The statements of an append, prepared: kept ready on a pooled connection, or made for one transaction of a user's own.
 
-use deadpool_postgres::GenericClient as Pooled;
+use crate::session::Session;
 use factstream_core::sabotage::{Sabotage, is_on};
 use futures_util::future::{try_join, try_join3};
 use tokio_postgres::{Error, Statement, Transaction};
@@ -44,8 +44,8 @@ pub(crate) struct Statements {
 
 impl Statements {
     /// Those that the connection keeps: after its first append, no exchange with the server.
-    pub(crate) async fn kept(client: &impl Pooled) -> Result<Self, Error> {
-        Self::prepare(|sql| client.prepare_cached(sql)).await
+    pub(crate) async fn kept(session: &Session) -> Result<Self, Error> {
+        Self::prepare(|sql| session.prepare_cached(sql)).await
     }
 
     /// For this transaction only: one exchange with the server.

@@ -3,19 +3,21 @@
 use crate::announcements::Announcements;
 use crate::append_in::Identity;
 use crate::connect::{Purpose, Server};
-use crate::error::{of_limited, of_pool, of_reading, of_statement};
+use crate::error::{of_limited, of_reading, of_statement};
+use crate::knowledge::Knowledge;
 use crate::listener;
 use crate::locking::Locking;
 use crate::migrate::migrate;
 use crate::options::Options;
-use crate::reached::Reached;
+use crate::pool::{Lent, Pool};
+use crate::pooler;
 use crate::rows;
-use crate::shared::{Fence, Shared};
+use crate::session::Session;
+use crate::shared::Shared;
 use crate::statements::{FENCE, HEAD};
 use crate::transaction::{PostgresTransaction, check_count, parameters, references, refuse_control};
 use crate::writer::{PendingAppend, Writer};
 use async_trait::async_trait;
-use deadpool_postgres::{Object, Pool};
 use factstream_core::envelope::{Position, RecordedEvent, StreamId, Version};
 use factstream_core::sql::{Params, Row};
 use factstream_core::store::{Append, CommandKey, Outcome, Reading, Store, StoreError, Transaction};
@@ -25,7 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 /// Waits are shorter than this, so that a deadline can always be told.
 const WAIT_MAX: Duration = Duration::from_secs(365 * 24 * 3_600);
@@ -60,7 +62,10 @@ impl PostgresStore {
     /// `sslmode` has libpq's meaning: `disable`; `prefer` (the default) encrypts when the server can; `require` always encrypts;
     /// `verify-ca` also checks who signed the server's certificate, and `verify-full` that it names the host. The roots to
     /// check against are those in `sslrootcert=FILE` (PEM), else the machine's own; with a file, `prefer` and `require`
-    /// check who signed, too. Everything else in the URL is the driver's: see [`tokio_postgres::Config`].
+    /// check who signed, too. Sizes and limits may be said in the URL as well: `connections` in all (at least 4, see
+    /// [`Options::with_connections`]), `readers`, `transactions`, and in seconds `answer_timeout`, `lock_timeout`,
+    /// `transaction_time_limit`. What `options` sets is set after connecting. Everything else in the URL is the driver's: see
+    /// [`tokio_postgres::Config`], among it several hosts with `target_session_attrs=read-write`.
     ///
     /// # Errors
     /// [`StoreError::Url`], [`StoreError::Busy`] when the server cannot be reached, [`StoreError::Unusable`] when it refuses,
@@ -74,26 +79,32 @@ impl PostgresStore {
     /// # Errors
     /// As [`PostgresStore::open_url`].
     pub async fn open_with(url: &str, options: Options) -> Result<Self, StoreError> {
-        let server = Server::of_url(url)?;
-        let pool = |purpose, size| server.pool(&options, purpose, size);
+        let mut options = options;
+        let server = Arc::new(Server::of_url(url, &mut options)?);
+        let knowledge = Arc::new(Knowledge::default());
+        let pool = |purpose, size| Pool::new(&server, &options, purpose, size, &knowledge);
         let (readers, transactions) =
             (pool(Purpose::Read, options.readers)?, pool(Purpose::Write, options.transactions)?);
-        let appending = pool(Purpose::Write, 1)?;
-        let mut client = transactions.get().await.map_err(|error| of_pool(&server.place, &error))?;
-        migrate(&mut client, &server.place).await?;
+        let appending = pool(Purpose::Append, 1)?;
+        // One of each, so that none is without when others take all that may be had.
+        let client = transactions.get().await?;
+        let (reader, appender) = (readers.get().await?, appending.get().await?);
+        pooler::refuse_transactions(&server, &client, &reader).await?;
+        drop((reader, appender));
+        migrate(&client, &server.place).await?;
         let identity = Identity::of(&client).await?;
         let fence = client.query_one(FENCE, &[]).await.map_err(|error| of_statement(FENCE, &error))?.get(0);
+        knowledge.fence.learn(fence);
         drop(client);
         let shared = Arc::new(Shared {
             server,
             identity,
-            news: watch::Sender::new(0),
+            knowledge,
             listening: watch::Sender::new(false),
             announcements: Announcements::new(options.hints),
-            fence: Fence::new(fence),
-            reached: Reached::default(),
             lock_timeout: options.lock_timeout,
             time_limit: options.transaction_time_limit,
+            answer_timeout: options.answer_timeout,
         });
         let append_batch_max = options.append_batch_max.max(1);
         let (to_locking, refused) = mpsc::channel(append_batch_max);
@@ -124,18 +135,22 @@ impl PostgresStore {
         &self.inner.shared
     }
 
-    async fn reader(&self) -> Result<Object, StoreError> {
-        let got = self.inner.readers.get().await;
-        got.map_err(|error| of_pool(&self.inner.shared.server.place, &error))
+    async fn reader(&self) -> Result<Lent, StoreError> {
+        self.inner.readers.get().await
     }
 
     /// The head as the database has it now.
     async fn look(&self) -> Result<Position, StoreError> {
-        let failed = |error: tokio_postgres::Error| of_statement(HEAD, &error);
+        let Shared { knowledge, answer_timeout, server, .. } = &*self.inner.shared;
+        let known = *knowledge.news.borrow();
         let client = self.reader().await?;
-        let select = client.prepare_cached(HEAD).await.map_err(failed)?;
-        let head = client.query_one(&select, &[]).await.map_err(failed)?.get::<_, i64>(0).cast_unsigned();
-        self.inner.shared.tell(head);
+        // At once, or not at all: who waits for news is not to wait for a connection that nothing comes over any more.
+        let Ok(head) = timeout(*answer_timeout, head(&client)).await else {
+            Lent::take(client).abandon(server);
+            return Err(StoreError::Busy(format!("the server has not answered for {answer_timeout:?}")));
+        };
+        let head = head?;
+        knowledge.found(head, known);
         Ok(head)
     }
 
@@ -206,16 +221,18 @@ impl Store for PostgresStore {
     }
 
     async fn begin(&self) -> Result<Box<dyn Transaction>, StoreError> {
-        let shared = &self.inner.shared;
-        let client = self.inner.transactions.get().await;
-        let client = client.map_err(|error| of_pool(&shared.server.place, &error))?;
-        Ok(Box::new(PostgresTransaction::begin(client, Arc::clone(shared)).await?))
+        let Inner { transactions, shared, .. } = &*self.inner;
+        Ok(Box::new(PostgresTransaction::begin(transactions, Arc::clone(shared)).await?))
+    }
+
+    fn history(&self) -> u64 {
+        self.inner.shared.knowledge.history()
     }
 
     async fn wait_beyond(&self, after: Position, timeout: Duration) -> Result<Position, StoreError> {
         let deadline = Instant::now() + timeout.min(WAIT_MAX);
         let shared = &self.inner.shared;
-        let (mut news, mut listening) = (shared.news.subscribe(), shared.listening.subscribe());
+        let (mut news, mut listening) = (shared.knowledge.news.subscribe(), shared.listening.subscribe());
         let mut head = *news.borrow_and_update();
         if timeout.is_zero() || head <= after {
             head = self.look().await?;
@@ -236,6 +253,13 @@ impl Store for PostgresStore {
         }
         Ok(head)
     }
+}
+
+/// The head as the database has it.
+async fn head(session: &Session) -> Result<Position, StoreError> {
+    let failed = |error: tokio_postgres::Error| of_statement(HEAD, &error);
+    let select = session.prepare_cached(HEAD).await.map_err(failed)?;
+    Ok(session.query_one(&select, &[]).await.map_err(failed)?.get::<_, i64>(0).cast_unsigned())
 }
 
 /// "cached plan must not change result type"

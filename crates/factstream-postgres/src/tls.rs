@@ -15,6 +15,9 @@ use std::path::Path;
 use std::sync::Arc;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+/// Whether this build has TLS.
+pub(crate) const IS_SPOKEN: bool = true;
+
 /// What makes connections.
 pub(crate) type Connector = MakeRustlsConnect;
 

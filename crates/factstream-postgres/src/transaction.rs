@@ -5,14 +5,16 @@
 
 use crate::error::{first_line, of_append, of_limited, of_statement};
 use crate::group::{Group, Known};
-use crate::lost_commit::{self, Mark, is_lost};
+use crate::lost_commit::{self, Mark, NOT_REPLICATED, is_lost};
+use crate::pool::{Lent, Pool};
 use crate::rows;
+use crate::session::Session;
 use crate::shared::Shared;
 use crate::statements::Statements;
 use crate::values::Parameter;
 use crate::write_rows;
 use async_trait::async_trait;
-use deadpool_postgres::{ClientWrapper, Object};
+use deadpool_postgres::ClientWrapper;
 use factstream_core::envelope::{Position, StreamId};
 use factstream_core::sql::{Params, Row};
 use factstream_core::store::{Append, Appended, Commit, Outcome, StoreError, TableRows, Transaction};
@@ -28,13 +30,15 @@ use tokio_postgres::{GenericClient, Statement};
 /// connection itself.
 pub struct PostgresTransaction {
     /// Taken when the transaction has ended and the connection is fit for others.
-    client: Option<Object>,
+    client: Option<Lent>,
+    /// Where it came from, and where a lost commit is asked for.
+    pool: Pool,
     shared: Arc<Shared>,
 }
 
 impl PostgresTransaction {
-    pub(crate) async fn begin(client: Object, shared: Arc<Shared>) -> Result<Self, StoreError> {
-        let tx = Self { client: Some(client), shared };
+    pub(crate) async fn begin(pool: &Pool, shared: Arc<Shared>) -> Result<Self, StoreError> {
+        let tx = Self { client: Some(pool.get().await?), pool: pool.clone(), shared };
         tx.wrapper()?.batch_execute("BEGIN").await.map_err(|error| of_statement("BEGIN", &error))?;
         Ok(tx)
     }
@@ -48,6 +52,10 @@ impl PostgresTransaction {
     }
 
     fn wrapper(&self) -> Result<&ClientWrapper, StoreError> {
+        Ok(self.session()?)
+    }
+
+    fn session(&self) -> Result<&Session, StoreError> {
         self.client.as_deref().ok_or(StoreError::Closed)
     }
 
@@ -73,8 +81,8 @@ impl PostgresTransaction {
     /// A COMMIT of a transaction that has failed rolls back and reports no error. So a question goes before it, in the same
     /// exchange, that such a transaction does not answer.
     async fn end(mut self, mark: Option<Mark>) -> Result<(), StoreError> {
-        let pool = self.client.as_ref().and_then(Object::pool);
-        let client = self.wrapper()?;
+        let client = self.session()?;
+        let unreplicated = client.unreplicated();
         let (stands, committed) =
             join(client.batch_execute("SELECT 1"), client.batch_execute("COMMIT")).await;
         if let Err(error) = stands
@@ -82,20 +90,20 @@ impl PostgresTransaction {
         {
             return Err(of_statement("COMMIT", &error));
         }
-        let Err(error) = committed else {
+        let doubt = match committed {
+            Ok(()) if client.unreplicated() == unreplicated => None,
+            Ok(()) => Some(NOT_REPLICATED.to_owned()),
+            Err(error) if is_lost(&error) => Some(of_statement("COMMIT", &error).to_string()),
+            Err(error) => return Err(of_statement("COMMIT", &error)),
+        };
+        let Some(doubt) = doubt else {
             drop(self.client.take()); // back to the pool
             return Ok(());
         };
-        let failed = of_statement("COMMIT", &error);
-        match (mark, pool) {
-            _ if !is_lost(&error) => Err(failed),
-            (Some(mark), Some(pool)) => {
-                let shared = Arc::clone(&self.shared);
-                drop(self);
-                lost_commit::ask(&pool, &shared, &mark).await.map(drop)
-            }
-            _ => Err(StoreError::Unknown(failed.to_string())),
-        }
+        let Some(mark) = mark else { return Err(StoreError::Unknown(doubt)) };
+        let (shared, pool) = (Arc::clone(&self.shared), self.pool.clone());
+        drop(self);
+        lost_commit::ask(&pool, &shared, &mark).await.map(drop)
     }
 
     /// Locks the counter and inserts the events; the inner error is a conflict.
@@ -106,7 +114,7 @@ impl PostgresTransaction {
         let client = self.client.as_ref().ok_or(StoreError::Closed)?;
         let statements = Statements::kept(client).await.map_err(failed)?;
         let announce = || shared.announcements.take();
-        append_within(&***client, &statements, appends, announce).await.map_err(failed)
+        append_within(&****client, &statements, appends, announce).await.map_err(failed)
     }
 }
 
@@ -147,14 +155,7 @@ impl Drop for PostgresTransaction {
         if let Some(client) = self.client.take() {
             // Not known where it stands: the server rolls back when the connection closes. What still runs is cancelled,
             // so that it does not hold its locks to the end.
-            let cancel = client.cancel_token();
-            let connector = self.shared.server.connector();
-            drop(Object::take(client));
-            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-                runtime.spawn(async move {
-                    let _ = cancel.cancel_query(connector).await;
-                });
-            }
+            Lent::take(client).abandon(&self.shared.server);
         }
     }
 }

@@ -11,14 +11,15 @@ use crate::error::of_append;
 use crate::lost_commit;
 use crate::optimistic::{Assumed, Optimistic};
 use crate::options::Options;
+use crate::pool::{IDLE_MAX, Pool};
 use crate::shared::Shared;
-use deadpool_postgres::Pool;
 use factstream_core::envelope::Version;
 use factstream_core::sabotage::{Sabotage, is_on};
 use factstream_core::store::{Append, CommandKey, Outcome, StoreError};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 use tokio_postgres::Error;
 use tokio_postgres::error::{Severity, SqlState};
@@ -28,6 +29,9 @@ const GROUPS_MAX: usize = 2;
 /// Fewer appends are not worth a commit of their own while another is on its way. Nor are fewer than that has: a commit costs as much
 /// as ten appends, so the groups are to be equal in size.
 const WORTH_A_COMMIT: usize = 16;
+
+/// How long appends go the longer way after a connection for them was refused.
+const CONNECT_PAUSE: Duration = Duration::from_secs(1);
 
 pub(crate) struct PendingAppend {
     pub(crate) append: Append,
@@ -39,6 +43,9 @@ pub(crate) struct Writer {
     means: Arc<Means>,
     options: Options,
     connection: Option<Arc<Optimistic>>,
+    /// When the connection was last used, and when the last one was refused.
+    used: Instant,
+    refused: Option<Instant>,
 }
 
 /// What a group on its way needs beside its connection.
@@ -59,7 +66,13 @@ impl Writer {
         pool: Pool,
         locking: mpsc::Sender<PendingAppend>,
     ) -> Self {
-        Self { means: Arc::new(Means { shared, pool, locking }), options, connection: None }
+        Self {
+            means: Arc::new(Means { shared, pool, locking }),
+            options,
+            connection: None,
+            used: Instant::now(),
+            refused: None,
+        }
     }
 
     /// Works until every handle of the store is gone and everything that was accepted is answered or handed on.
@@ -92,13 +105,35 @@ impl Writer {
         self.connection.as_ref().is_some_and(|connection| !connection.is_closed())
     }
 
+    /// Whether the connection answers, should it have been idle: nothing is on its way then.
+    async fn is_alive(&mut self) -> bool {
+        let idle = self.used.elapsed() > IDLE_MAX;
+        self.used = Instant::now();
+        match &self.connection {
+            Some(connection) if idle => connection.is_alive().await,
+            connection => connection.is_some(),
+        }
+    }
+
+    async fn connect(&mut self) {
+        self.connection = None;
+        if self.refused.is_some_and(|at| at.elapsed() < CONNECT_PAUSE) {
+            return;
+        }
+        let connected = Optimistic::connect(&self.means.shared, &self.options).await;
+        let connected = connected.inspect_err(|error| tracing::debug!(%error, "no connection for appends"));
+        self.refused = connected.is_err().then(Instant::now);
+        self.connection = connected.ok().map(Arc::new);
+    }
+
     /// The group that the waiting appends make, and its connection; nothing when all of them were handed on. Nothing is on its
     /// way when it has to connect.
     async fn group(&mut self, waiting: &mut Vec<PendingAppend>) -> Option<(Arc<Optimistic>, Vec<Attempted>)> {
         let shared = &self.means.shared;
         let (mut group, mut others) = (Vec::with_capacity(waiting.len()), Vec::new());
         for pending in waiting.drain(..) {
-            match shared.reached.take_further(&pending.append).filter(|_| !is_sabotaged()) {
+            let goes_ahead = self.options.append_ahead && !is_sabotaged();
+            match shared.knowledge.reached.take_further(&pending.append).filter(|_| goes_ahead) {
                 Some(version) => group.push((pending, version)),
                 None => others.push(pending),
             }
@@ -107,11 +142,8 @@ impl Writer {
         if group.is_empty() {
             return None;
         }
-        if !self.is_connected() {
-            let connected = Optimistic::connect(shared, &self.options).await;
-            let connected =
-                connected.inspect_err(|error| tracing::debug!(%error, "no connection for appends"));
-            self.connection = connected.ok().map(Arc::new);
+        if !self.is_connected() || !self.is_alive().await {
+            self.connect().await;
         }
         let Some(connection) = &self.connection else {
             // There the error is told, should it last.
@@ -153,19 +185,23 @@ impl Means {
         let assumed = Assumed::new(group);
         let Some(mark) = assumed.mark() else { return Answer::Refused };
         let announced = shared.announcements.take();
-        let head = match connection.commit(&assumed, shared.fence.known(), announced).await {
+        let unreplicated = connection.unreplicated();
+        let committed = connection.commit(&assumed, shared.knowledge.fence.known(), announced).await;
+        let is_in_doubt = match &committed {
+            Ok(_) => connection.unreplicated() != unreplicated,
+            Err(error) => may_be_committed(error),
+        };
+        let head = match committed {
+            Ok(Some(_)) | Err(_) if is_in_doubt => match lost_commit::ask(&self.pool, shared, &mark).await {
+                Ok(position) => assumed.head(position),
+                Err(failure) => return Answer::Failed(failure),
+            },
             Ok(Some(head)) => head,
-            Err(error) if may_be_committed(&error) => {
-                match lost_commit::ask(&self.pool, shared, &mark).await {
-                    Ok(position) => assumed.head(position),
-                    Err(failure) => return Answer::Failed(failure),
-                }
-            }
             Err(error) if has_waited_too_long(&error) => {
                 return Answer::Failed(of_append(Some(shared.lock_timeout), &error));
             }
             Ok(None) | Err(_) => {
-                shared.reached.forget(group.iter().map(|(pending, _)| &pending.append.stream));
+                shared.knowledge.reached.forget(group.iter().map(|(pending, _)| &pending.append.stream));
                 return Answer::Refused;
             }
         };

@@ -2,6 +2,14 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
+#[path = "server/pooled.rs"]
+mod pooled;
+#[path = "server/settings.rs"]
+mod settings;
+#[path = "server/silence.rs"]
+mod silence;
+#[path = "server/standby.rs"]
+mod standby;
 
 use common::{append, connect, until};
 use factstream_core::params;

@@ -223,6 +223,7 @@ impl Builder {
         }
         managed.iter().try_for_each(Managed::check_names)?;
         let store = connect::store(&self.store_url).await?;
+        states.follow(Arc::clone(&store));
         migrations::migrate(store.as_ref(), &connect::without_credentials(&self.store_url)).await?;
         let former_until = migrations::former_until(store.as_ref()).await?;
         let Connected { broker, owned_groups } = connect::broker(&self.broker_url, &store)?;

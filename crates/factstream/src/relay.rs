@@ -36,11 +36,13 @@ struct Batch {
 /// the end of the one before.
 pub(crate) async fn run(app: &App, health: Arc<Health>, stop: CancellationToken) -> Result<(), Error> {
     let store = app.store();
+    let history = store.history();
     let mut written = checkpoint_within(store.as_ref(), NAME).await?;
     let mut published_to = written;
     let mut ahead = read(app, published_to);
     while !stop.is_cancelled() {
         app.progress().reached(NAME, published_to);
+        checkpoint::refuse_other_history(store.as_ref(), history, NAME)?;
         let Some(Batch { last, messages }) = joined(ahead.await)? else {
             health.idle();
             let wait = if written < published_to { CHECKPOINT_WAIT } else { IDLE_WAIT };

@@ -15,7 +15,7 @@ use lru::LruCache;
 use std::any::{Any, TypeId};
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::Semaphore;
 
 /// Events read at once while a stream is folded.
@@ -62,14 +62,17 @@ fn is_whole(page: &[RecordedEvent]) -> bool {
     page.len() < PAGE_EVENTS && bytes < READ_BYTES_MAX
 }
 
-/// A `State<A>`, and its version.
+/// A `State<A>`, its version, and the history of the log that it was folded from.
 struct Cached {
     version: Version,
+    history: u64,
     state: Box<dyn Any + Send + Sync>,
 }
 
 /// The cache, and the way from a stream to a state.
 pub(crate) struct States {
+    /// Whose history is asked for, once it is open.
+    store: OnceLock<Arc<dyn Store>>,
     cache: Mutex<LruCache<StreamId, Cached>>,
     decoders: Mutex<HashMap<TypeId, Decoder>>,
     upcasters: Upcasters,
@@ -81,12 +84,22 @@ pub(crate) struct States {
 impl States {
     pub(crate) fn new(states_max: NonZeroUsize, upcasters: Upcasters) -> Self {
         Self {
+            store: OnceLock::new(),
             cache: Mutex::new(LruCache::new(states_max)),
             decoders: Mutex::default(),
             upcasters,
             snapshot_writers: Arc::new(Semaphore::new(1)),
             go_on: Mutex::default(),
         }
+    }
+
+    /// What is kept is kept of this store.
+    pub(crate) fn follow(&self, store: Arc<dyn Store>) {
+        let _ = self.store.set(store);
+    }
+
+    fn history(&self) -> u64 {
+        self.store.get().map_or(0, |store| store.history())
     }
 
     /// The decoder of an event set, made and checked at its first use.
@@ -103,6 +116,7 @@ impl States {
     /// Takes the state out of the cache; whoever took it puts it back.
     pub(crate) fn take<A: Aggregate>(&self, stream: &StreamId) -> Option<State<A>> {
         let cached = self.cache.lock().unwrap_or_else(PoisonError::into_inner).pop(stream)?;
+        let cached = Some(cached).filter(|cached| cached.history == self.history())?;
         cached.state.downcast().ok().map(|state| *state)
     }
 
@@ -134,11 +148,13 @@ impl States {
     /// A copy of the cached state.
     pub(crate) fn peek<A: Aggregate>(&self, stream: &StreamId) -> Option<State<A>> {
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        cache.get(stream)?.state.downcast_ref::<State<A>>().cloned()
+        let cached = cache.get(stream).filter(|cached| cached.history == self.history())?;
+        cached.state.downcast_ref::<State<A>>().cloned()
     }
 
     pub(crate) fn put<A: Aggregate>(&self, stream: &StreamId, state: State<A>) {
-        let cached = Cached { version: state.version, state: Box::new(state) };
+        let history = self.history();
+        let cached = Cached { version: state.version, history, state: Box::new(state) };
         self.cache.lock().unwrap_or_else(PoisonError::into_inner).put(stream.clone(), cached);
     }
 

@@ -103,3 +103,8 @@ pub(crate) async fn move_alone(
         Commit::Conflict(conflict) => Err(Error::Conflict(conflict)),
     }
 }
+
+/// Refuses to go on in a log that has lost its newest events since `history`: the reader goes on from its checkpoint.
+pub(crate) fn refuse_other_history(store: &dyn Store, history: u64, handler: &str) -> Result<(), Error> {
+    if store.history() == history { Ok(()) } else { Err(Error::Superseded { handler: handler.to_owned() }) }
+}

@@ -240,7 +240,10 @@ impl Processor {
 
     async fn open(&self, spec: &Spec, read_to: Position) -> Result<Source, Error> {
         Ok(match &spec.from {
-            From::Log => Source::Log(Log { store: Arc::clone(&self.store), read_to, shard: spec.shard }),
+            From::Log => {
+                let (store, history) = (Arc::clone(&self.store), self.store.history());
+                Source::Log(Log { store, read_to, history, shard: spec.shard })
+            }
             From::Topics(topics) => Source::Topics(Topics {
                 subscription: self.app.broker().subscribe(&self.name, topics, &[]).await?,
                 unknown_types: self.options.unknown_types,

@@ -4,6 +4,7 @@
 //! progress may be recorded up to it. Polling again means that nothing of the last batch is in flight.
 
 use crate::error::Error;
+use crate::processor::checkpoint;
 use crate::processor::delivery::{Content, Delivery, Known};
 use crate::processor::options::{Tombstones, UnknownTypes};
 use crate::processor::reaction::SharedReaction;
@@ -38,6 +39,8 @@ pub(crate) enum End {
 pub(crate) struct Log {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) read_to: Position,
+    /// The history of the log in which that is.
+    pub(crate) history: u64,
     /// The share of the keys that is wanted.
     pub(crate) shard: Shard,
 }
@@ -86,10 +89,12 @@ impl Log {
         let mut events = self.store.read_log(self.read_to, events_max).await?;
         if events.is_empty() {
             if self.store.wait_beyond(self.read_to, wait).await? <= self.read_to {
+                checkpoint::refuse_other_history(self.store.as_ref(), self.history, "a reader of the log")?;
                 return Ok(None);
             }
             events = self.store.read_log(self.read_to, events_max).await?;
         }
+        checkpoint::refuse_other_history(self.store.as_ref(), self.history, "a reader of the log")?;
         let Some(last) = events.last() else { return Ok(None) };
         let end = last.position;
         self.read_to = end;

@@ -188,7 +188,8 @@ impl<'a> Rebuild<'a> {
         progress: &mut (impl FnMut(RebuildProgress) + Send),
     ) -> Result<RebuildProgress, Error> {
         let store = Arc::clone(self.app.store());
-        let mut source = Source::Log(Log { store, read_to: at, shard: Shard::WHOLE });
+        let mut source =
+            Source::Log(Log { history: store.history(), store, read_to: at, shard: Shard::WHOLE });
         let mut busy = None;
         for _ in 0..SWITCHES_MAX {
             let service = self.app.service();
