@@ -104,7 +104,7 @@ fn main() -> ExitCode {
 
 /// What is broken on purpose.
 fn sabotage() -> Option<Sabotage> {
-    let sabotage = Sabotage::ALL.into_iter().find(|sabotage| sabotage::is_on(*sabotage));
+    let sabotage = Sabotage::ALL.iter().copied().find(|sabotage| sabotage::is_on(*sabotage));
     let wanted = std::env::var("FACTSTREAM_SABOTAGE").unwrap_or_default();
     assert!(sabotage::BUILT_IN || wanted.is_empty(), "this build cannot be sabotaged");
     sabotage

@@ -18,6 +18,10 @@ pub enum Sabotage {
     PositionFromSequence,
     /// Events of a key whose head is a dead letter are handled (G8).
     NoParking,
+    /// Marks are written under any generation: a build that another one has replaced goes on (G10).
+    GenerationFenceOff,
+    /// A rebuild switches whenever one is under way, whichever it is (G10).
+    SwitchAnyRebuild,
     /// An append is acknowledged before it is on disk (G1). PostgreSQL only: what a killed process wrote to a file stays.
     SynchronousOff,
     /// A fault of the store (a revoked grant, for example) is counted against the event at hand (G8).
@@ -30,13 +34,15 @@ pub enum Sabotage {
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: &[Self] = &[
         Self::InboxOff,
         Self::CheckpointOutside,
         Self::AckBeforeCommit,
         Self::FenceOff,
         Self::PositionFromSequence,
         Self::NoParking,
+        Self::GenerationFenceOff,
+        Self::SwitchAnyRebuild,
         Self::SynchronousOff,
         Self::InfrastructureIsTheEventsFault,
         Self::RecordTimeOfEvent,
@@ -52,6 +58,8 @@ impl Sabotage {
             Self::FenceOff => "fence-off",
             Self::PositionFromSequence => "position-from-sequence",
             Self::NoParking => "no-parking",
+            Self::GenerationFenceOff => "generation-fence-off",
+            Self::SwitchAnyRebuild => "switch-any-rebuild",
             Self::SynchronousOff => "synchronous-off",
             Self::InfrastructureIsTheEventsFault => "infrastructure-is-the-events-fault",
             Self::RecordTimeOfEvent => "record-time-of-event",
@@ -80,7 +88,7 @@ pub fn is_on(sabotage: Sabotage) -> bool {
     static ON: OnceLock<Option<Sabotage>> = OnceLock::new();
     let named = || {
         let name = std::env::var("FACTSTREAM_SABOTAGE").ok().filter(|name| !name.is_empty())?;
-        let found = Sabotage::ALL.into_iter().find(|sabotage| sabotage.name() == name);
+        let found = Sabotage::ALL.iter().copied().find(|sabotage| sabotage.name() == name);
         Some(found.unwrap_or_else(|| panic!("FACTSTREAM_SABOTAGE={name} is none of {:?}", Sabotage::ALL)))
     };
     *ON.get_or_init(named) == Some(sabotage)

@@ -10,12 +10,16 @@ const MIGRATIONS: &[&str] = &[include_str!("../sql/0001_store.sql"), include_str
 /// "factstr" as a number: the lock that starting processes queue at.
 const LOCK: i64 = 0x0066_6163_7473_7472;
 
-/// Brings the tables to this build's version.
-pub(crate) async fn migrate(client: &Client, place: &str) -> Result<(), StoreError> {
+/// Brings the tables to this build's version, where that may be done.
+pub(crate) async fn migrate(client: &Client, place: &str, makes_tables: bool) -> Result<(), StoreError> {
     let known = MIGRATIONS.len() as u32;
     let failed = |error: tokio_postgres::Error| of_statement("making the tables", &error);
     if is_current(client, known).await.map_err(failed)? {
         return Ok(()); // so that whoever may not make tables can run where they were made beforehand
+    }
+    if !makes_tables {
+        let reason = "its tables are missing or of another release; start the application, which makes them, then look again";
+        return Err(StoreError::Unusable { what: place.to_owned(), reason: reason.to_owned() });
     }
     // When it fails, the connection is not used again.
     let tx = client;

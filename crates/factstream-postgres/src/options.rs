@@ -9,6 +9,9 @@ pub(crate) const CONNECTIONS_MIN: usize = 4;
 /// How a store is run. The defaults fit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
+    /// Whether missing tables are made, and older ones migrated. Without it, a store that is not of this release is refused, and
+    /// opening changes nothing.
+    pub makes_tables: bool,
     /// Connections for reads. In the URL: `readers`.
     pub readers: usize,
     /// Connections for transactions: how many run at once. In the URL: `transactions`.
@@ -41,6 +44,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            makes_tables: true,
             readers: 4,
             transactions: 8,
             append_ahead: true,

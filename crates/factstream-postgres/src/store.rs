@@ -91,7 +91,7 @@ impl PostgresStore {
         let (reader, appender) = (readers.get().await?, appending.get().await?);
         pooler::refuse_transactions(&server, &client, &reader).await?;
         drop((reader, appender));
-        migrate(&client, &server.place).await?;
+        migrate(&client, &server.place, options.makes_tables).await?;
         let identity = Identity::of(&client).await?;
         let fence = client.query_one(FENCE, &[]).await.map_err(|error| of_statement(FENCE, &error))?.get(0);
         knowledge.fence.learn(fence);

@@ -9,6 +9,7 @@ use factstream_core::sql::{format_timestamp, now};
 use factstream_core::store::StoreError;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
+use std::cmp::Ordering;
 use std::path::Path;
 use std::time::Instant;
 
@@ -24,6 +25,9 @@ const WAL_BYTES: i64 = 64 * 1024 * 1024;
 /// Opens the writing connection, and makes the file a store if it is new.
 pub(crate) fn writer(path: &Path, options: &Options) -> Result<Connection, StoreError> {
     check_place(path)?;
+    if !options.makes_tables {
+        check_made(path)?;
+    }
     let flags =
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let open = |error: rusqlite::Error| error::of_open(path, &error);
@@ -49,6 +53,29 @@ pub(crate) fn writer(path: &Path, options: &Options) -> Result<Connection, Store
     keep_statements(&connection).map_err(open)?;
     migrate(&mut connection, path)?;
     Ok(connection)
+}
+
+/// Refuses a file that this release has not made a store of. Nothing is changed.
+fn check_made(path: &Path) -> Result<(), StoreError> {
+    let not_made = |reason: &str| {
+        let reason = format!("{reason}; start the application, which sees to that, then look again");
+        Err(StoreError::Unusable { what: path.display().to_string(), reason })
+    };
+    if !path.exists() {
+        return not_made("there is no such store yet");
+    }
+    let open = |error: rusqlite::Error| error::of_open(path, &error);
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(open)?;
+    let (found, known) = (version(&connection).map_err(open)?, MIGRATIONS.len() as u32);
+    match (is_ours(&connection, path)?, found.cmp(&known)) {
+        (true, Ordering::Equal) => Ok(()),
+        (true, Ordering::Greater) => {
+            Err(StoreError::Newer { what: path.display().to_string(), found, known })
+        }
+        (true, Ordering::Less) => not_made("its tables are of an earlier release"),
+        (false, _) => not_made("the file is not a store"),
+    }
 }
 
 /// Opens a reading connection on a store.

@@ -5,6 +5,9 @@ use std::time::Duration;
 /// How a store is run. The defaults fit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
+    /// Whether missing tables are made, and older ones migrated. Without it, a store that is not of this release is refused, and
+    /// opening changes nothing.
+    pub makes_tables: bool,
     /// Reading connections: how many reads run at once.
     pub readers: usize,
     /// The most appends in one commit.
@@ -22,6 +25,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            makes_tables: true,
             readers: 4,
             append_batch_max: 512,
             queue_max: 4_096,

@@ -70,6 +70,14 @@ impl SqliteStore {
         Self::open(url::path_of(url)?).await
     }
 
+    /// As [`SqliteStore::open_url`], with limits of your own.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open_url`].
+    pub async fn open_url_with(url: &str, options: Options) -> Result<Self, StoreError> {
+        Self::open_with(url::path_of(url)?, options).await
+    }
+
     /// As [`SqliteStore::open`], with limits of your own.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::processor::Spec;
 use crate::progress::Progress;
 use crate::read_model::Managed;
-use crate::read_model::table::Fit;
+use crate::registry::Build;
 use crate::states::States;
 use crate::status::Healths;
 use crate::tx::{TableNames, Tx};
@@ -39,6 +39,9 @@ pub(crate) struct Parts {
     pub(crate) states: States,
     pub(crate) specs: Vec<Spec>,
     pub(crate) managed: Vec<Managed>,
+    pub(crate) builds: Vec<Build>,
+    /// Whether it was opened to look only: it registers nothing and does not start.
+    pub(crate) looks_only: bool,
     pub(crate) progress: Progress,
     pub(crate) healths: Healths,
 }
@@ -126,6 +129,19 @@ impl App {
         &self.inner.managed
     }
 
+    /// The handlers as this build declares them.
+    pub(crate) fn builds(&self) -> &[Build] {
+        &self.inner.builds
+    }
+
+    pub(crate) fn build_of(&self, handler: &str) -> Option<&Build> {
+        self.builds().iter().find(|build| build.handler == handler)
+    }
+
+    pub(crate) fn looks_only(&self) -> bool {
+        self.inner.looks_only
+    }
+
     pub(crate) fn progress(&self) -> &Progress {
         &self.inner.progress
     }
@@ -154,23 +170,5 @@ impl App {
         let parts =
             Arc::try_unwrap(self.inner).unwrap_or_else(|_| panic!("somebody else holds the application"));
         Self::new(change(parts))
-    }
-}
-
-impl App {
-    /// Makes the projections' tables, and rebuilds those whose shape has changed.
-    pub(crate) async fn make_tables(&self) -> Result<(), Error> {
-        for managed in self.managed() {
-            match managed.fit(self.store().as_ref()).await? {
-                Fit::Same => {}
-                Fit::Missing => managed.make_missing(self.begin().await?).await?,
-                Fit::Changed => {
-                    let projection = &managed.projection;
-                    tracing::info!(%projection, "its table has another shape than the code; rebuilding it");
-                    self.rebuild(projection, |_| {}).await?;
-                }
-            }
-        }
-        Ok(())
     }
 }

@@ -2,18 +2,20 @@
 
 use crate::app::{App, Parts};
 use crate::connect::{self, Connected};
+use crate::declare::{Consumer, Projection};
 use crate::error::Error;
-use crate::handler::{Caller, Handler};
+use crate::leases;
 use crate::migrations;
 use crate::mirror;
-use crate::processor::options::{Options, Tombstones, UnknownTypes, option_methods};
-use crate::processor::reaction::{Calling, Handlers, Handling, Reaction};
+use crate::processor::options::Options;
+use crate::processor::reaction::{Handlers, Reaction};
 use crate::processor::shard::Shard;
 use crate::processor::{From, Kind, Spec};
 use crate::progress::Progress;
 use crate::read_model::fold::Folding;
 use crate::read_model::table::Table;
 use crate::read_model::{Fold, Managed};
+use crate::registry::{self, Build, Comeback, UNNAMED};
 use crate::states::States;
 use crate::status::Healths;
 use factstream_core::aggregate::Aggregate;
@@ -21,7 +23,7 @@ use factstream_core::broker::Topic;
 use factstream_core::decode::Upcasters;
 use factstream_core::envelope::check_id;
 use factstream_core::event::{EventSet, EventType};
-use factstream_core::message::{Decoded, Record};
+use factstream_core::store::Store;
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -39,6 +41,7 @@ pub struct Builder {
     store_url: String,
     broker_url: String,
     service: String,
+    formerly: BTreeSet<String>,
     states_max: usize,
     partitions: u32,
     mirrors_dead_letters: bool,
@@ -78,7 +81,8 @@ impl Builder {
         Self {
             store_url,
             broker_url: "embedded".to_owned(),
-            service: "factstream".to_owned(),
+            service: UNNAMED.to_owned(),
+            formerly: BTreeSet::new(),
             states_max: STATES_MAX,
             partitions: PARTITIONS,
             mirrors_dead_letters: false,
@@ -98,6 +102,13 @@ impl Builder {
     /// The service's name: the `source` of every event that it records.
     pub fn service(mut self, name: impl Into<String>) -> Self {
         self.service = name.into();
+        self
+    }
+
+    /// A name that the service had before: its handlers go on under the new one. Without it, two services that declare one
+    /// consumer are told apart, and refused.
+    pub fn formerly(mut self, name: impl Into<String>) -> Self {
+        self.formerly.insert(name.into());
         self
     }
 
@@ -166,6 +177,7 @@ impl Builder {
                 retry: R::retry(),
                 batch_events_max: READ_MODEL_BATCH,
                 shards: R::shards().max(1),
+                version: R::version(),
                 ..Options::default()
             },
             reacting: Reacting::Fold(Box::new(FoldOf::<R>(std::marker::PhantomData))),
@@ -198,54 +210,139 @@ impl Builder {
         self
     }
 
-    /// Opens the store and the broker, makes the tables and topics that are missing, and checks everything.
+    /// Opens the store and the broker, makes the tables and topics that are missing, takes over the handlers that this build
+    /// declares differently from the one before, and checks everything.
+    ///
+    /// A read model or projection whose tables, event types, logic ([`Fold::version`]) or name of a table has changed is rebuilt
+    /// here, beside the live rows. While another process does that, this one waits. A build that the store has seen before, and
+    /// that another one has replaced, leaves things as they are: its handlers stand by until no process of the other build lives.
     ///
     /// # Errors
     /// [`Error::Wiring`] when the parts do not fit together, [`Error::Store`] or [`Error::Broker`] when those cannot
     /// be reached; each says what to do.
     pub async fn open(self) -> Result<App, Error> {
+        let topics = self.topics();
+        let plan = self.plan()?;
+        let store = connect::store(&plan.store_url, false).await?;
+        migrations::migrate(store.as_ref(), &connect::without_credentials(&plan.store_url)).await?;
+        let app = plan.assemble(store, false).await?;
+        app.broker().declare(&topics).await?;
+        for build in app.builds() {
+            registry::refuse_foreign_tables(app.store().as_ref(), build).await?;
+            registry::bring_up(&app, build, Comeback::IfNobodyRuns).await?;
+        }
+        Ok(app)
+    }
+
+    /// Opens the store and the broker to look at them, and changes nothing: no table or topic is made, nothing is rebuilt, no
+    /// handler is registered. For tools: status, streams, dead letters. Such an application does not start.
+    ///
+    /// # Errors
+    /// As [`Builder::open`]; and [`Error::Store`] when the store was not opened by this release of factstream yet.
+    pub async fn inspect(self) -> Result<App, Error> {
+        let plan = self.plan()?;
+        let store = connect::store(&plan.store_url, true).await?;
+        migrations::check(store.as_ref(), &connect::without_credentials(&plan.store_url)).await?;
+        plan.assemble(store, true).await
+    }
+
+    /// Puts the parts together and checks what can be known without the store.
+    fn plan(self) -> Result<Plan, Error> {
         check_id("service name", &self.service)?;
         self.upcasters.decoder(self.event_types.iter().copied())?;
-        let topics = self.topics();
         let states_max = NonZeroUsize::new(self.states_max).unwrap_or(NonZeroUsize::MIN);
         let states = States::new(states_max, self.upcasters);
-        let mut managed = Vec::new();
-        let mut specs: Vec<Spec> = Vec::new();
+        let mut managed: Vec<Managed> = Vec::new();
+        let (mut builds, mut specs): (Vec<Build>, Vec<Spec>) = (Vec::new(), Vec::new());
         for declared in self.handlers {
             let spec = declared.wire(&states, &mut managed)?;
-            if specs.iter().any(|other| other.handler == spec.handler) {
+            if builds.iter().any(|other| other.handler == spec.handler) {
                 let text = format!("two handlers are called {:?}; give each a name of its own", spec.handler);
                 return Err(Error::Wiring(text));
             }
+            let own = managed.iter().find(|managed| managed.projection == spec.handler);
+            builds.push(Build::new(&spec, own, &self.service, &self.formerly));
             for shard in Shard::all(spec.options.shards) {
                 specs.push(Spec { name: shard.name(&spec.handler), shard, ..spec.clone() });
             }
         }
         managed.iter().try_for_each(Managed::check_names)?;
-        let store = connect::store(&self.store_url).await?;
-        states.follow(Arc::clone(&store));
-        migrations::migrate(store.as_ref(), &connect::without_credentials(&self.store_url)).await?;
-        let former_until = migrations::former_until(store.as_ref()).await?;
-        let Connected { broker, owned_groups } = connect::broker(&self.broker_url, &store)?;
-        broker.declare(&topics).await?;
-        let healths = Healths::new(specs.iter().map(|spec| (spec.name.clone(), spec.kind)));
-        let parts = Parts {
-            store,
-            broker,
-            owned_groups,
+        refuse_shared_tables(&managed)?;
+        Ok(Plan {
+            store_url: self.store_url,
+            broker_url: self.broker_url,
             service: self.service.into(),
             mirrors_dead_letters: self.mirrors_dead_letters,
-            former_until,
             states,
             specs,
             managed,
+            builds,
+        })
+    }
+}
+
+/// An application that is checked, but not connected yet.
+struct Plan {
+    store_url: String,
+    broker_url: String,
+    service: Arc<str>,
+    mirrors_dead_letters: bool,
+    states: States,
+    specs: Vec<Spec>,
+    managed: Vec<Managed>,
+    builds: Vec<Build>,
+}
+
+impl Plan {
+    async fn assemble(self, store: Arc<dyn Store>, looks_only: bool) -> Result<App, Error> {
+        self.states.follow(Arc::clone(&store));
+        let former_until = migrations::former_until(store.as_ref()).await?;
+        let Connected { broker, owned_groups } = connect::broker(&self.broker_url, &store)?;
+        let healths = Healths::new(self.specs.iter().map(|spec| (spec.name.clone(), spec.kind)));
+        Ok(App::new(Parts {
+            store,
+            broker,
+            owned_groups,
+            service: self.service,
+            mirrors_dead_letters: self.mirrors_dead_letters,
+            former_until,
+            states: self.states,
+            specs: self.specs,
+            managed: self.managed,
+            builds: self.builds,
+            looks_only,
             progress: Progress::default(),
             healths,
-        };
-        let app = App::new(parts);
-        app.make_tables().await?;
-        Ok(app)
+        }))
     }
+}
+
+/// Refuses a table that two handlers declare.
+fn refuse_shared_tables(managed: &[Managed]) -> Result<(), Error> {
+    let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
+    for (table, handler) in
+        managed.iter().flat_map(|of| of.tables.iter().map(|table| (&table.name, &of.projection)))
+    {
+        if let Some(other) = owners.insert(table, handler) {
+            return Err(Error::Wiring(format!(
+                "the table {table} is declared by {other} and by {handler}; a table belongs to one handler"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses names that could be taken for others: of shards, and the framework's own.
+fn check_handler_name(name: &str) -> Result<(), Error> {
+    check_id("handler name", name)?;
+    let is_shard = name.rfind('#').is_some_and(|at| leases::is_shard(&name[at..]));
+    if is_shard || name.starts_with(registry::RESERVED) {
+        return Err(Error::Wiring(format!(
+            "{name:?} cannot be a handler's name: it must not begin with {:?} nor end like a shard's (#1/2)",
+            registry::RESERVED
+        )));
+    }
+    Ok(())
 }
 
 impl Declared {
@@ -260,14 +357,11 @@ impl Declared {
     }
 
     fn wire(self, states: &States, managed: &mut Vec<Managed>) -> Result<Spec, Error> {
-        check_id("handler name", &self.name)?;
+        check_handler_name(&self.name)?;
         let (name, kind, options) = (self.name, self.kind, self.options);
         let reaction: Arc<dyn Reaction> = match self.reacting {
-            Reacting::Handlers(mut handlers, mut tables) => {
+            Reacting::Handlers(mut handlers, tables) => {
                 handlers.wire(states, &name)?;
-                for table in &mut tables {
-                    table.shards = options.shards;
-                }
                 if !tables.is_empty() {
                     managed.push(Managed { projection: name.clone(), tables });
                 }
@@ -300,120 +394,4 @@ fn topics_of(consumer: &str, event_types: &[&'static EventType]) -> Result<Vec<S
         topics.insert(topic.to_owned());
     }
     Ok(topics.into_iter().collect())
-}
-
-/// A projection that writes SQL, fed from the store's log in order. **Exactly once.**
-///
-/// Its tables are declared with [`Projection::table`] and reached with [`Tx::table`](crate::Tx::table), so that it can be rebuilt.
-pub struct Projection {
-    name: String,
-    options: Options,
-    handlers: Handlers,
-    tables: Vec<Table>,
-}
-
-impl Projection {
-    /// A projection with one handler.
-    pub fn new<H: Handler>(name: impl Into<String>, handler: H) -> Self {
-        let mut handlers = Handlers::default();
-        handlers.add(Handling::boxed(handler));
-        Self { name: name.into(), options: Options::default(), handlers, tables: Vec::new() }
-    }
-
-    /// A table of this projection: made at start, and made anew beside the live one by a rebuild. In the statements,
-    /// `{table}` stands for its name: `CREATE TABLE {table} (..)`, `CREATE INDEX {table}_x ON {table} (..)`. A name that is a
-    /// word of SQL's own is written in quotes: `CREATE TABLE "{table}" (..)`.
-    pub fn table(mut self, name: &str, create: &str, indexes: &[&str]) -> Self {
-        let indexes = indexes.iter().map(|index| (*index).to_owned()).collect();
-        let (name, create) = (name.to_owned(), create.to_owned());
-        self.tables.push(Table { name, create, indexes, shards: 1 });
-        self
-    }
-
-    /// Splits it by the aggregate's id into so many parts, each with an owner of its own, so that several processes handle
-    /// it: for projections whose rows of different aggregates are apart. Stop all processes before you change the number; the
-    /// projection is then rebuilt.
-    pub fn shards(mut self, shards: u32) -> Self {
-        self.options.shards = shards.max(1);
-        self
-    }
-
-    option_methods!();
-}
-
-/// A named group of handlers, fed from the topics of their events. **Exactly-once effects.**
-///
-/// No auto-commit: progress is committed after the work. Duplicates are known by their event id (G6).
-pub struct Consumer {
-    name: String,
-    options: Options,
-    handlers: Handlers,
-}
-
-impl Consumer {
-    /// A consumer group of this name.
-    pub fn new(group: impl Into<String>) -> Self {
-        Self { name: group.into(), options: Options::default(), handlers: Handlers::default() }
-    }
-
-    /// Adds a handler with effects inside the store. Each event type has one handler in a group.
-    pub fn handler<H: Handler>(mut self, handler: H) -> Self {
-        self.handlers.add(Handling::boxed(handler));
-        self
-    }
-
-    /// Adds a handler that asks the outside world first.
-    pub fn caller<C: Caller>(mut self, caller: C) -> Self {
-        self.handlers.add(Calling::boxed(caller));
-        self
-    }
-
-    /// Reads records of other teams' formats, before the framework does: CloudEvents, values in quotes or in a frame, types in
-    /// headers of another name, .. `Ok(None)` leaves the record to the framework.
-    ///
-    /// It has to be pure: a record is decoded again when it is delivered again, and when its dead letter is redriven (after
-    /// an edit, with the new value). An error, or a panic, makes the record a dead letter, bytes intact (G12).
-    ///
-    /// ```
-    /// use factstream::message::{Decoded, Record};
-    /// use factstream::Consumer;
-    ///
-    /// /// CloudEvents in binary mode: attributes are headers, the value is the data.
-    /// fn cloud_event(record: &Record) -> Result<Option<Decoded>, serde_json::Error> {
-    ///     let (Some(kind), Some(id)) = (record.header("ce_type"), record.header("ce_id")) else { return Ok(None) };
-    ///     let value = serde_json::from_slice(record.value.as_deref().unwrap_or_default())?;
-    ///     let event = Decoded::new(kind, value).event_id(id).source(record.header("ce_source").unwrap_or_default());
-    ///     Ok(Some(match record.header("ce_subject") {
-    ///         Some(subject) => event.aggregate_id(subject),
-    ///         None => event,
-    ///     }))
-    /// }
-    ///
-    /// let consumer = Consumer::new("billing").decode_with(cloud_event);
-    /// # let _ = consumer;
-    /// ```
-    pub fn decode_with<E>(
-        mut self,
-        decode: impl Fn(&Record) -> Result<Option<Decoded>, E> + Send + Sync + 'static,
-    ) -> Self
-    where
-        E: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        self.handlers.decode_with(decode);
-        self
-    }
-
-    /// What to do with tombstones: records without a value.
-    pub fn tombstones(mut self, policy: Tombstones) -> Self {
-        self.options.tombstones = policy;
-        self
-    }
-
-    /// What to do with event types that no handler of this group names.
-    pub fn unknown_types(mut self, policy: UnknownTypes) -> Self {
-        self.options.unknown_types = policy;
-        self
-    }
-
-    option_methods!();
 }

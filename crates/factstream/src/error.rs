@@ -90,8 +90,20 @@ pub enum Error {
         /// The head of the log.
         head: Position,
     },
+    /// Another build runs the handler.
+    #[error(
+        "{handler} is run by another build of the service {service} (generation {generation}); let that build do it, or stop its processes first"
+    )]
+    OtherBuild {
+        /// The handler.
+        handler: String,
+        /// The service that runs it.
+        service: String,
+        /// The generation of the build that runs it.
+        generation: i64,
+    },
     /// Another owner moved the checkpoint: this one stands back.
-    #[error("{handler}: another process moved its checkpoint; standing back")]
+    #[error("{handler}: another process took it over or moved its checkpoint; standing back")]
     Superseded {
         /// The handler.
         handler: String,

@@ -16,6 +16,7 @@
 
 mod app;
 mod builder;
+mod declare;
 mod connect;
 mod origin;
 mod states;
@@ -26,6 +27,7 @@ mod relay;
 mod headers;
 pub mod broker;
 mod handler;
+mod registry;
 mod processor;
 pub mod read_model;
 pub mod dead_letters;
@@ -39,8 +41,9 @@ mod error;
 mod statements;
 
 pub use app::App;
-pub use builder::{Builder, Consumer, Projection};
+pub use builder::Builder;
 pub use connect::without_credentials;
+pub use declare::{Consumer, Projection};
 pub use error::{Error, ExecuteError};
 pub use execute::{ATTEMPTS_MAX, Done, Execute};
 pub use handler::{Caller, Failure, Handler};
@@ -49,6 +52,7 @@ pub use leases::Owner;
 pub use processor::Kind;
 pub use processor::options::{Retry, Tombstones, UnknownTypes};
 pub use read_model::{Fold, Order, Page, Read, RebuildProgress};
+pub use registry::Registered;
 pub use supervisor::Running;
 pub use tx::Tx;
 

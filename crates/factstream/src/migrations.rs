@@ -8,12 +8,14 @@ use factstream_core::params;
 use factstream_core::sql::now;
 use factstream_core::store::{Commit, Store, StoreError};
 use jiff::{SignedDuration, Timestamp};
+use std::cmp::Ordering;
 
 const COMPONENT: &str = "framework";
 const MIGRATIONS: &[&str] = &[
     include_str!("sql/migrations/0001_framework.sql"),
     include_str!("sql/migrations/0002_mirror.sql"),
     include_str!("sql/migrations/0003_identity.sql"),
+    include_str!("sql/migrations/0004_handlers.sql"),
 ];
 /// Since this version, records of foreign producers have another identity.
 const IDENTITY: u32 = 3;
@@ -58,6 +60,23 @@ pub(crate) async fn former_until(store: &dyn Store) -> Result<Option<Timestamp>,
         [first, identity] if first < identity => identity.checked_add(FORMER_IDENTITY).ok(),
         _ => None,
     })
+}
+
+/// Makes sure that the tables are of this build's version, and changes nothing.
+pub(crate) async fn check(store: &dyn Store, what: &str) -> Result<(), Error> {
+    let known = MIGRATIONS.len() as u32;
+    let found = version(&store.query(VERSION, params![COMPONENT]).await?)?;
+    match found.cmp(&known) {
+        Ordering::Equal => Ok(()),
+        Ordering::Greater => Err(StoreError::Newer { what: what.to_owned(), found, known }.into()),
+        Ordering::Less => {
+            let reason = format!(
+                "its tables are of an earlier release (schema {found}, this build has {known}); start the application, which \
+                 migrates them, then look again"
+            );
+            Err(StoreError::Unusable { what: what.to_owned(), reason }.into())
+        }
+    }
 }
 
 const VERSION: &str = "SELECT coalesce(max(version), 0) AS version FROM fs_migrations WHERE component = $1";

@@ -5,7 +5,7 @@
 
 use crate::app::App;
 use crate::error::Error;
-use crate::processor::{checkpoint, checkpoint_within};
+use crate::processor::checkpoint::{self, Place};
 use crate::status::Health;
 use crate::supervisor::joined;
 use factstream_core::envelope::{Position, RecordedEvent};
@@ -17,8 +17,10 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-/// The relay's name among the handlers.
+/// What its lease, its checkpoint (of the framework's own generation) and its status are called.
 pub(crate) const NAME: &str = "relay";
+/// What it is called where names of handlers stand, none of which begins like this.
+pub(crate) const KEY: &str = "fs:relay";
 const BATCH_EVENTS_MAX: usize = 2_000;
 const IDLE_WAIT: Duration = Duration::from_millis(500);
 /// So long without news, and the checkpoint is written by itself; else it is while the next batch is on its way.
@@ -37,11 +39,11 @@ struct Batch {
 pub(crate) async fn run(app: &App, health: Arc<Health>, stop: CancellationToken) -> Result<(), Error> {
     let store = app.store();
     let history = store.history();
-    let mut written = checkpoint_within(store.as_ref(), NAME).await?;
+    let mut written = checkpoint::begin(store.as_ref(), &Place::own(NAME), NAME).await?;
     let mut published_to = written;
     let mut ahead = read(app, published_to);
     while !stop.is_cancelled() {
-        app.progress().reached(NAME, published_to);
+        app.progress().reached(KEY, published_to);
         checkpoint::refuse_other_history(store.as_ref(), history, NAME)?;
         let Some(Batch { last, messages }) = joined(ahead.await)? else {
             health.idle();
@@ -85,7 +87,7 @@ fn read(app: &App, after: Position) -> AbortOnDropHandle<Result<Option<Batch>, E
 
 async fn write_checkpoint(app: &App, written: Position, read_to: Position) -> Result<Position, Error> {
     if read_to > written {
-        checkpoint::move_alone(app.store().as_ref(), NAME, written, read_to).await?;
+        checkpoint::move_alone(app.store().as_ref(), &Place::own(NAME), written, read_to).await?;
     }
     Ok(read_to)
 }

@@ -6,11 +6,12 @@
 use crate::app::App;
 use crate::error::Error;
 use crate::housekeeping;
-use crate::leases::{Leases, Part};
+use crate::leases::{Builds, Leases, Part};
 use crate::mirror;
 use crate::processor::options::Retry;
 use crate::processor::reaction::panic_text;
 use crate::processor::{From, Processor, Spec, checkpoint};
+use crate::registry::{self, Build, Comeback, Look, Registered};
 use crate::relay;
 use crate::status::{Health, State};
 use factstream_core::envelope::Position;
@@ -33,6 +34,8 @@ const BACKOFF: Retry = Retry {
 };
 /// How often it is looked whether a checkpoint that cannot be gone on from was moved.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long no process of the registered build may have been seen before an earlier build takes a handler over.
+const DESERTED: Duration = Duration::from_secs(5);
 /// A task that ran this long had recovered: its backoff starts anew.
 const RECOVERED: Duration = Duration::from_secs(60);
 
@@ -53,10 +56,17 @@ impl App {
     /// [`Error::BeyondHead`] when a part of the store was restored from an older backup; and when the store cannot be
     /// written.
     pub async fn start(&self) -> Result<Running, Error> {
+        if self.looks_only() {
+            return Err(Error::Wiring(
+                "it was opened to look only; open it with Builder::open to start it".into(),
+            ));
+        }
         checkpoint::refuse_beyond_head(self.store().as_ref()).await?;
         let stop = CancellationToken::new();
         let beat_stop = CancellationToken::new();
-        let leases = Arc::new(Leases::enter(Arc::clone(self.store()), &self.service()).await?);
+        let builds: Builds =
+            self.builds().iter().map(|build| (build.handler.clone(), build.id.clone())).collect();
+        let leases = Arc::new(Leases::enter(Arc::clone(self.store()), &self.service(), &builds).await?);
         let beating = tokio::spawn({
             let (leases, stop) = (Arc::clone(&leases), beat_stop.clone());
             async move { leases.beat(stop).await }
@@ -64,18 +74,17 @@ impl App {
         let task =
             |health| Task { app: self.clone(), leases: Arc::clone(&leases), health, stop: stop.clone() };
         let mut tasks = JoinSet::new();
-        tasks.spawn(supervise(relay::NAME.to_owned(), task(self.healths().of(relay::NAME)), Task::relay));
+        tasks.spawn(supervise(Name::of(relay::NAME), task(self.healths().of(relay::KEY)), Task::relay));
         for spec in self.specs() {
             let spec = spec.clone();
             let task = task(self.healths().of(&spec.name));
-            tasks.spawn(supervise(spec.name.clone(), task, move |task| task.handler(spec.clone())));
+            tasks.spawn(supervise(Name::of_part(&spec), task, move |task| task.handler(spec.clone())));
         }
         if self.mirrors_dead_letters() {
-            tasks.spawn(supervise(mirror::NAME.to_owned(), task(Arc::new(Health::new())), Task::mirror));
+            tasks.spawn(supervise(Name::of(mirror::NAME), task(Arc::new(Health::new())), Task::mirror));
         }
         let task = task(Arc::new(Health::new()));
-        tasks
-            .spawn(supervise("housekeeping".to_owned(), task, |task| housekeeping::run(task.app, task.stop)));
+        tasks.spawn(supervise(Name::of("housekeeping"), task, |task| housekeeping::run(task.app, task.stop)));
         Ok(Running { stop, tasks, leases, beating, beat_stop })
     }
 }
@@ -137,15 +146,45 @@ impl Task {
     }
 
     async fn handler(self, spec: Spec) -> Result<(), Error> {
+        let Some(build) = self.app.build_of(&spec.handler) else { return Ok(()) };
         let lease = format!("handler {}", spec.name);
+        if let Look::Outdated(found) = registry::look(self.app.store().as_ref(), build).await? {
+            return self.stand_by(build, &lease, *found).await;
+        }
         if spec.shard.count() > 1 {
             let part = Part { family: format!("handler {}", spec.handler), of: spec.shard.count() };
-            let work = |owned| self.handle_part(&spec, &lease, &part, owned);
+            let work = |owned| self.handle_while_mine(&spec, &lease, Some(&part), owned);
             self.as_owner(&lease, Some(&part), work).await
         } else if spec.from == From::Log || self.app.owned_groups() {
-            self.as_owner(&lease, None, |owned| self.handle(&spec, owned)).await
+            self.as_owner(&lease, None, |owned| self.handle_while_mine(&spec, &lease, None, owned)).await
         } else {
-            self.handle(&spec, self.stop.clone()).await
+            self.handle_while_mine(&spec, &lease, None, self.stop.child_token()).await
+        }
+    }
+
+    /// Waits while another build runs the handler, and takes it over when no process of that build lives.
+    async fn stand_by(&self, build: &Build, lease: &str, found: Registered) -> Result<(), Error> {
+        self.leases.give_back(lease).await?;
+        let mut deserted_since: Option<Instant> = None;
+        let mut found = found;
+        tracing::warn!(
+            handler = %found.handler, generation = found.generation, service = %found.service,
+            "another build runs this handler; standing by"
+        );
+        loop {
+            self.health.set(State::Outdated { generation: found.generation, service: found.service.clone() });
+            if self.leases.is_run_elsewhere(&found.handler, &found.build).await? {
+                deserted_since = None;
+            } else if deserted_since.get_or_insert_with(Instant::now).elapsed() >= DESERTED {
+                return registry::bring_up(&self.app, build, Comeback::Now).await;
+            }
+            if tokio::time::timeout(LOOK, self.stop.cancelled()).await.is_ok() {
+                return Ok(());
+            }
+            match registry::look(self.app.store().as_ref(), build).await? {
+                Look::Current(_) => return Ok(()),
+                Look::Outdated(now) => found = *now,
+            }
         }
     }
 
@@ -166,46 +205,69 @@ impl Task {
         }
     }
 
-    async fn handle(&self, spec: &Spec, stop: CancellationToken) -> Result<(), Error> {
-        self.health.idle();
-        Processor::new(&self.app, spec, self.health.clone(), stop).run(spec).await
-    }
-
-    /// Handles one part of what several processes share, as long as it is within this process's share.
-    async fn handle_part(
+    /// Handles events as long as this build is the one that runs the handler and, of what several processes share, as long as it
+    /// is within this process's share.
+    async fn handle_while_mine(
         &self,
         spec: &Spec,
         lease: &str,
-        part: &Part,
+        part: Option<&Part>,
         owned: CancellationToken,
     ) -> Result<(), Error> {
-        let handling = self.handle(spec, owned.clone());
+        let Some(build) = self.app.build_of(&spec.handler) else { return Ok(()) };
+        let Look::Current(claim) = registry::look(self.app.store().as_ref(), build).await? else {
+            return Ok(()); // it changed while this process waited for the lease: look again
+        };
+        let generation = claim.generation;
+        self.health.idle();
+        let processor = Processor::new(&self.app, spec, claim, self.health.clone(), owned.clone());
+        let handling = processor.run(spec);
         tokio::pin!(handling);
         let done = loop {
             tokio::select! {
                 done = &mut handling => break done,
                 () = tokio::time::sleep(SHARE_INTERVAL) => {
-                    if self.leases.is_to_give_up(lease, part) {
+                    let replaced = self.leases.generation_of(&spec.handler).is_some_and(|now| now != generation);
+                    if replaced || part.is_some_and(|part| self.leases.is_to_give_up(lease, part)) {
                         owned.cancel(); // it ends after its batch
                         break handling.await;
                     }
                 }
             }
         };
-        if !self.stop.is_cancelled() {
+        if part.is_some() && !self.stop.is_cancelled() {
             self.leases.give_back(lease).await?;
         }
         done
     }
 }
 
+/// What a task is called, and whose checkpoint it moves.
+struct Name {
+    shown: String,
+    handler: String,
+    shard: u32,
+}
+
+impl Name {
+    fn of(name: &str) -> Self {
+        Self { shown: name.to_owned(), handler: name.to_owned(), shard: 0 }
+    }
+
+    fn of_part(spec: &Spec) -> Self {
+        let (shown, handler) = (spec.name.clone(), spec.handler.clone());
+        Self { shown, handler, shard: spec.shard.index() }
+    }
+}
+
 /// Starts the task again and again until it is stopped.
-async fn supervise<F, R>(name: String, task: Task, start: F)
+async fn supervise<F, R>(name: Name, task: Task, start: F)
 where
     F: Fn(Task) -> R + Send,
     R: Future<Output = Result<(), Error>> + Send,
 {
     let Task { health, stop, .. } = &task;
+    let shown = &name.shown;
     let mut failures = 0;
     while !stop.is_cancelled() {
         let started = Instant::now();
@@ -216,13 +278,13 @@ where
             }
             Ok(Err(Error::Superseded { .. })) => {
                 // Somebody moved its checkpoint: a rebuild that switched, or another owner. It goes on from there.
-                tracing::info!(handler = %name, "its checkpoint was moved; it goes on from there");
+                tracing::info!(handler = %shown, "its checkpoint was moved; it goes on from there");
                 let _ = tokio::time::timeout(BACKOFF.initial, stop.cancelled()).await;
                 continue;
             }
             Ok(Err(error @ Error::BeyondHead { checkpoint, .. })) => {
                 // With new events the head will pass the checkpoint, and what lies between would be skipped.
-                tracing::error!(handler = %name, %error, "halted until its checkpoint is moved");
+                tracing::error!(handler = %shown, %error, "halted until its checkpoint is moved");
                 health.paused(error.to_string());
                 until_moved(&task, &name, checkpoint).await;
                 continue;
@@ -233,7 +295,7 @@ where
         failures = if started.elapsed() >= RECOVERED { 1 } else { failures + 1 };
         let delay = BACKOFF.delay_with_jitter(failures);
         let at = now().checked_add(delay).unwrap_or_else(|_| now());
-        tracing::error!(handler = %name, %error, restart_at = %at, "failed as a whole; it is started again");
+        tracing::error!(handler = %shown, %error, restart_at = %at, "failed as a whole; it is started again");
         health.restarting(error, at);
         let _ = tokio::time::timeout(delay, stop.cancelled()).await;
     }
@@ -241,10 +303,10 @@ where
 }
 
 /// Waits until somebody moves this checkpoint: a rebuild, or a person.
-async fn until_moved(task: &Task, handler: &str, from: Position) {
+async fn until_moved(task: &Task, Name { handler, shard, .. }: &Name, from: Position) {
     let store = task.app.store().as_ref();
     while tokio::time::timeout(LOOK, task.stop.cancelled()).await.is_err() {
-        if checkpoint::read(store, handler).await.is_ok_and(|at| at != Some(from)) {
+        if checkpoint::is_elsewhere(store, handler, *shard, from).await.unwrap_or(false) {
             return;
         }
     }

@@ -87,14 +87,15 @@ pub(crate) fn rows_of<R: ReadModel>(table: String, rows: Vec<Params>) -> TableRo
 pub(crate) enum TableNames {
     #[default]
     Live,
-    Beside,
+    /// Those of a rebuild, by its number.
+    Beside(u64),
 }
 
 impl TableNames {
     pub(crate) fn of(&self, table: &str) -> String {
         match self {
             Self::Live => table.to_owned(),
-            Self::Beside => format!("{table}__rebuild"),
+            Self::Beside(rebuild) => format!("{table}__r{rebuild}"),
         }
     }
 }

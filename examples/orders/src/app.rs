@@ -35,6 +35,9 @@ impl Service {
     }
 }
 
+/// What the three services are called where they run in one process.
+const TOGETHER: &str = "orders";
+
 /// What can be chosen.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -77,7 +80,12 @@ pub async fn open(config: Config) -> Result<App, Error> {
 pub fn builder(config: &Config) -> Builder {
     let mut builder = App::builder(&config.store)
         .broker(&config.broker)
-        .service(config.service.map_or("orders", Service::name));
+        .service(config.service.map_or(TOGETHER, Service::name));
+    // Services that ran in one process may run apart from now on, and the other way round.
+    builder = match config.service {
+        Some(_) => builder.formerly(TOGETHER),
+        None => Service::ALL.into_iter().fold(builder, |builder, service| builder.formerly(service.name())),
+    };
     builder = builder.mirror_dead_letters(config.mirror_dead_letters);
     builder = topics::registry().into_iter().fold(builder, Builder::topic);
     let runs = |service| config.service.is_none_or(|only| only == service);

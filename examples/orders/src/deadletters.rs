@@ -14,7 +14,7 @@ use std::process::ExitCode;
 pub async fn run(args: DeadLetters) -> Result<ExitCode, Failed> {
     let DeadLetters { action, store, json } = args;
     output::check_exists(&store)?;
-    let app = app::open(Config { store: store.clone(), ..Config::default() }).await?;
+    let app = app::builder(&Config { store: store.clone(), ..Config::default() }).inspect().await?;
     match action {
         DeadLettersAction::List { handler, retrying } => {
             list(&app, handler.as_deref(), retrying, json, &store).await?

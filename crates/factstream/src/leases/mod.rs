@@ -9,10 +9,14 @@
 
 mod identity;
 mod others;
+mod present;
+
+pub(crate) use present::{Alone, Present};
 
 use crate::app::App;
 use crate::error::Error;
 use crate::processor::lock;
+use crate::registry::Generation;
 use crate::statements as sql;
 use factstream_core::params;
 use factstream_core::sql::{Params, Row};
@@ -20,7 +24,7 @@ use factstream_core::store::{Commit, Store};
 use identity::{Identity, readable};
 use others::{Others, Seen};
 use serde::Serialize;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -73,18 +77,55 @@ pub(crate) struct Part {
 }
 
 impl Part {
+    /// `family#2/4`, and nothing else: another handler may be called `family#eu`.
     fn is_of(&self, lease: &str) -> bool {
-        lease.strip_prefix(&self.family).is_some_and(|rest| rest.starts_with('#'))
+        lease.strip_prefix(&self.family).is_some_and(is_shard)
     }
 }
 
 type Held = HashMap<String, CancellationToken>;
+
+/// Whether a name ends as those of shards do: this is all of it.
+pub(crate) fn is_shard(ending: &str) -> bool {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let parts = ending.strip_prefix('#').and_then(|rest| rest.split_once('/'));
+    parts.is_some_and(|(index, of)| is_number(index) && is_number(of))
+}
+
+/// The build of each handler that a process runs.
+pub(crate) type Builds = BTreeMap<String, String>;
+
+/// Whether a process that may live runs this build of a handler, as far as the tables tell.
+pub(crate) async fn may_run(store: &dyn Store, handler: &str, build: &str) -> Result<bool, Error> {
+    let rows = store.query("SELECT owner, builds FROM fs_owners", params![]).await?;
+    for row in rows {
+        if runs(&row, handler, build)? && !died_here(&row.get::<String>("owner")?) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn runs(row: &Row, handler: &str, build: &str) -> Result<bool, Error> {
+    // What cannot be read is of another release, which runs builds of its own.
+    let builds: Builds = serde_json::from_str(&row.get::<String>("builds")?).unwrap_or_default();
+    Ok(builds.get(handler).is_some_and(|run| run == build))
+}
+
+/// Whether an owner was a process of this very machine and is dead.
+pub(crate) fn died_here(owner: &str) -> bool {
+    Identity::parse(owner).died_here()
+}
 
 /// This process among the owners.
 pub(crate) struct Leases {
     store: Arc<dyn Store>,
     service: String,
     owner: String,
+    /// What it runs, as its row says (JSON).
+    builds: String,
+    /// The generation of each handler, as it was at the last beat.
+    generations: Mutex<HashMap<String, Generation>>,
     held: Mutex<Held>,
     others: Mutex<Others>,
     /// One part is taken at a time, so that a share is never exceeded by two at once.
@@ -99,17 +140,48 @@ struct Watched {
 
 impl Leases {
     /// Enters this process among the owners.
-    pub(crate) async fn enter(store: Arc<dyn Store>, service: &str) -> Result<Self, Error> {
+    pub(crate) async fn enter(store: Arc<dyn Store>, service: &str, builds: &Builds) -> Result<Self, Error> {
+        let builds = serde_json::to_string(builds)
+            .map_err(|source| Error::Encode { what: "a row of fs_owners".into(), source })?;
         let leases = Self {
             store,
             service: service.to_owned(),
             owner: Identity::name_here(service),
+            builds,
+            generations: Mutex::default(),
             held: Mutex::default(),
             others: Mutex::default(),
             taking: tokio::sync::Mutex::default(),
         };
-        leases.write(sql::MOVE_BEAT, params![&leases.owner]).await?;
+        leases.write(sql::MOVE_BEAT, leases.beat_params()).await?;
         Ok(leases)
+    }
+
+    fn beat_params(&self) -> Params {
+        params![&self.owner, &self.builds]
+    }
+
+    /// What this process is called in the tables.
+    pub(crate) fn owner(&self) -> &str {
+        &self.owner
+    }
+
+    /// The generation of a handler, as far as this process knows by its last beat.
+    pub(crate) fn generation_of(&self, handler: &str) -> Option<Generation> {
+        lock(&self.generations).get(handler).copied()
+    }
+
+    /// Whether another process that lives runs this build of a handler.
+    pub(crate) async fn is_run_elsewhere(&self, handler: &str, build: &str) -> Result<bool, Error> {
+        let sql = "SELECT owner, builds FROM fs_owners WHERE owner <> $1";
+        for row in self.store.query(sql, params![&self.owner]).await? {
+            if runs(&row, handler, build)?
+                && lock(&self.others).lives(&row.get::<String>("owner")?, Instant::now())
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Moves the beat until `stop`, and tells whoever has lost a lease.
@@ -122,7 +194,10 @@ impl Leases {
     }
 
     async fn beat_once(&self) -> Result<(), Error> {
-        self.write(sql::MOVE_BEAT, params![&self.owner]).await?;
+        self.write(sql::MOVE_BEAT, self.beat_params()).await?;
+        let rows = self.store.query("SELECT handler, generation FROM fs_handlers", params![]).await?;
+        let of_row = |row: &Row| Ok((row.get("handler")?, row.get("generation")?));
+        *lock(&self.generations) = rows.iter().map(of_row).collect::<Result<_, Error>>()?;
         let rows =
             self.store.query("SELECT name FROM fs_leases WHERE owner = $1", params![&self.owner]).await?;
         let owned: Vec<String> = rows.iter().filter_map(|row| row.get("name").ok()).collect();
@@ -238,7 +313,7 @@ impl Leases {
 
     /// Takes a lease, and with it shows that it lives: whoever forgets those who own nothing cannot come between.
     async fn claim(&self, sql: &str, params: Params) -> Result<bool, Error> {
-        self.write_all([(sql::MOVE_BEAT, params![&self.owner]), (sql, params)]).await
+        self.write_all([(sql::MOVE_BEAT, self.beat_params()), (sql, params)]).await
     }
 
     /// Gives back a lease that names this process and is not held: giving it back failed, or the reply to a claim was lost.

@@ -57,6 +57,12 @@ impl Others {
         self.0.iter().filter(lives).count()
     }
 
+    /// Whether a process lives, as far as it was watched: one that was not seen before may.
+    pub(super) fn lives(&self, owner: &str, now: Instant) -> bool {
+        let stands = self.0.get(owner).is_some_and(|seen| seen.stands_for(PATIENCE, now));
+        !stands && !Identity::parse(owner).died_here()
+    }
+
     /// Those that will not be heard of again, and the beat where they stopped.
     pub(super) fn gone(&self, now: Instant) -> Vec<(String, i64)> {
         let is_gone = |(owner, seen): &(&String, &Seen)| {

@@ -10,6 +10,7 @@ use crate::processor::checkpoint::{self, move_params, move_statement};
 use crate::processor::delivery::{Content, Delivery};
 use crate::processor::fault::{blame, is_contention, is_of_the_work, refuse_store_failures};
 use crate::processor::letters::{self, Held};
+use crate::processor::offsets::Reached;
 use crate::processor::reaction::{Ready, Stuck};
 use crate::processor::{Processor, partition_lanes};
 use crate::statements as sql;
@@ -19,7 +20,7 @@ use factstream_core::params;
 use factstream_core::sabotage::{Sabotage, is_on};
 use factstream_core::sql::{now, placeholders};
 use factstream_core::store::StoreError;
-use futures_util::future::{BoxFuture, FutureExt, try_join_all};
+use futures_util::future::try_join_all;
 use std::collections::HashSet;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -29,6 +30,9 @@ const CONFLICTS_MAX: u32 = 16;
 
 /// Events marked by one statement, a power of two: those of a batch, as it is by default, fit.
 const INBOX_EVENTS_PER_QUERY: usize = 512;
+
+/// Unreadable events that one transaction holds back.
+const HELD_AT_ONCE: usize = 500;
 
 /// How long what a sabotage tears apart stays apart.
 pub(crate) const SABOTAGE_TAKES: Duration = Duration::from_millis(200);
@@ -40,85 +44,123 @@ pub(crate) struct Move {
     pub(crate) to: Position,
 }
 
-/// What a transaction has to do with the checkpoint.
+/// How far a batch reaches.
 #[derive(Debug, Clone, Copy)]
-enum Mark {
-    /// Nothing: it is a consumer's.
-    None,
+pub(crate) enum Progress<'a> {
+    Log(Move),
+    Topics(Reached<'a>),
+}
+
+/// What a transaction has to do with the handler's progress.
+#[derive(Debug, Clone, Copy)]
+enum Mark<'a> {
+    /// A consumer's, with more of the batch to come: nothing but the fence.
+    Fence,
+    /// A consumer's last of a batch: its offsets move along.
+    Reaches(Reached<'a>),
     /// One lane: the checkpoint moves along.
     Moves(Move),
     /// One of several lanes: the checkpoint stays here until all of them are done.
     Stays(Position),
 }
 
-impl Mark {
-    /// The mark of a piece that ends here, and that of what comes after it.
+impl Mark<'_> {
+    /// The mark of a piece that ends here, with more to come, and that of what comes after it.
     fn cut(self, end: Option<Position>) -> (Self, Self) {
         match (self, end) {
             (Self::Moves(Move { from, to }), Some(end)) => {
                 (Self::Moves(Move { from, to: end }), Self::Moves(Move { from: end, to }))
             }
+            (Self::Reaches(_), _) => (Self::Fence, self),
             (same, _) => (same, same),
         }
     }
 }
 
 impl Processor {
-    /// Handles a batch. With one lane the checkpoint moves along in the batch's own transaction; with several, every
-    /// lane marks its events in the inbox, and the caller moves the checkpoint afterwards.
-    pub(crate) async fn handle_batch(
-        &self,
-        batch: &[Delivery],
-        checkpoint: Option<Move>,
-    ) -> Result<(), Error> {
-        if self.options.concurrency > 1 {
+    /// Handles a batch. With one lane its progress is recorded in the batch's own last transaction; with several, every lane
+    /// marks its events in the inbox, and the caller records the progress afterwards.
+    pub(crate) async fn handle_batch(&self, batch: &[Delivery], progress: Progress<'_>) -> Result<(), Error> {
+        if self.has_lanes() {
             let lanes = partition_lanes(batch, self.options.concurrency);
-            let mark = checkpoint.map_or(Mark::None, |checkpoint| Mark::Stays(checkpoint.from));
+            let mark = match progress {
+                Progress::Log(checkpoint) => Mark::Stays(checkpoint.from),
+                Progress::Topics(_) => Mark::Fence,
+            };
             try_join_all(lanes.iter().map(|lane| self.isolate(lane, mark))).await?;
             return Ok(());
         }
         let all: Vec<&Delivery> = batch.iter().collect();
-        self.isolate(&all, checkpoint.map_or(Mark::None, Mark::Moves)).await
+        let mark = match progress {
+            Progress::Log(checkpoint) => Mark::Moves(checkpoint),
+            Progress::Topics(reached) => Mark::Reaches(reached),
+        };
+        self.isolate(&all, mark).await
     }
 
-    /// Runs a slice as one transaction; on a failure runs what is before, the failing one alone, and what is after.
-    fn isolate<'a>(&'a self, slice: &'a [&'a Delivery], mark: Mark) -> BoxFuture<'a, Result<(), Error>> {
-        async move {
-            if slice.is_empty() {
-                return Ok(());
-            }
-            let cut = if self.calls(slice) { first_repeated_key(slice) } else { None };
-            let stuck = match cut {
-                // A call waits until what its key did before is committed: two transactions.
-                Some(at) => Stop { at, failed: None },
-                None => match self.attempt(slice, mark).await? {
-                    Ok(()) => return Ok(()),
-                    Err(stuck) => Stop::of(stuck, slice.len()),
-                },
-            };
-            let Stop { at, failed } = stuck;
-            if let (1, Some(failed)) = (slice.len(), &failed) {
-                return self.hold(slice[0], &failed.failure, mark).await;
-            }
-            // [..at], [at] alone if it failed, and the rest; the checkpoint moves along piece by piece.
-            let alone = usize::from(failed.is_some());
-            let pieces = [&slice[..at], &slice[at..at + alone], &slice[at + alone..]];
-            let mut rest = mark;
-            for (number, piece) in pieces.into_iter().enumerate().filter(|(_, piece)| !piece.is_empty()) {
-                let last = std::ptr::eq(&raw const piece[piece.len() - 1], &raw const slice[slice.len() - 1]);
-                let (part, after) =
-                    if last { (rest, rest) } else { rest.cut(piece[piece.len() - 1].position) };
-                match &failed {
-                    Some(failed) if number == 1 && failed.by_itself => {
-                        self.hold(piece[0], &failed.failure, part).await?
+    /// Handles a slice piece by piece: all of it at once, and after a failure what is before the failing event, that event
+    /// alone, and then pieces that grow again. Unreadable events are held without an attempt, many at once.
+    async fn isolate(&self, slice: &[&Delivery], mark: Mark<'_>) -> Result<(), Error> {
+        let (mut at, mut rest, mut pace) = (0, mark, Pace::new(slice.len()));
+        // Of an event that failed by itself, the failure, until its turn comes.
+        let mut failed: Option<(usize, Failure)> = None;
+        while at < slice.len() {
+            let piece =
+                self.next_piece(&slice[at..], pace.events, failed.as_ref().map(|(place, _)| place - at));
+            let end = at + piece.len();
+            let is_last = end == slice.len();
+            let (part, after) =
+                if is_last { (rest, rest) } else { rest.cut(piece[piece.len() - 1].position) };
+            let known = failed.take_if(|(place, _)| *place == at);
+            if let Some((_, failure)) = known {
+                self.hold(&piece[..1], |_| &failure, part).await?;
+                pace.succeeded();
+            } else if is_unreadable(piece[0]) {
+                let reasons: Vec<Failure> = piece.iter().map(|delivery| unreadable(delivery)).collect();
+                self.hold(piece, |place| &reasons[place], part).await?;
+            } else {
+                match self.attempt(piece, part).await? {
+                    Ok(()) => pace.succeeded(),
+                    Err(stuck) if piece.len() == 1 => {
+                        self.hold(piece, |_| &stuck.failure, part).await?;
+                        pace.failed_alone();
                     }
-                    _ => self.isolate(piece, part).await?,
+                    Err(stuck) => {
+                        pace.failed_at(stuck.at, piece.len());
+                        if let (Some(place), true) = (stuck.at, stuck.by_itself) {
+                            failed = Some((at + place, stuck.failure));
+                        }
+                        continue;
+                    }
                 }
-                rest = after;
             }
-            Ok(())
+            (at, rest) = (end, after);
         }
-        .boxed()
+        Ok(())
+    }
+
+    /// The events to handle next, in one transaction: at most so many, unreadable ones and others never together, none beyond
+    /// one that is known to fail, and with calls to the outside world no key twice, for a call waits until what its key did
+    /// before is committed.
+    fn next_piece<'a, 'b>(
+        &self,
+        rest: &'a [&'b Delivery],
+        events_max: usize,
+        failing: Option<usize>,
+    ) -> &'a [&'b Delivery] {
+        let unreadable = is_unreadable(rest[0]);
+        let same = rest.iter().take_while(|delivery| is_unreadable(delivery) == unreadable).count();
+        let most = match (unreadable, failing) {
+            (true, _) => HELD_AT_ONCE,
+            (false, Some(0)) => 1,
+            (false, Some(place)) => events_max.min(place),
+            (false, None) => events_max,
+        };
+        let piece = &rest[..same.min(most)];
+        match !unreadable && self.calls(piece) {
+            true => &piece[..first_repeated_key(piece).unwrap_or(piece.len())],
+            false => piece,
+        }
     }
 
     fn calls(&self, slice: &[&Delivery]) -> bool {
@@ -129,7 +171,7 @@ impl Processor {
     }
 
     /// One transaction over the slice. The inner error is an event's failure; nothing of the slice has taken effect.
-    async fn attempt(&self, slice: &[&Delivery], mark: Mark) -> Result<Result<(), Stuck>, Error> {
+    async fn attempt(&self, slice: &[&Delivery], mark: Mark<'_>) -> Result<Result<(), Stuck>, Error> {
         if let Err(stuck) = self.call_all(slice).await? {
             return Ok(Err(stuck));
         }
@@ -221,9 +263,9 @@ impl Processor {
         Ok(rows.iter().map(|row| row.get("found")).collect::<Result<_, _>>()?)
     }
 
-    async fn transact(&self, slice: &[&Delivery], mark: Mark) -> Result<Result<(), Stuck>, Error> {
+    async fn transact(&self, slice: &[&Delivery], mark: Mark<'_>) -> Result<Result<(), Stuck>, Error> {
         let mut tx = self.begin().await?;
-        self.mark_checkpoint(&mut tx, mark).await?;
+        self.mark(&mut tx, mark).await?;
         let reacted = self.react(&mut tx, slice).await?;
         if let Err(stuck) = blame(reacted, tx.take_fault())? {
             return Ok(Err(stuck));
@@ -253,10 +295,7 @@ impl Processor {
                     places.push(at);
                     batch.push(Ready { event, origin, outcome: delivery.outcome.get() });
                 }
-                Content::Unreadable(reason) => {
-                    let failure = Failure::permanent(reason.to_string());
-                    return Ok(Err(Stuck::by_itself(at, failure)));
-                }
+                Content::Unreadable(_) => return Ok(Err(Stuck::by_itself(at, unreadable(delivery)))),
                 Content::NotMine | Content::Skipped => {}
             }
         }
@@ -264,22 +303,27 @@ impl Processor {
         Ok(reacted.map_err(|stuck| Stuck { at: stuck.at.map(|at| places[at]), ..stuck }))
     }
 
-    /// Comes first in a transaction: from here on no other owner and no rebuild gets in between.
-    async fn mark_checkpoint(&self, tx: &mut Tx, mark: Mark) -> Result<(), Error> {
+    /// Comes first in a transaction: from here on no other owner, build or rebuild gets in between.
+    async fn mark(&self, tx: &mut Tx, mark: Mark<'_>) -> Result<(), Error> {
         let Move { from, to } = match mark {
-            Mark::None => return Ok(()),
-            Mark::Stays(at) => return checkpoint::stay(tx, &self.checkpoint, at, self.own_tables()).await,
+            Mark::Fence => return Ok(()), // with the look for blocked keys
+            Mark::Reaches(reached) => return self.reach(tx, reached).await,
+            Mark::Stays(at) => return checkpoint::stay(tx, &self.place, at, self.own_tables()).await,
             Mark::Moves(move_) => move_,
         };
         if is_on(Sabotage::CheckpointOutside) {
-            checkpoint::move_alone(self.store.as_ref(), &self.checkpoint, from, to).await?;
+            checkpoint::move_alone(self.store.as_ref(), &self.place, from, to).await?;
             tokio::time::sleep(SABOTAGE_TAKES).await;
             return Ok(());
         }
-        match tx.execute(move_statement(), move_params(&self.checkpoint, from, to)).await? {
-            0 => Err(Error::Superseded { handler: self.checkpoint.clone() }),
+        match tx.execute(move_statement(), move_params(&self.place, from, to)).await? {
+            0 => Err(self.superseded()),
             _ => Ok(()),
         }
+    }
+
+    pub(crate) fn superseded(&self) -> Error {
+        Error::Superseded { handler: self.name.clone() }
     }
 
     /// Marks the events as handled; which of them are handled for the first time.
@@ -308,14 +352,17 @@ impl Processor {
         Ok(fresh)
     }
 
+    /// Which keys of a slice are blocked. A consumer's transaction is fenced here: it fails when another build has taken over.
     async fn blocked_keys(&self, tx: &mut Tx, slice: &[&Delivery]) -> Result<HashSet<String>, Error> {
-        if slice.is_empty() {
+        let any_blocked = match self.from_log {
+            true => {
+                let any = "SELECT 1 FROM fs_blocked_keys WHERE handler = $1 LIMIT 1";
+                !tx.query(any, params![&self.name]).await?.is_empty()
+            }
+            false => self.fence(tx).await?,
+        };
+        if slice.is_empty() || !any_blocked || is_on(Sabotage::NoParking) {
             return Ok(HashSet::new()); // a list of no keys is not SQL: `IN ()`
-        }
-        let any =
-            tx.query("SELECT 1 FROM fs_blocked_keys WHERE handler = $1 LIMIT 1", params![&self.name]).await?;
-        if any.is_empty() || is_on(Sabotage::NoParking) {
-            return Ok(HashSet::new());
         }
         let keys: HashSet<&String> = slice.iter().map(|delivery| &delivery.key).collect();
         let list = placeholders(2, keys.len());
@@ -327,19 +374,44 @@ impl Processor {
         Ok(rows.iter().map(|row| row.get("event_key")).collect::<Result<_, _>>()?)
     }
 
-    /// Holds the failing event back, so that the source can go on: a retry is planned, or it is a dead letter.
-    async fn hold(&self, delivery: &Delivery, failure: &Failure, mark: Mark) -> Result<(), Error> {
-        refuse_store_failures(failure)?;
+    /// Makes sure that this generation is the live one; whether any key of the handler is blocked.
+    pub(crate) async fn fence(&self, tx: &mut Tx) -> Result<bool, Error> {
+        let rows = tx.query(sql::SELECT_FENCE, params![&self.name]).await?;
+        let row = rows.first().ok_or_else(|| self.superseded())?;
+        let is_live = row.get::<i64>("generation")? == self.place.generation;
+        if !is_live && !is_on(Sabotage::GenerationFenceOff) {
+            return Err(self.superseded());
+        }
+        Ok(row.get("blocked")?)
+    }
+
+    /// Holds failing events back, so that the source can go on: a retry is planned, or each is a dead letter.
+    async fn hold<'a>(
+        &self,
+        deliveries: &[&Delivery],
+        failure_of: impl Fn(usize) -> &'a Failure,
+        mark: Mark<'_>,
+    ) -> Result<(), Error> {
+        for at in 0..deliveries.len() {
+            refuse_store_failures(failure_of(at))?;
+        }
         let mut tx = self.begin().await?;
-        self.mark_checkpoint(&mut tx, mark).await?;
-        let fresh = self.take_inbox(&mut tx, &[delivery]).await?;
-        let held = match fresh[..] {
-            [true] => Some(letters::hold(&mut tx, &self.name, delivery, failure, &self.options.retry).await?),
-            _ => None,
-        };
+        self.mark(&mut tx, mark).await?;
+        let fresh = self.take_inbox(&mut tx, deliveries).await?;
+        if !self.from_log {
+            self.fence(&mut tx).await?;
+        }
+        let mut held = Vec::with_capacity(deliveries.len());
+        for (at, delivery) in deliveries.iter().enumerate().filter(|(at, _)| fresh[*at]) {
+            let failure = failure_of(at);
+            held.push((
+                at,
+                letters::hold(&mut tx, &self.name, delivery, failure, &self.options.retry).await?,
+            ));
+        }
         tx.commit().await?;
-        if let Some(held) = held {
-            self.tell_held(&held, &delivery.key, failure);
+        for (at, held) in held {
+            self.tell_held(&held, &deliveries[at].key, failure_of(at));
         }
         Ok(())
     }
@@ -371,20 +443,47 @@ fn take_inbox(events: usize) -> &'static str {
     })
 }
 
-/// Where a slice is cut, and the failure of the event there, if it has one.
-struct Stop {
-    at: usize,
-    failed: Option<Stuck>,
+/// How many events the next transaction takes: all at first, one where something fails, and then twice as many with each
+/// success, so that a long run of failures costs a transaction or two for each and nothing more.
+struct Pace {
+    events: usize,
+    /// Where the next failure is expected after this many events.
+    failing_next: bool,
 }
 
-impl Stop {
-    /// At the failing event; in the middle when it is not known which one it is.
-    fn of(stuck: Stuck, slice_len: usize) -> Self {
-        match stuck.at {
-            Some(at) => Self { at, failed: Some(stuck) },
-            None if slice_len == 1 => Self { at: 0, failed: Some(stuck) },
-            None => Self { at: slice_len / 2, failed: None },
+impl Pace {
+    fn new(events: usize) -> Self {
+        Self { events, failing_next: false }
+    }
+
+    fn succeeded(&mut self) {
+        let failing_next = std::mem::take(&mut self.failing_next);
+        self.events = if failing_next { 1 } else { self.events.saturating_mul(2) };
+    }
+
+    fn failed_alone(&mut self) {
+        (self.events, self.failing_next) = (1, false);
+    }
+
+    /// An event of a piece failed; in the middle when it is not known which one.
+    fn failed_at(&mut self, at: Option<usize>, piece_len: usize) {
+        match at {
+            Some(0) => self.failed_alone(),
+            Some(at) => (self.events, self.failing_next) = (at, true),
+            None => (self.events, self.failing_next) = (piece_len / 2, false),
         }
+    }
+}
+
+fn is_unreadable(delivery: &Delivery) -> bool {
+    matches!(delivery.content, Content::Unreadable(_))
+}
+
+/// Why an unreadable event cannot be handled.
+fn unreadable(delivery: &Delivery) -> Failure {
+    match &delivery.content {
+        Content::Unreadable(reason) => Failure::permanent(reason.to_string()),
+        _ => Failure::permanent("the event cannot be read"),
     }
 }
 

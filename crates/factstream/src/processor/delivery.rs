@@ -95,7 +95,7 @@ impl Delivery {
         Self {
             event_id: event.event_id.to_string(),
             scoped_id: None,
-            key: event.aggregate_id.clone(),
+            key: order_key(&content, reaction).unwrap_or_else(|| event.aggregate_id.clone()),
             event_type: Some(event.event_type.clone()),
             position: Some(event.position),
             timestamp: Some(event.timestamp),
@@ -149,6 +149,7 @@ impl Delivery {
                 (event_id, None, None, record.timestamp, Content::Unreadable(reason.into()))
             }
         };
+        let key = order_key(&content, reaction).unwrap_or(key);
         Self {
             event_id,
             scoped_id,
@@ -200,6 +201,14 @@ impl Delivery {
             let event_type = self.event_type.clone().unwrap_or_default();
             self.content = Content::Unreadable(Reason::NotMine(event_type));
         }
+    }
+}
+
+/// The key in whose order the reaction handles it, where that is not the aggregate's id.
+fn order_key(content: &Content, reaction: &dyn Reaction) -> Option<String> {
+    match content {
+        Content::Ready { event, .. } => reaction.order_key(event),
+        Content::NotMine | Content::Skipped | Content::Unreadable(_) => None,
     }
 }
 

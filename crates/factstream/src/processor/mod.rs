@@ -14,14 +14,17 @@ pub(crate) mod delivery;
 pub(crate) mod source;
 pub(crate) mod checkpoint;
 pub(crate) mod batch;
+pub(crate) mod offsets;
 pub(crate) mod letters;
 pub(crate) mod retry;
 
 use crate::app::App;
 use crate::error::Error;
+use crate::registry::Claim;
 use crate::status::Health;
 use crate::tx::{TableNames, Tx};
-use batch::{Move, SABOTAGE_TAKES};
+use batch::{Move, Progress, SABOTAGE_TAKES};
+use checkpoint::Place;
 use delivery::Delivery;
 use factstream_core::envelope::Position;
 use factstream_core::params;
@@ -29,12 +32,13 @@ use factstream_core::partition::partition_of;
 use factstream_core::sabotage::{Sabotage, is_on};
 use factstream_core::store::Store;
 use jiff::Timestamp;
+use offsets::Reached;
 use options::Options;
 use reaction::SharedReaction;
 use shard::Shard;
-use source::{End, Log, Source, Topics};
+use source::{Batch, End, Log, Source, Topics};
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -48,7 +52,7 @@ const RETRYING_KEYS_MAX: u64 = 1_000;
 /// What a handler is: its name, what it does, and where its events come from.
 #[derive(Clone)]
 pub(crate) struct Spec {
-    /// What its status, checkpoint and lease are called.
+    /// What its status and lease are called.
     pub(crate) name: String,
     /// The handler that it is, or is a part of: what its inbox and letters are called.
     pub(crate) handler: String,
@@ -71,6 +75,17 @@ pub enum Kind {
     Consumer,
 }
 
+impl Kind {
+    /// What the tables and the status call it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::ReadModel => "read_model",
+            Self::Projection => "projection",
+            Self::Consumer => "consumer",
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum From {
     Log,
@@ -83,8 +98,11 @@ pub(crate) struct Processor {
     store: Arc<dyn Store>,
     /// The handler: inbox and letters.
     name: String,
-    /// What its checkpoint is called: the handler, or its shard.
-    checkpoint: String,
+    /// Its checkpoint, and the generation that every mark is made under.
+    place: Place,
+    claim: Claim,
+    /// The cluster that a consumer's offsets mean something in.
+    cluster: Mutex<String>,
     reaction: SharedReaction,
     options: Options,
     from_log: bool,
@@ -98,14 +116,23 @@ pub(crate) struct Processor {
 }
 
 impl Processor {
-    pub(crate) fn new(app: &App, spec: &Spec, health: Arc<Health>, stop: CancellationToken) -> Self {
+    pub(crate) fn new(
+        app: &App,
+        spec: &Spec,
+        claim: Claim,
+        health: Arc<Health>,
+        stop: CancellationToken,
+    ) -> Self {
         let managed = app.managed().iter().find(|managed| managed.projection == spec.handler);
         let tables = managed.map_or(&[][..], |managed| &managed.tables);
+        let (generation, shard) = (claim.generation, spec.shard.index());
         Self {
             app: app.clone(),
             store: Arc::clone(app.store()),
             name: spec.handler.clone(),
-            checkpoint: spec.name.clone(),
+            place: Place { handler: spec.handler.clone(), generation, shard },
+            claim,
+            cluster: Mutex::default(),
             reaction: Arc::clone(&spec.reaction),
             options: spec.options,
             from_log: spec.from == From::Log,
@@ -117,11 +144,11 @@ impl Processor {
         }
     }
 
-    /// The same handler under another name, on tables beside the live ones: a rebuild.
-    pub(crate) fn beside(mut self, name: String) -> Self {
-        self.checkpoint.clone_from(&name);
+    /// The same handler under the name of a rebuild, on the rebuild's own tables beside the live ones.
+    pub(crate) fn beside(mut self, name: String, tables: TableNames) -> Self {
+        self.place = Place::own(&name);
         self.name = name;
-        self.tables = TableNames::Beside;
+        self.tables = tables;
         self
     }
 
@@ -133,14 +160,19 @@ impl Processor {
         &self.name
     }
 
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+
     /// Whether keys are handled in parallel, so that the checkpoint moves after the batch.
     pub(crate) fn has_lanes(&self) -> bool {
         self.options.concurrency > 1
     }
 
-    /// Whether events are marked in the inbox. A projection with one lane needs no inbox: its checkpoint says it all.
+    /// Whether events are marked in the inbox. A projection with one lane needs no inbox, its checkpoint says it all, unless
+    /// it had several lanes before.
     fn marks_inbox(&self) -> bool {
-        !self.from_log || self.options.concurrency > 1
+        !self.from_log || self.has_lanes() || self.claim.marks_inbox
     }
 
     /// The names of a projection's own tables, live or beside those.
@@ -160,11 +192,11 @@ impl Processor {
     /// Runs until `stop`: due retries first, then the next batch.
     pub(crate) async fn run(&self, spec: &Spec) -> Result<(), Error> {
         let mut checkpoint = match spec.from {
-            From::Log => Some(checkpoint_within(self.store.as_ref(), &self.checkpoint).await?),
+            From::Log => Some(checkpoint::begin(self.store.as_ref(), &self.place, &spec.name).await?),
             From::Topics(_) => None,
         };
         let mut source = self.open(spec, checkpoint.unwrap_or(0)).await?;
-        self.app.progress().reached(&self.checkpoint, checkpoint.unwrap_or(0));
+        self.app.progress().reached(&spec.name, checkpoint.unwrap_or(0));
         let mut looked_at_retries: Option<Instant> = None;
         let mut wrote_checkpoint = Instant::now();
         while !self.stop.is_cancelled() {
@@ -186,7 +218,7 @@ impl Processor {
                 && *at < log.read_to
                 && wrote_checkpoint.elapsed() >= IDLE_CHECKPOINT
             {
-                checkpoint::move_alone(self.store.as_ref(), &self.checkpoint, *at, log.read_to).await?;
+                checkpoint::move_alone(self.store.as_ref(), &self.place, *at, log.read_to).await?;
                 (*at, wrote_checkpoint) = (log.read_to, Instant::now());
             }
             let Some(batch) = batch else {
@@ -198,59 +230,69 @@ impl Processor {
                 source.commit(&batch.end).await?;
                 tokio::time::sleep(SABOTAGE_TAKES).await;
             }
-            self.take(&batch.deliveries, &batch.end, &mut checkpoint).await?;
+            self.take(&batch, &mut checkpoint).await?;
             source.commit(&batch.end).await?;
             self.health.handled(batch.deliveries.len() as u64);
             self.health.skipped(batch.skipped);
             if let End::Log(position) = batch.end {
-                self.app.progress().reached(&self.checkpoint, position);
+                self.app.progress().reached(&spec.name, position);
             }
         }
         if let (Some(at), Source::Log(log)) = (checkpoint, &source)
             && at < log.read_to
         {
-            checkpoint::move_alone(self.store.as_ref(), &self.checkpoint, at, log.read_to).await?;
+            checkpoint::move_alone(self.store.as_ref(), &self.place, at, log.read_to).await?;
         }
         Ok(())
     }
 
-    /// Handles a batch and moves the checkpoint, where there is one.
-    async fn take(
-        &self,
-        batch: &[Delivery],
-        end: &End,
-        checkpoint: &mut Option<Position>,
-    ) -> Result<(), Error> {
-        if batch.is_empty() {
-            return Ok(());
-        }
-        let moves = match (&checkpoint, end) {
-            (Some(from), End::Log(to)) => Some(Move { from: *from, to: *to }),
-            _ => None,
-        };
-        self.handle_batch(batch, moves).await?;
-        if let Some(Move { from, to }) = moves {
-            if self.options.concurrency > 1 {
-                checkpoint::move_alone(self.store.as_ref(), &self.checkpoint, from, to).await?;
+    /// Handles a batch and records how far it reaches.
+    async fn take(&self, batch: &Batch, checkpoint: &mut Option<Position>) -> Result<(), Error> {
+        let deliveries = &batch.deliveries;
+        match &batch.end {
+            End::Topics(offsets) => {
+                let reached = Reached { offsets, newest: &batch.newest, skipped: &batch.skipped_types };
+                if !deliveries.is_empty() {
+                    self.handle_batch(deliveries, Progress::Topics(reached)).await?;
+                }
+                if deliveries.is_empty() || self.has_lanes() {
+                    self.reach_alone(reached).await?;
+                }
             }
-            *checkpoint = Some(to);
+            End::Log(_) if deliveries.is_empty() => {} // written now and then, when nothing else is
+            End::Log(to) => {
+                let from = checkpoint.unwrap_or(0);
+                self.handle_batch(deliveries, Progress::Log(Move { from, to: *to })).await?;
+                if self.has_lanes() {
+                    checkpoint::move_alone(self.store.as_ref(), &self.place, from, *to).await?;
+                }
+                *checkpoint = Some(*to);
+            }
         }
         Ok(())
     }
 
     async fn open(&self, spec: &Spec, read_to: Position) -> Result<Source, Error> {
-        Ok(match &spec.from {
-            From::Log => {
-                let (store, history) = (Arc::clone(&self.store), self.store.history());
-                Source::Log(Log { store, read_to, history, shard: spec.shard })
-            }
-            From::Topics(topics) => Source::Topics(Topics {
-                subscription: self.app.broker().subscribe(&self.name, topics, &[]).await?,
-                unknown_types: self.options.unknown_types,
-                tombstones: self.options.tombstones,
-                former_until: self.app.former_until(),
-            }),
-        })
+        let From::Topics(_) = &spec.from else {
+            let (store, layouts) = (Arc::clone(&self.store), self.claim.layouts.clone());
+            let history = store.history();
+            return Ok(Source::Log(Log { store, read_to, history, shard: spec.shard, layouts }));
+        };
+        let broker = self.app.broker();
+        let cluster = broker.cluster().await?;
+        // The embedded broker's own offsets lie in the store already.
+        let stored = match self.app.owned_groups() {
+            true => Vec::new(),
+            false => offsets::stored(self.store.as_ref(), &self.name, &cluster).await?,
+        };
+        *lock(&self.cluster) = cluster;
+        let subscription = broker.subscribe(&self.name, &self.claim.topics, &stored).await?;
+        Ok(Source::Topics(Topics {
+            subscription,
+            unknown_types: self.options.unknown_types,
+            tombstones: self.options.tombstones,
+            former_until: self.app.former_until(),
+        }))
     }
 
     fn retry_is_due(&self) -> bool {
@@ -279,16 +321,6 @@ impl Processor {
             self.drive_due().await?;
         }
     }
-}
-
-/// The checkpoint of a reader of the log, refused when it lies beyond the head.
-pub(crate) async fn checkpoint_within(store: &dyn Store, handler: &str) -> Result<Position, Error> {
-    let checkpoint = checkpoint::read_or_create(store, handler).await?;
-    let head = store.wait_beyond(checkpoint, Duration::ZERO).await?;
-    if checkpoint > head {
-        return Err(Error::BeyondHead { handler: handler.to_owned(), checkpoint, head });
-    }
-    Ok(checkpoint)
 }
 
 /// The batch in lanes: one key is in one lane, in order.

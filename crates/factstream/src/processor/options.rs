@@ -94,6 +94,10 @@ pub(crate) struct Options {
     pub(crate) tombstones: Tombstones,
     /// Into how many parts a projection is split, at least 1.
     pub(crate) shards: u32,
+    /// Of the logic that makes a projection's rows: another one has them made anew.
+    pub(crate) version: u32,
+    /// Whether events of types that this build adds may stay unhandled when earlier builds have passed over them.
+    pub(crate) leaves_skipped: bool,
 }
 
 impl Default for Options {
@@ -106,6 +110,8 @@ impl Default for Options {
             unknown_types: UnknownTypes::default(),
             tombstones: Tombstones::default(),
             shards: 1,
+            version: 1,
+            leaves_skipped: false,
         }
     }
 }
@@ -128,6 +134,13 @@ macro_rules! option_methods {
         /// How many events one transaction handles at most, at least 1.
         pub fn batch(mut self, events_max: usize) -> Self {
             self.options.batch_events_max = events_max.max(1);
+            self
+        }
+
+        /// Goes on although earlier builds of this handler have passed over events of types that this build adds. Without it,
+        /// [`Builder::open`]($crate::Builder::open) refuses to, for these events will not come again.
+        pub fn leave_skipped(mut self) -> Self {
+            self.options.leaves_skipped = true;
             self
         }
 

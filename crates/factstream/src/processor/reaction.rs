@@ -70,6 +70,11 @@ pub(crate) trait Reaction: Send + Sync {
         Ok(None)
     }
 
+    /// The key in whose order events are handled, where that is another than the aggregate's id.
+    fn order_key(&self, _event: &Decoded) -> Option<String> {
+        None
+    }
+
     /// Whether the outside world must be asked before this event is handled.
     fn calls(&self, _event: &Decoded) -> bool {
         false

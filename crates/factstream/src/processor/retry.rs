@@ -3,11 +3,11 @@
 use crate::error::Error;
 use crate::handler::Failure;
 use crate::origin::Origin;
-use crate::processor::Processor;
 use crate::processor::delivery::{Content, Delivery, Known};
 use crate::processor::fault::{blame, is_of_the_work, refuse_store_failures};
 use crate::processor::letters::{self, Letter};
 use crate::processor::reaction::Ready;
+use crate::processor::{Processor, checkpoint};
 use crate::statements as sql;
 use factstream_core::params;
 use factstream_core::sql::now;
@@ -103,6 +103,7 @@ impl Processor {
             }
         };
         let mut tx = self.begin().await?;
+        self.stay_live(&mut tx).await?;
         if !claim(&mut tx, letter).await? {
             return Ok(Attempted::Taken);
         }
@@ -125,8 +126,16 @@ impl Processor {
         Ok(Attempted::Handled(next))
     }
 
+    /// Comes first in a transaction that has no mark of its own: no other build has taken over, and no rebuild switches before its
+    /// end.
+    async fn stay_live(&self, tx: &mut crate::tx::Tx) -> Result<(), Error> {
+        checkpoint::hold_tables(tx, self.own_tables()).await?;
+        self.fence(tx).await.map(drop)
+    }
+
     async fn attempt_failed(&self, letter: &Letter, failure: &Failure) -> Result<(), Error> {
         let mut tx = self.begin().await?;
+        self.stay_live(&mut tx).await?;
         if !claim(&mut tx, letter).await? {
             return Ok(());
         }

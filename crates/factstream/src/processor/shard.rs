@@ -23,6 +23,11 @@ impl Shard {
         (0..of).map(move |index| Self { index, of })
     }
 
+    /// The part at this place among so many.
+    pub(crate) fn of(index: u32, of: u32) -> Self {
+        Self { index, of: of.max(1) }
+    }
+
     /// The one part that a key is in.
     pub(crate) fn of_key(key: &str, of: u32) -> Self {
         Self { index: partition_of(key.as_bytes(), of.max(1)), of: of.max(1) }
@@ -31,6 +36,11 @@ impl Shard {
     /// Whether a key is in it.
     pub(crate) fn has(self, key: &str) -> bool {
         self.of == 1 || Self::of_key(key, self.of) == self
+    }
+
+    /// Its place among the parts, from 0.
+    pub(crate) fn index(self) -> u32 {
+        self.index
     }
 
     /// Whether it is the first part, or all.
@@ -43,7 +53,7 @@ impl Shard {
         self.of
     }
 
-    /// What its checkpoint and lease are called: `orders` when it is all of it, else `orders#2/4`.
+    /// What its status and lease are called: `orders` when it is all of it, else `orders#2/4`.
     pub(crate) fn name(self, projection: &str) -> String {
         match self.of {
             1 => projection.to_owned(),

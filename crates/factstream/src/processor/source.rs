@@ -9,6 +9,7 @@ use crate::processor::delivery::{Content, Delivery, Known};
 use crate::processor::options::{Tombstones, UnknownTypes};
 use crate::processor::reaction::SharedReaction;
 use crate::processor::shard::Shard;
+use crate::registry::Layouts;
 use factstream_core::broker::{Partition, Subscription};
 use factstream_core::envelope::{Position, RecordedEvent};
 use factstream_core::store::Store;
@@ -16,6 +17,10 @@ use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Types that are told apart among the events of a batch that no handler names.
+const SKIPPED_TYPES_MAX: usize = 64;
+const OTHERS: &str = "(others)";
 
 pub(crate) enum Source {
     Log(Log),
@@ -26,8 +31,12 @@ pub(crate) enum Source {
 pub(crate) struct Batch {
     pub(crate) deliveries: Vec<Delivery>,
     pub(crate) end: End,
-    /// Events of types that no handler names, and tombstones.
+    /// Events that are not for this handler, and tombstones.
     pub(crate) skipped: u64,
+    /// Of topics, the newest time of a record, in the order of the end's partitions.
+    pub(crate) newest: Vec<Option<Timestamp>>,
+    /// Of a consumer, how many of each type that no handler names.
+    pub(crate) skipped_types: BTreeMap<String, u64>,
 }
 
 pub(crate) enum End {
@@ -43,6 +52,8 @@ pub(crate) struct Log {
     pub(crate) history: u64,
     /// The share of the keys that is wanted.
     pub(crate) shard: Shard,
+    /// What earlier divisions into shards have handled.
+    pub(crate) layouts: Layouts,
 }
 
 /// Topics, as a member of a group.
@@ -100,13 +111,21 @@ impl Log {
         self.read_to = end;
         let all = events.len();
         let is_mine = |event: &RecordedEvent| {
-            reaction.handles(&event.event_type) && self.shard.has(&event.aggregate_id)
+            reaction.handles(&event.event_type)
+                && self.shard.has(&event.aggregate_id)
+                && !self.layouts.have_handled(&event.aggregate_id, event.position)
         };
         let mine = events.into_iter().filter(is_mine);
         let deliveries: Vec<Delivery> =
             mine.map(|event| Delivery::of_event(event, reaction.as_ref(), service)).collect();
         let skipped = (all - deliveries.len()) as u64;
-        Ok(Some(Batch { deliveries, end: End::Log(end), skipped }))
+        Ok(Some(Batch {
+            deliveries,
+            end: End::Log(end),
+            skipped,
+            newest: Vec::new(),
+            skipped_types: BTreeMap::new(),
+        }))
     }
 }
 
@@ -122,13 +141,16 @@ impl Topics {
         if records.is_empty() {
             return Ok(None);
         }
-        let mut next = BTreeMap::new();
+        let mut next: BTreeMap<Partition, (i64, Option<Timestamp>)> = BTreeMap::new();
         let mut deliveries = Vec::with_capacity(records.len());
-        let mut skipped = 0;
+        let (mut skipped, mut skipped_types) = (0, BTreeMap::new());
         for record in records {
             match next.get_mut(&record.partition) {
-                Some(next) => *next = record.offset + 1,
-                None => drop(next.insert(record.partition.clone(), record.offset + 1)),
+                Some((next, newest)) => {
+                    *next = record.offset + 1;
+                    *newest = (*newest).max(record.timestamp);
+                }
+                None => drop(next.insert(record.partition.clone(), (record.offset + 1, record.timestamp))),
             }
             let known = match (record.timestamp, self.former_until) {
                 (Some(published), Some(until)) if published < until => Known::Formerly,
@@ -141,10 +163,21 @@ impl Topics {
             }
             if matches!(delivery.content, Content::NotMine | Content::Skipped) {
                 skipped += 1;
+                if matches!(delivery.content, Content::NotMine) {
+                    count(&mut skipped_types, delivery.event_type.unwrap_or_default());
+                }
             } else {
                 deliveries.push(delivery);
             }
         }
-        Ok(Some(Batch { deliveries, end: End::Topics(next.into_iter().collect()), skipped }))
+        let (next, newest) =
+            next.into_iter().map(|(partition, (next, newest))| ((partition, next), newest)).unzip();
+        Ok(Some(Batch { deliveries, end: End::Topics(next), skipped, newest, skipped_types }))
     }
+}
+
+/// Counts an event of a type; of more types in one batch than anybody names, only some are told apart (G13).
+fn count(types: &mut BTreeMap<String, u64>, event_type: String) {
+    let known = types.len() < SKIPPED_TYPES_MAX || types.contains_key(&event_type);
+    *types.entry(if known { event_type } else { OTHERS.to_owned() }).or_default() += 1;
 }

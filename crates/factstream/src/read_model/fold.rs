@@ -9,7 +9,7 @@ use crate::processor::reaction::{Decoded, Reaction, Ready, Stuck, panic_text, ty
 use crate::tx::{Tx, rows_of};
 use async_trait::async_trait;
 use factstream_core::decode::{DecodeError, Decoder};
-use factstream_core::envelope::Envelope;
+use factstream_core::envelope::{Envelope, check_id};
 use factstream_core::event::{EventSet, EventType};
 use factstream_core::params;
 use factstream_core::sql::{Params, Row, Value, placeholders};
@@ -155,6 +155,14 @@ impl<R: Fold> Reaction for Folding<R> {
     fn decode(&self, envelope: Envelope<()>, json: &str) -> Result<Decoded, DecodeError> {
         let event: R::Events = self.decoder.decode(&envelope.event_type, envelope.schema_version, json)?;
         Ok(Box::new(envelope.with(event)))
+    }
+
+    /// Events of one row wait for each other, whatever their aggregates (G7).
+    fn order_key(&self, event: &Decoded) -> Option<String> {
+        match Self::key_of(typed(event)).ok()?? {
+            Key::Text(text) => check_id("row key", &text).is_ok().then_some(text),
+            Key::Integer(number) => Some(number.to_string()),
+        }
     }
 
     async fn react(&self, batch: &[Ready<'_>], tx: &mut Tx) -> Result<(), Stuck> {

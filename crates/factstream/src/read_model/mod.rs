@@ -8,6 +8,7 @@ pub(crate) mod table;
 pub(crate) mod query;
 pub(crate) mod fill;
 pub(crate) mod rebuild;
+pub(crate) mod leftovers;
 
 #[doc(hidden)]
 pub use query::cursor_again;
@@ -73,9 +74,15 @@ pub trait Fold: ReadModel {
     fn fold(row: Option<Self>, event: &Envelope<Self::Events>) -> Option<Self>;
 
     /// Into how many parts it is split, each with an owner of its own, so that several processes fold it. 1 unless
-    /// overridden: one owner. With more, [`Fold::row_key`] has to be the aggregate's id. Stop all processes before you change the
-    /// number; the read model is then rebuilt.
+    /// overridden: one owner. With more, [`Fold::row_key`] has to be the aggregate's id. Another number takes effect with the first
+    /// process that declares it; processes with the old number then stand by.
     fn shards() -> u32 {
+        1
+    }
+
+    /// The version of this fold's logic. Raise it when [`Fold::fold`] or [`Fold::row_key`] makes other rows of the same events:
+    /// the rows are then made anew from the log, beside the live ones. Changed columns and event types are noticed without it.
+    fn version() -> u32 {
         1
     }
 

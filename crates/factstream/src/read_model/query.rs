@@ -215,19 +215,18 @@ impl<R: Fold> Read<'_, R> {
             _ => Shard::all(shards).collect(),
         };
         let mut parts = parts.into_iter().map(|shard| shard.name(R::TABLE));
-        let mut part = parts.next().unwrap_or_else(|| R::TABLE.to_owned());
-        let mut follow = self.app.progress().follow(&part);
+        let first = parts.next().unwrap_or_else(|| R::TABLE.to_owned());
+        let mut follow = self.app.progress().follow(&first);
         loop {
             let here = *follow.borrow_and_update();
             let reached = match here >= position {
                 true => here,
-                false => checkpoint::read(self.app.store().as_ref(), &part).await?.unwrap_or(0).max(here),
+                false => self.reached(key, shards).await?.max(here),
             };
             if reached >= position
                 && let Some(next) = parts.next()
             {
                 follow = self.app.progress().follow(&next);
-                part = next;
                 continue;
             }
             let held = match reached >= position {
@@ -243,6 +242,17 @@ impl<R: Fold> Read<'_, R> {
             let look_again = deadline.min(Instant::now() + POLL_INTERVAL);
             let _ = tokio::time::timeout_at(look_again, follow.changed()).await;
         }
+    }
+
+    /// How far the rows are in the store: those of one key where the live division into shards is this build's, else the slowest.
+    async fn reached(&self, key: Option<&Value>, shards: u32) -> Result<Position, Error> {
+        let live = checkpoint::live(self.app.store().as_ref(), R::TABLE).await?;
+        Ok(match key {
+            Some(Value::Text(key)) if live.positions.len() == shards as usize => {
+                live.positions[Shard::of_key(key, shards).index() as usize]
+            }
+            _ => live.slowest(),
+        })
     }
 
     fn behind(&self, position: Position, reached: Position, held: Option<u64>) -> Error {

@@ -1,5 +1,7 @@
 //! Rebuilds: a new table beside the live one, filled from the log, then switched in one transaction (G10).
 //!
+//! Each rebuild has a number, and tables, a checkpoint and a row in `fs_rebuilds` of its own; several may be under way at once.
+//!
 //! Invariants: queries never see a half-built table; the live projection goes on meanwhile. The switch takes the live
 //! checkpoint's row, which stops a projection with one lane, then drops the live tables, which waits for the lanes of one with
 //! several; every live transaction takes one of them first. Only then does it fold what is left up to the head of the log and
@@ -11,22 +13,27 @@
 //! again with batches as the live projection has them, which find out which event it is and hold it back with its followers.
 
 use super::fill::Unwritten;
+use super::leftovers;
 use super::table::{Managed, quoted};
 use crate::app::App;
 use crate::error::Error;
 use crate::handler::Failure;
+use crate::leases::Present;
+use crate::processor::batch::{Move, Progress};
 use crate::processor::checkpoint::{move_params, move_statement};
 use crate::processor::delivery::Delivery;
 use crate::processor::fault::refuse_store_failures;
 use crate::processor::shard::Shard;
 use crate::processor::source::{End, Log, Source};
 use crate::processor::{Processor, Spec, checkpoint};
+use crate::registry::{self, Build, Claim, Layouts, Look, OWN, Registered};
 use crate::statements as sql;
 use crate::status::Health;
 use crate::supervisor::joined;
 use crate::tx::{TableNames, Tx};
 use factstream_core::envelope::{Position, RecordedEvent};
 use factstream_core::params;
+use factstream_core::sabotage::{Sabotage, is_on};
 use factstream_core::sql::now;
 use factstream_core::store::{Store, StoreError};
 use serde::Serialize;
@@ -60,29 +67,58 @@ pub struct RebuildProgress {
 impl App {
     /// Rebuilds a projection from the log beside its live tables, then switches. `progress` is told after each page.
     ///
-    /// Other processes may run meanwhile, and run the projection. Dead letters of the projection are superseded by what
-    /// the rebuild meets.
+    /// Other processes may run meanwhile, and run the projection, or rebuild it too: each rebuild has tables of its own. Dead
+    /// letters of the projection are superseded by what the rebuild meets.
     ///
     /// # Errors
-    /// [`Error::UnknownProjection`], [`Error::Superseded`] when another rebuild of it has begun meanwhile, or what the
-    /// store reports; the live tables are then as they were.
+    /// [`Error::UnknownProjection`]; [`Error::OtherBuild`] when another build runs the projection; [`Error::Superseded`] when
+    /// another build took it over meanwhile; or what the store reports. The live tables are then as they were.
     pub async fn rebuild(
+        &self,
+        projection: &str,
+        progress: impl FnMut(RebuildProgress) + Send,
+    ) -> Result<RebuildProgress, Error> {
+        if let Some(build) = self.build_of(projection)
+            && let Look::Outdated(found) = registry::look(self.store().as_ref(), build).await?
+        {
+            return Err(Error::OtherBuild {
+                handler: found.handler,
+                service: found.service,
+                generation: found.generation,
+            });
+        }
+        self.rebuild_now(projection, progress).await
+    }
+
+    /// Rebuilds a projection and makes this build the one that runs it.
+    pub(crate) async fn rebuild_now(
         &self,
         projection: &str,
         mut progress: impl FnMut(RebuildProgress) + Send,
     ) -> Result<RebuildProgress, Error> {
         let managed = self.managed().iter().find(|managed| managed.projection == projection);
         let spec = self.specs().iter().find(|spec| spec.handler == projection);
-        let (Some(managed), Some(spec)) = (managed, spec) else {
+        let (Some(managed), Some(spec), Some(build)) = (managed, spec, self.build_of(projection)) else {
             let known: Vec<&str> = self.managed().iter().map(|managed| managed.projection.as_str()).collect();
             return Err(Error::UnknownProjection { name: projection.to_owned(), known: known.join(", ") });
         };
-        let mut rebuild = Rebuild::begin(self, managed, spec).await?;
-        let filled_to = rebuild.fill(&mut progress).await?;
-        if filled_to.is_none() {
-            rebuild = Rebuild::begin(self, managed, spec).await?;
-        }
-        rebuild.run(filled_to.unwrap_or(0), &mut progress).await
+        let present = Present::enter(self).await?;
+        let rebuilt = async {
+            let mut rebuild = Rebuild::begin(self, managed, spec, build, present.owner()).await?;
+            let filled_to = rebuild.fill(&mut progress).await?;
+            if filled_to.is_none() {
+                rebuild.give_up().await?;
+                rebuild = Rebuild::begin(self, managed, spec, build, present.owner()).await?;
+            }
+            let switched = rebuild.run(filled_to.unwrap_or(0), &mut progress).await;
+            if switched.is_err() {
+                let _ = rebuild.give_up().await; // else whoever rebuilds next clears it away
+            }
+            switched
+        };
+        let rebuilt = rebuilt.await;
+        present.leave().await;
+        rebuilt
     }
 
     /// The names of the projections that can be rebuilt.
@@ -95,6 +131,11 @@ struct Rebuild<'a> {
     app: &'a App,
     managed: &'a Managed,
     spec: &'a Spec,
+    build: &'a Build,
+    /// The build that ran the projection when this began.
+    replaces: String,
+    /// Its row in `fs_rebuilds`.
+    number: u64,
     /// The name that the new tables' checkpoint and letters have until the switch.
     name: String,
     processor: Arc<Processor>,
@@ -104,24 +145,50 @@ struct Rebuild<'a> {
 }
 
 impl<'a> Rebuild<'a> {
-    /// Clears what an earlier rebuild left behind and makes the new tables.
-    async fn begin(app: &'a App, managed: &'a Managed, spec: &'a Spec) -> Result<Self, Error> {
-        let name = format!("{} (rebuild)", spec.handler);
+    /// Clears away what dead processes left behind and makes the new tables.
+    async fn begin(
+        app: &'a App,
+        managed: &'a Managed,
+        spec: &'a Spec,
+        build: &'a Build,
+        owner: &str,
+    ) -> Result<Self, Error> {
+        let found = registry::find(app.store().as_ref(), &spec.handler).await?;
+        let found = found.ok_or_else(|| Error::Superseded { handler: spec.handler.clone() })?;
         let mut tx = app.begin().await?;
+        leftovers::clear(&mut tx, &spec.handler).await?;
+        let sql = "UPDATE fs_counters SET value = value + 1 WHERE name = 'rebuild' RETURNING value";
+        let rows = tx.query(sql, params![]).await?;
+        let number: u64 = rows.first().map(|row| row.get("value")).transpose()?.unwrap_or(0);
+        let (name, names) = (leftovers::name_of(number), TableNames::Beside(number));
         for table in &managed.tables {
-            let beside = quoted(&TableNames::Beside.of(&table.name));
-            tx.execute(&format!("DROP TABLE IF EXISTS {beside}"), params![]).await?;
-            table.create(&mut tx, &TableNames::Beside).await?;
+            // What an earlier release of factstream may have left behind.
+            let left = quoted(&format!("{}__rebuild", table.name));
+            tx.execute(&format!("DROP TABLE IF EXISTS {left}"), params![]).await?;
+            table.create(&mut tx, &names).await?;
         }
-        forget(&mut tx, &name).await?;
-        let sql = "INSERT INTO fs_checkpoints (handler, position, updated_at) VALUES ($1, 0, $2)";
-        tx.execute(sql, params![&name, now()]).await?;
+        let tables: Vec<String> = managed.tables.iter().map(|table| names.of(&table.name)).collect();
+        let sql = "INSERT INTO fs_rebuilds (rebuild, handler, build, tables, owner, begun_at) \
+                   VALUES ($1, $2, $3, $4, $5, $6)";
+        let tables = serde_json::to_string(&tables)
+            .map_err(|source| Error::Encode { what: "a row of fs_rebuilds".into(), source })?;
+        tx.execute(sql, params![number, &spec.handler, &build.id, tables, owner, now()]).await?;
+        checkpoint::create(&mut tx, &name, OWN, 1, 0).await?;
         tx.commit().await?;
-        let health = Arc::new(Health::new());
-        let processor = Processor::new(app, spec, health, CancellationToken::new()).beside(name.clone());
-        let processor = Arc::new(processor);
-        let started = Instant::now();
-        Ok(Self { app, managed, spec, name, processor, started, head: (0, started) })
+        let (health, claim) = (Arc::new(Health::new()), Claim::default());
+        let processor = Processor::new(app, spec, claim, health, CancellationToken::new());
+        let processor = Arc::new(processor.beside(name.clone(), names));
+        let (started, replaces) = (Instant::now(), found.build);
+        let head = (0, started);
+        Ok(Self { app, managed, spec, build, replaces, number, name, processor, started, head })
+    }
+
+    /// Drops the new tables and forgets all that belongs to them.
+    async fn give_up(&self) -> Result<(), Error> {
+        let mut tx = self.app.begin().await?;
+        leftovers::drop_one(&mut tx, self.number).await?;
+        tx.commit().await?;
+        Ok(())
     }
 
     /// Folds the log in memory; the position that the new table has come to. `None` when an event, or a row, needs to be
@@ -161,7 +228,8 @@ impl<'a> Rebuild<'a> {
         };
         match rest.await {
             Ok(()) => {
-                checkpoint::move_alone(self.app.store().as_ref(), &self.name, writing.written, at).await?;
+                let store = self.app.store().as_ref();
+                checkpoint::move_alone(store, self.processor.place(), writing.written, at).await?;
                 Ok(Some(at))
             }
             Err(failure) => self.begin_again(writing, &failure).await,
@@ -175,7 +243,7 @@ impl<'a> Rebuild<'a> {
             matches!(error.downcast_ref(), Some(Error::Superseded { .. }))
         };
         if failure.errors().any(superseded) {
-            return Err(Error::Superseded { handler: self.name.clone() });
+            return Err(self.superseded());
         }
         let _ = writing.settle().await; // whatever came of it goes with its table, but not into the next
         tracing::warn!(projection = %self.spec.handler, ?failure, "the rebuild begins again, event by event where one fails");
@@ -188,8 +256,13 @@ impl<'a> Rebuild<'a> {
         progress: &mut (impl FnMut(RebuildProgress) + Send),
     ) -> Result<RebuildProgress, Error> {
         let store = Arc::clone(self.app.store());
-        let mut source =
-            Source::Log(Log { history: store.history(), store, read_to: at, shard: Shard::WHOLE });
+        let mut source = Source::Log(Log {
+            history: store.history(),
+            store,
+            read_to: at,
+            shard: Shard::WHOLE,
+            layouts: Layouts::default(),
+        });
         let mut busy = None;
         for _ in 0..SWITCHES_MAX {
             let service = self.app.service();
@@ -241,7 +314,8 @@ impl<'a> Rebuild<'a> {
     /// held first.
     async fn switch(&self, at: Position) -> Result<Option<Position>, Error> {
         let mut tx = self.processor.begin().await?;
-        self.lock_live(&mut tx).await?;
+        let found = self.lock_live(&mut tx).await?;
+        let names = self.lock_own(&mut tx, at).await?;
         // Most of what is left while the live rows can still be read, and then what lanes have handled meanwhile.
         let Some(at) = self.fold_to_head(&mut tx, at).await? else { return Ok(None) };
         for table in &self.managed.tables {
@@ -249,11 +323,11 @@ impl<'a> Rebuild<'a> {
         }
         let Some(at) = self.fold_to_head(&mut tx, at).await? else { return Ok(None) };
         for table in &self.managed.tables {
-            let (live, beside) = (quoted(&table.name), quoted(&TableNames::Beside.of(&table.name)));
+            let (live, beside) = (quoted(&table.name), quoted(&names.of(&table.name)));
             tx.execute(&format!("ALTER TABLE {beside} RENAME TO {live}"), params![]).await?;
-            table.finish(&mut tx).await?;
+            table.finish(&mut tx, &self.spec.handler).await?;
         }
-        self.hand_over(&mut tx, at).await?;
+        self.hand_over(&mut tx, &found, at).await?;
         tx.commit().await?;
         Ok(Some(at))
     }
@@ -274,35 +348,52 @@ impl<'a> Rebuild<'a> {
         Ok(self.processor.react(tx, &slice).await?.is_ok().then_some(head))
     }
 
-    /// Takes the rows of the live checkpoints, so that a live projection with one lane waits, and none moves them.
-    async fn lock_live(&self, tx: &mut Tx) -> Result<(), Error> {
-        for part in self.parts() {
-            let sql = "INSERT INTO fs_checkpoints (handler, position, updated_at) VALUES ($1, 0, $2) \
-                       ON CONFLICT (handler) DO UPDATE SET updated_at = excluded.updated_at";
-            tx.execute(sql, params![&part, now()]).await?;
+    /// Takes the handler's row and those of its live checkpoints, so that a live projection with one lane waits, and nobody moves
+    /// them or takes the handler over. Refused when another build has done so since this rebuild began.
+    async fn lock_live(&self, tx: &mut Tx) -> Result<Registered, Error> {
+        let found = registry::lock_found(tx, &self.spec.handler).await?;
+        let is_expected = found.build == self.replaces || found.build == self.build.id;
+        if !is_expected && !is_on(Sabotage::SwitchAnyRebuild) {
+            return Err(self.superseded());
         }
-        let rows = tx.query("SELECT 1 FROM fs_checkpoints WHERE handler = $1", params![&self.name]).await?;
-        if rows.is_empty() { Err(Error::Superseded { handler: self.name.clone() }) } else { Ok(()) }
+        let sql = "UPDATE fs_checkpoints SET updated_at = $3 WHERE handler = $1 AND generation = $2";
+        tx.execute(sql, params![&found.handler, found.generation, now()]).await?;
+        Ok(found)
     }
 
-    /// What the checkpoints of the live projection are called.
-    fn parts(&self) -> impl Iterator<Item = String> {
-        Shard::all(self.spec.shard.count()).map(|shard| shard.name(&self.spec.handler))
+    /// Makes sure that the new tables are this rebuild's own and filled up to here; what they are called.
+    async fn lock_own(&self, tx: &mut Tx, at: Position) -> Result<TableNames, Error> {
+        if is_on(Sabotage::SwitchAnyRebuild) {
+            let sql = "SELECT coalesce(max(rebuild), 0) AS newest FROM fs_rebuilds WHERE handler = $1";
+            let rows = tx.query(sql, params![&self.spec.handler]).await?;
+            let newest = rows.first().map(|row| row.get("newest")).transpose()?.unwrap_or(self.number);
+            return Ok(TableNames::Beside(newest));
+        }
+        let place = self.processor.place();
+        match tx.execute(move_statement(), move_params(place, at, at)).await? {
+            0 => Err(self.superseded()),
+            _ => Ok(TableNames::Beside(self.number)),
+        }
     }
 
-    /// The rebuild's checkpoint, inbox and letters become the live ones.
-    async fn hand_over(&self, tx: &mut Tx, position: Position) -> Result<(), Error> {
-        let (live, name) = (&self.spec.handler, &self.name);
-        forget(tx, live).await?;
+    fn superseded(&self) -> Error {
+        Error::Superseded { handler: self.spec.handler.clone() }
+    }
+
+    /// The rebuild's checkpoint, inbox and letters become the live ones, under the next generation.
+    async fn hand_over(&self, tx: &mut Tx, found: &Registered, position: Position) -> Result<(), Error> {
+        let (live, name, generation) = (&self.spec.handler, &self.name, found.generation + 1);
+        leftovers::forget(tx, live).await?;
         for table in ["fs_inbox", "fs_blocked_keys", "fs_dead_letters"] {
             tx.execute(&format!("UPDATE {table} SET handler = $1 WHERE handler = $2"), params![live, name])
                 .await?;
         }
-        tx.execute("DELETE FROM fs_checkpoints WHERE handler = $1", params![name]).await?;
-        let sql = "INSERT INTO fs_checkpoints (handler, position, updated_at) VALUES ($1, $2, $3)";
-        for part in self.parts() {
-            tx.execute(sql, params![part, position, now()]).await?;
-        }
+        checkpoint::create(tx, live, generation, self.build.shards, position).await?;
+        checkpoint::forget_others(tx, live, generation).await?;
+        registry::finish(tx, self.build, found, generation).await?;
+        let sql = "DELETE FROM fs_checkpoints WHERE handler = $1";
+        tx.execute(sql, params![name]).await?;
+        tx.execute("DELETE FROM fs_rebuilds WHERE rebuild = $1", params![self.number]).await?;
         Ok(())
     }
 }
@@ -356,8 +447,8 @@ impl Writing {
         self.under_way = Some(AbortOnDropHandle::new(tokio::spawn(async move {
             for part in lot {
                 let mut tx = processor.begin().await?;
-                if tx.execute(move_statement(), move_params(processor.name(), from, to)).await? == 0 {
-                    return Err(Error::Superseded { handler: processor.name().to_owned() }.into());
+                if tx.execute(move_statement(), move_params(processor.place(), from, to)).await? == 0 {
+                    return Err(processor.superseded().into());
                 }
                 part.write(&mut tx).await?;
                 tx.commit().await?;
@@ -377,32 +468,15 @@ impl Writing {
     }
 }
 
-/// Forgets how far a handler has come and what waits for it; dead letters stay on record as superseded.
-async fn forget(tx: &mut Tx, handler: &str) -> Result<(), Error> {
-    let sql = "UPDATE fs_dead_letters SET state = 'superseded', updated_at = $2 WHERE handler = $1 AND state = 'dead'";
-    tx.execute(sql, params![handler, now()]).await?;
-    for sql in [
-        "DELETE FROM fs_dead_letters WHERE handler = $1 AND state IN ('retrying', 'parked')",
-        "DELETE FROM fs_blocked_keys WHERE handler = $1",
-        "DELETE FROM fs_inbox WHERE handler = $1",
-        // Its shards', too, however many there were.
-        "DELETE FROM fs_checkpoints WHERE handler = $1 OR substr(handler, 1, length($1) + 1) = $1 || '#'",
-    ] {
-        tx.execute(sql, params![handler]).await?;
-    }
-    Ok(())
-}
-
 impl Processor {
     /// Handles a page of a rebuild and moves its checkpoint, also when none of its events is this projection's.
     async fn take_page(&self, page: &[Delivery], from: Position, to: Position) -> Result<(), Error> {
-        let moves = crate::processor::batch::Move { from, to };
         if page.is_empty() {
-            return checkpoint::move_alone(self.store().as_ref(), self.name(), from, to).await;
+            return checkpoint::move_alone(self.store().as_ref(), self.place(), from, to).await;
         }
-        self.handle_batch(page, Some(moves)).await?;
+        self.handle_batch(page, Progress::Log(Move { from, to })).await?;
         if self.has_lanes() {
-            checkpoint::move_alone(self.store().as_ref(), self.name(), from, to).await?;
+            checkpoint::move_alone(self.store().as_ref(), self.place(), from, to).await?;
         }
         Ok(())
     }

@@ -25,8 +25,6 @@ pub(crate) struct Table {
     pub(crate) name: String,
     pub(crate) create: String,
     pub(crate) indexes: Vec<String>,
-    /// Into how many parts its projection is split.
-    pub(crate) shards: u32,
 }
 
 impl Table {
@@ -49,12 +47,8 @@ impl Table {
     pub(crate) fn shape(&self) -> String {
         let statements: Vec<&str> =
             std::iter::once(&self.create).chain(&self.indexes).map(String::as_str).collect();
-        let split = match self.shards {
-            1 => String::new(),
-            shards => format!(";\n-- {shards} shards"),
-        };
         // Without the quotes of its names: they say nothing of how it looks.
-        statements.join(";\n").replace('"', "") + &split
+        statements.join(";\n").replace('"', "")
     }
 
     /// Makes it under its live name, or beside that one; indexes come last, with the switch.
@@ -63,14 +57,14 @@ impl Table {
         Ok(())
     }
 
-    /// Makes the indexes of the live table and notes its shape.
-    pub(crate) async fn finish(&self, tx: &mut Tx) -> Result<(), Error> {
+    /// Makes the indexes of the live table and notes its shape and its owner.
+    pub(crate) async fn finish(&self, tx: &mut Tx, handler: &str) -> Result<(), Error> {
         for index in &self.indexes {
             tx.execute(&index.replace("{table}", &self.name), params![]).await?;
         }
-        let sql = "INSERT INTO fs_read_models (table_name, shape) VALUES ($1, $2) \
-                   ON CONFLICT (table_name) DO UPDATE SET shape = excluded.shape";
-        tx.execute(sql, params![&self.name, self.shape()]).await?;
+        let sql = "INSERT INTO fs_read_models (table_name, shape, handler) VALUES ($1, $2, $3) \
+                   ON CONFLICT (table_name) DO UPDATE SET shape = excluded.shape, handler = excluded.handler";
+        tx.execute(sql, params![&self.name, self.shape(), handler]).await?;
         Ok(())
     }
 }
@@ -107,7 +101,6 @@ impl Managed {
             name: R::TABLE.to_owned(),
             create: format!("CREATE TABLE \"{{table}}\" ({})", columns.join(", ")),
             indexes: indexes.collect(),
-            shards: R::shards().max(1),
         };
         Self { projection: R::TABLE.to_owned(), tables: vec![table] }
     }
@@ -117,38 +110,48 @@ impl Managed {
         self.tables.iter().try_for_each(Table::check_name)
     }
 
-    /// Whether the tables are there and as this build makes them.
-    pub(crate) async fn fit(&self, store: &dyn Store) -> Result<Fit, Error> {
-        let mut fit = Fit::Same;
+    /// Whether the tables that an earlier release of factstream has made are there and as this build makes them.
+    pub(crate) async fn fit(&self, tx: &mut Tx) -> Result<Fit, Error> {
+        let mut missing = 0;
         for table in &self.tables {
             let sql = "SELECT shape FROM fs_read_models WHERE table_name = $1";
-            let rows = store.query(sql, params![&table.name]).await?;
+            let rows = tx.query(sql, params![&table.name]).await?;
             match rows.first().map(|row| row.get::<String>("shape")).transpose()? {
-                Some(shape) if shape == table.shape() => {}
+                Some(shape) if without_shards(&shape) == table.shape() => {}
                 Some(_) => return Ok(Fit::Changed),
-                None => fit = Fit::Missing,
+                None => missing += 1,
             }
         }
-        Ok(fit)
+        Ok(match missing {
+            0 => Fit::Same,
+            missing if missing == self.tables.len() => Fit::Missing,
+            _ => Fit::Changed, // a table that joined the others is empty
+        })
     }
 
-    /// Makes the tables that are missing. Several processes may do so at once.
-    pub(crate) async fn make_missing(&self, mut tx: Tx) -> Result<(), Error> {
-        // A write first: starting processes go one after the other.
-        tx.execute("UPDATE fs_migrations SET applied_at = applied_at", params![]).await?;
+    /// Makes the tables under their live names.
+    pub(crate) async fn make(&self, tx: &mut Tx) -> Result<(), Error> {
         for table in &self.tables {
-            let sql = "SELECT 1 FROM fs_read_models WHERE table_name = $1";
-            if tx.query(sql, params![&table.name]).await?.is_empty() {
-                table
-                    .create(&mut tx, &TableNames::Live)
-                    .await
-                    .map_err(|error| in_the_way(&table.name, &error))?;
-                table.finish(&mut tx).await?;
-            }
+            table.create(tx, &TableNames::Live).await.map_err(|error| in_the_way(&table.name, &error))?;
+            table.finish(tx, &self.projection).await?;
         }
-        tx.commit().await?;
         Ok(())
     }
+}
+
+/// The shape as earlier releases wrote it, which had the number of shards in its last line.
+fn without_shards(shape: &str) -> &str {
+    match shape.rsplit_once(";\n-- ") {
+        Some((statements, last)) if last.ends_with(" shards") => statements,
+        _ => shape,
+    }
+}
+
+/// The handler that a table belongs to, where that is known.
+pub(crate) async fn owner(store: &dyn Store, table: &str) -> Result<Option<String>, Error> {
+    let sql = "SELECT handler FROM fs_read_models WHERE table_name = $1";
+    let rows = store.query(sql, params![table]).await?;
+    Ok(rows.first().map(|row| row.get::<Option<String>>("handler")).transpose()?.flatten())
 }
 
 fn in_the_way(table: &str, error: &Error) -> Error {

@@ -8,7 +8,9 @@ use super::{Dependency, HandlerStatus, RelayStatus, Status};
 use crate::app::App;
 use crate::error::Error;
 use crate::leases::Owner;
-use crate::processor::{From, Spec, checkpoint};
+use crate::processor::checkpoint::{self, Standing};
+use crate::processor::{From, Spec};
+use crate::registry::{self, Registered};
 use crate::relay;
 use crate::statements as sql;
 use factstream_core::broker::{Lag, Member};
@@ -29,21 +31,21 @@ type Known<T> = Result<T, String>;
 /// What the first round finds.
 struct Stored {
     head: Known<Position>,
-    checkpoints: Known<HashMap<String, Position>>,
+    standing: Known<Standing>,
     waiting: Known<HashMap<String, Waiting>>,
     owners: Known<Vec<Owner>>,
 }
 
 impl Stored {
     fn error(&self) -> Option<String> {
-        let errors = [self.head.as_ref().err(), self.checkpoints.as_ref().err()];
+        let errors = [self.head.as_ref().err(), self.standing.as_ref().err()];
         let others = [self.waiting.as_ref().err(), self.owners.as_ref().err()];
         errors.into_iter().chain(others).flatten().next().cloned()
     }
 
     fn in_log(&self, name: &str, oldest: &Oldest) -> InLog {
-        let checkpoint = match &self.checkpoints {
-            Ok(checkpoints) => Ok(checkpoints.get(name).copied().unwrap_or(0)),
+        let checkpoint = match &self.standing {
+            Ok(standing) => Ok(standing.positions.get(name).copied().unwrap_or(0)),
             Err(error) => Err(format!("checkpoint: {error}")),
         };
         let head = self.head.as_ref().map_err(|error| format!("position: {error}"));
@@ -112,34 +114,42 @@ impl App {
         }
     }
 
+    /// Every handler that the store knows, of all services: which build runs it, what it handles, and its generation.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn handlers(&self) -> Result<Vec<Registered>, Error> {
+        registry::all(self.store().as_ref()).await
+    }
+
     async fn stored(&self) -> Stored {
-        let (head, checkpoints, waiting, owners) = join!(
+        let (head, standing, waiting, owners) = join!(
             self.asked("head", |app| async move { app.position().await }),
-            self.asked("checkpoints", |app| async move { checkpoints(&app).await }),
+            self.asked("checkpoints", |app| async move { checkpoint::all(app.store().as_ref()).await }),
             self.asked("letters", |app| async move { waiting(&app).await }),
             self.asked("owners", |app| async move { app.owners().await }),
         );
-        let checkpoints = checkpoints.map(|mut stored| {
+        let standing = standing.map(|mut standing| {
             // What this process knows may be ahead of the row: a checkpoint over other handlers' events is written lazily.
             let names =
                 self.specs().iter().filter(|spec| spec.from == From::Log).map(|spec| spec.name.as_str());
-            for name in names.chain([relay::NAME]) {
+            for name in names.chain([relay::KEY]) {
                 let known = *self.progress().follow(name).borrow();
-                let at = stored.entry(name.to_owned()).or_default();
+                let at = standing.positions.entry(name.to_owned()).or_default();
                 *at = known.max(*at);
             }
-            stored
+            standing
         });
-        Stored { head, checkpoints, waiting, owners }
+        Stored { head, standing, waiting, owners }
     }
 
     /// When the oldest event was recorded that each reader of the log has not come to, by checkpoint. Asks for each
     /// checkpoint that lags, and so for nothing when all is well.
     async fn oldest_unread(&self, stored: &Stored) -> Oldest {
-        let (Ok(head), Ok(checkpoints)) = (&stored.head, &stored.checkpoints) else { return HashMap::new() };
-        let names = self.specs().iter().map(|spec| spec.name.as_str()).chain([relay::NAME]);
+        let (Ok(head), Ok(standing)) = (&stored.head, &stored.standing) else { return HashMap::new() };
+        let names = self.specs().iter().map(|spec| spec.name.as_str()).chain([relay::KEY]);
         let lagging: BTreeSet<Position> =
-            names.filter_map(|name| checkpoints.get(name)).copied().filter(|at| at < head).collect();
+            names.filter_map(|name| standing.positions.get(name)).copied().filter(|at| at < head).collect();
         let asked = lagging.into_iter().enumerate().map(|(nth, after)| async move {
             let subject = format!("oldest unread {nth}");
             let oldest = self.asked(&subject, move |app| async move {
@@ -184,8 +194,8 @@ impl App {
     }
 
     fn relay_status(&self, stored: &Stored, oldest: &Oldest) -> RelayStatus {
-        let health = self.healths().of(relay::NAME);
-        let InLog { checkpoint, lag, seconds } = stored.in_log(relay::NAME, oldest);
+        let health = self.healths().of(relay::KEY);
+        let InLog { checkpoint, lag, seconds } = stored.in_log(relay::KEY, oldest);
         let mut unknown = Unknown::default();
         RelayStatus {
             state: health.state(),
@@ -234,9 +244,12 @@ impl App {
         let health = self.healths().of(&spec.name);
         let Counts { handled, skipped, attempts, restarts } = health.counts();
         let waiting = unknown.take(stored.of_letters(spec));
+        let standing = stored.standing.as_ref().map_err(|error| format!("checkpoint: {error}"));
+        let generation = standing.map(|standing| standing.generations.get(&spec.handler).copied());
         HandlerStatus {
             name: spec.name.clone(),
             kind: spec.kind,
+            generation: unknown.take(generation).flatten(),
             state: health.state(),
             members: None,
             checkpoint: None,
@@ -275,10 +288,6 @@ impl Unknown {
 
 async fn ping(app: App) -> Result<(), Error> {
     Ok(app.broker().ping().await?)
-}
-
-async fn checkpoints(app: &App) -> Result<HashMap<String, Position>, Error> {
-    checkpoint::all(app.store().as_ref()).await
 }
 
 async fn waiting(app: &App) -> Result<HashMap<String, Waiting>, Error> {

@@ -94,7 +94,7 @@ pub(crate) struct Healths {
 
 impl Healths {
     pub(crate) fn new(handlers: impl Iterator<Item = (String, Kind)>) -> Self {
-        let names = handlers.map(|(name, _)| name).chain([relay::NAME.to_owned()]);
+        let names = handlers.map(|(name, _)| name).chain([relay::KEY.to_owned()]);
         Self { by_name: names.map(|name| (name, Arc::new(Health::new()))).collect(), desks: Desks::default() }
     }
 

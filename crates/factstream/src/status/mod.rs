@@ -29,6 +29,13 @@ pub enum State {
         /// The owner.
         owner: String,
     },
+    /// Another build runs the handler; this process waits until no process of that build lives.
+    Outdated {
+        /// The generation of the build that runs.
+        generation: i64,
+        /// The service that runs it.
+        service: String,
+    },
     /// Handling events.
     Running,
     /// Waiting for events.
@@ -103,6 +110,9 @@ pub struct HandlerStatus {
     pub name: String,
     /// What kind it is.
     pub kind: Kind,
+    /// How often a build, another division into shards or a rebuild has taken it over, in any process; `None` when it is not
+    /// registered, or not known.
+    pub generation: Option<i64>,
     /// What it is doing in this process.
     #[serde(flatten)]
     pub state: State,

@@ -1,0 +1,69 @@
+//! How far a consumer has come in its topics: the next offset of each partition, in the store, written with the effects.
+//!
+//! The broker has a group's offsets, too, but forgets them when the group is away for long. Invariants: an offset never goes
+//! backwards, and only the live generation writes it, so a build that was replaced passes nothing over any more.
+
+use crate::error::Error;
+use crate::processor::{Processor, lock};
+use crate::statements as sql;
+use crate::tx::Tx;
+use factstream_core::broker::Partition;
+use factstream_core::params;
+use factstream_core::sabotage::{Sabotage, is_on};
+use factstream_core::sql::{Row, now};
+use factstream_core::store::Store;
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+
+/// Where a consumer goes on in each partition, how new what it read there is, and what it passed over on the way.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reached<'a> {
+    pub(crate) offsets: &'a [(Partition, i64)],
+    /// The newest time of a record, partition by partition.
+    pub(crate) newest: &'a [Option<Timestamp>],
+    pub(crate) skipped: &'a BTreeMap<String, u64>,
+}
+
+/// Where a consumer stands in each partition of a cluster.
+pub(crate) async fn stored(
+    store: &dyn Store,
+    handler: &str,
+    cluster: &str,
+) -> Result<Vec<(Partition, i64)>, Error> {
+    let sql = "SELECT topic, partition, next_offset FROM fs_offsets WHERE handler = $1 AND cluster = $2";
+    let of_row = |row: &Row| {
+        let partition = Partition { topic: row.get("topic")?, partition: row.get("partition")? };
+        Ok((partition, row.get("next_offset")?))
+    };
+    store.query(sql, params![handler, cluster]).await?.iter().map(of_row).collect()
+}
+
+impl Processor {
+    /// Records how far a consumer has come, and what it passed over.
+    pub(crate) async fn reach(&self, tx: &mut Tx, reached: Reached<'_>) -> Result<(), Error> {
+        let Reached { offsets, newest, skipped } = reached;
+        let (name, generation, cluster) = (self.name(), self.place().generation, lock(&self.cluster).clone());
+        let of = |((at, next), newest): (&(Partition, i64), &Option<Timestamp>)| {
+            params![name, &cluster, &at.topic, at.partition, *next, *newest, generation, now()]
+        };
+        let rows = offsets.iter().zip(newest).map(of).collect();
+        let touched = tx.execute_many(sql::UPSERT_OFFSETS, rows).await?;
+        if touched.contains(&0) && !is_on(Sabotage::GenerationFenceOff) {
+            return Err(self.superseded());
+        }
+        if !skipped.is_empty() {
+            let of = |(event_type, events): (&String, &u64)| params![name, event_type, *events];
+            tx.execute_many(sql::COUNT_SKIPPED, skipped.iter().map(of).collect()).await?;
+        }
+        Ok(())
+    }
+
+    /// Records how far a consumer has come in a transaction of its own: after several lanes, or with nothing to handle.
+    pub(crate) async fn reach_alone(&self, reached: Reached<'_>) -> Result<(), Error> {
+        let mut tx = self.begin().await?;
+        self.fence(&mut tx).await?; // for partitions that it has no row of yet
+        self.reach(&mut tx, reached).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,150 @@
+//! Who handles what: each handler has a row in `fs_handlers` that names the build which runs it, and a generation.
+//!
+//! Invariants: every mark of a handler (checkpoint, inbox, offsets, letters) is written under the generation that its process
+//! found, in a transaction that fails when the row has another one by then (G6, G10). A process whose build is not the
+//! registered one stands by and writes nothing. A build that was never seen before takes over at once; one that comes back
+//! (a rollback, or a process of the old release that is started again) takes over when no process of the registered build
+//! lives any more, so two releases never take a handler from each other in turns.
+//!
+//! `build` describes a handler as the code declares it, `register` compares that with the row and takes over, `layout`
+//! remembers what other divisions into shards have handled.
+
+mod build;
+pub(crate) mod layout;
+mod register;
+
+pub(crate) use build::Build;
+pub(crate) use layout::Layouts;
+pub(crate) use register::{Comeback, UNNAMED, bring_up, finish, refuse_foreign_tables};
+
+use crate::error::Error;
+use crate::processor::checkpoint;
+use crate::statements as sql;
+use crate::tx::Tx;
+use factstream_core::params;
+use factstream_core::sabotage::{Sabotage, is_on};
+use factstream_core::sql::Row;
+use factstream_core::store::Store;
+use jiff::Timestamp;
+use register::{Step, step};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Names of handlers do not begin like this: it is how the framework's own are told apart from them.
+pub(crate) const RESERVED: &str = "fs:";
+
+/// A generation of a handler: it grows by one with each build, division or rebuild that takes over.
+pub(crate) type Generation = i64;
+
+/// The generation of what the framework runs itself: the relay, and rebuilds under way.
+pub(crate) const OWN: Generation = 0;
+
+/// A handler as the store has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Registered {
+    /// Its name.
+    pub handler: String,
+    /// `read_model`, `projection` or `consumer`.
+    pub kind: String,
+    /// The service that runs it.
+    pub service: String,
+    /// How often a build, another division into shards or a rebuild has taken it over; from 1.
+    pub generation: i64,
+    /// The digest of everything about it that must be the same in two processes that run it.
+    pub build: String,
+    /// The event types that it handles, and the topic of each; no topic where it reads the log.
+    pub event_types: BTreeMap<String, Option<String>>,
+    /// The topics that it reads: those of its event types, and those that one of them had in an earlier release.
+    pub topics: BTreeSet<String>,
+    /// Into how many parts it is split.
+    pub shards: u32,
+    /// Since when this generation runs.
+    pub registered_at: Timestamp,
+    #[serde(skip)]
+    shape: String,
+    #[serde(skip)]
+    marks_inbox: bool,
+}
+
+impl Registered {
+    fn of_row(row: &Row) -> Result<Self, Error> {
+        let json = |column: &'static str| -> Result<String, Error> { Ok(row.get(column)?) };
+        let damaged = |source| Error::Encode { what: "a row of fs_handlers".into(), source };
+        Ok(Self {
+            handler: row.get("handler")?,
+            kind: row.get("kind")?,
+            service: row.get("service")?,
+            generation: row.get("generation")?,
+            build: row.get("build")?,
+            event_types: serde_json::from_str(&json("event_types")?).map_err(damaged)?,
+            topics: serde_json::from_str(&json("topics")?).map_err(damaged)?,
+            shards: row.get("shards")?,
+            registered_at: row.get("registered_at")?,
+            shape: row.get("shape")?,
+            marks_inbox: row.get("marks_inbox")?,
+        })
+    }
+}
+
+/// What a process runs a handler with.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Claim {
+    pub(crate) generation: Generation,
+    /// Whether events are marked in the inbox although there is one lane: several lanes, before, may have handled some that
+    /// lie beyond the checkpoint.
+    pub(crate) marks_inbox: bool,
+    /// The topics to read.
+    pub(crate) topics: Vec<String>,
+    /// What earlier divisions into shards have handled beyond the checkpoints.
+    pub(crate) layouts: Layouts,
+}
+
+/// Whether this process may run a handler.
+#[derive(Debug)]
+pub(crate) enum Look {
+    Current(Claim),
+    /// Another build runs it.
+    Outdated(Box<Registered>),
+}
+
+/// Every handler that the store knows, by name.
+pub(crate) async fn all(store: &dyn Store) -> Result<Vec<Registered>, Error> {
+    let rows = store.query("SELECT * FROM fs_handlers ORDER BY handler", params![]).await?;
+    rows.iter().map(Registered::of_row).collect()
+}
+
+/// A handler as the store has it.
+pub(crate) async fn find(store: &dyn Store, handler: &str) -> Result<Option<Registered>, Error> {
+    let rows = store.query(sql::SELECT_HANDLER, params![handler]).await?;
+    rows.first().map(Registered::of_row).transpose()
+}
+
+/// A handler's row, locked: nobody takes it over until the end of the transaction.
+pub(crate) async fn lock_found(tx: &mut Tx, handler: &str) -> Result<Registered, Error> {
+    let sql = "UPDATE fs_handlers SET registered_at = registered_at WHERE handler = $1";
+    tx.execute(sql, params![handler]).await?;
+    let rows = tx.query(sql::SELECT_HANDLER, params![handler]).await?;
+    let found = rows.first().map(Registered::of_row).transpose()?;
+    found.ok_or_else(|| Error::Superseded { handler: handler.to_owned() })
+}
+
+/// Whether this build is the one that runs the handler.
+pub(crate) async fn look(store: &dyn Store, build: &Build) -> Result<Look, Error> {
+    let Some(found) = find(store, &build.handler).await? else {
+        return Err(Error::Superseded { handler: build.handler.clone() });
+    };
+    if matches!(step(Some(&found), build), Step::None | Step::Rename) || is_on(Sabotage::GenerationFenceOff) {
+        let layouts = match build.reads_log {
+            true => checkpoint::layouts(store, &build.handler).await?,
+            false => Layouts::default(),
+        };
+        let Registered { generation, marks_inbox, topics, .. } = found;
+        return Ok(Look::Current(Claim {
+            generation,
+            marks_inbox,
+            topics: topics.into_iter().collect(),
+            layouts,
+        }));
+    }
+    Ok(Look::Outdated(Box::new(found)))
+}

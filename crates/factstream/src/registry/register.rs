@@ -1,0 +1,388 @@
+//! Taking a handler over: what a build has to do before it may run, decided first, then done in one transaction.
+
+use super::layout::Layout;
+use super::{Build, Generation, Registered, find};
+use crate::app::App;
+use crate::error::Error;
+use crate::leases::{self, Alone};
+use crate::processor::checkpoint;
+use crate::read_model::table::{self, Fit};
+use crate::statements as sql;
+use crate::tx::Tx;
+use factstream_core::params;
+use factstream_core::sql::{now, placeholders};
+use factstream_core::store::Store;
+use std::collections::BTreeSet;
+
+/// The name of a service that was never given one.
+pub(crate) const UNNAMED: &str = "factstream";
+
+/// What stands between a build and a handler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    None,
+    /// Nobody has registered it.
+    New,
+    /// The service has got a name, or another one.
+    Rename,
+    /// Another build, division or number of lanes is registered.
+    TakeOver {
+        rebuild: bool,
+    },
+    /// It belongs to another service.
+    OtherService,
+    /// A consumer would become a projection, or the other way round.
+    OtherKind,
+}
+
+/// What a build has to do, seen the row of its handler.
+pub(super) fn step(found: Option<&Registered>, build: &Build) -> Step {
+    let Some(found) = found else { return Step::New };
+    if (found.kind == "consumer") == build.reads_log {
+        return Step::OtherKind;
+    }
+    let is_same = found.build == build.id;
+    if found.service != build.service {
+        let was_ours = found.service == UNNAMED || build.formerly.contains(&found.service);
+        return match (was_ours, is_same && build.reads_log) {
+            (true, _) if is_same => Step::Rename,
+            (true, _) => of_build(found, build),
+            // Two services may show the same read model, as long as they fold it alike.
+            (false, true) => Step::None,
+            (false, false) => Step::OtherService,
+        };
+    }
+    of_build(found, build)
+}
+
+fn of_build(found: &Registered, build: &Build) -> Step {
+    if found.build != build.id {
+        return Step::TakeOver { rebuild: found.shape != build.shape && !build.tables.is_empty() };
+    }
+    match build.reads_log && build.has_lanes && !found.marks_inbox {
+        true => Step::TakeOver { rebuild: false },
+        false => Step::None,
+    }
+}
+
+/// Whether a build that is not new may take over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Comeback {
+    /// Only where nobody runs the registered build, as far as that can be known at once.
+    IfNobodyRuns,
+    /// Yes: it was watched for long enough that nobody does.
+    Now,
+}
+
+/// Makes this build the one that runs the handler, with its tables, unless another one is to go on.
+pub(crate) async fn bring_up(app: &App, build: &Build, comeback: Comeback) -> Result<(), Error> {
+    let store = app.store().as_ref();
+    loop {
+        let found = find(store, &build.handler).await?;
+        match (step(found.as_ref(), build), found) {
+            (Step::None, _) => return Ok(()),
+            (Step::New, _) => register(app, build).await?,
+            (Step::Rename, _) => rename(app, build).await?,
+            (Step::TakeOver { rebuild }, Some(found)) => {
+                if comeback == Comeback::IfNobodyRuns
+                    && was_registered(store, build).await?
+                    && leases::may_run(store, &found.handler, &found.build).await?
+                {
+                    tracing::warn!(
+                        handler = %found.handler, generation = found.generation,
+                        "another build runs this handler; this one stands by until no process of that build lives"
+                    );
+                    return Ok(());
+                }
+                match rebuild {
+                    true => rebuild_alone(app, build).await?,
+                    false => take_over(app, build, &found).await?,
+                }
+            }
+            (Step::OtherService, Some(found)) => return Err(other_service(build, &found)),
+            (Step::OtherKind, Some(found)) => return Err(other_kind(build, &found)),
+            (_, None) => {}
+        }
+    }
+}
+
+/// Rebuilds while no other process rebuilds the same handler; whoever waited looks again.
+async fn rebuild_alone(app: &App, build: &Build) -> Result<(), Error> {
+    let alone = Alone::wait(app, &format!("rebuild of {}", build.handler)).await?;
+    let found = find(app.store().as_ref(), &build.handler).await?;
+    let rebuilt = match step(found.as_ref(), build) {
+        Step::TakeOver { rebuild: true } => {
+            tracing::info!(handler = %build.handler, "its tables, events or logic have changed; rebuilding it");
+            app.rebuild_now(&build.handler, |_| {}).await.map(drop)
+        }
+        _ => Ok(()),
+    };
+    alone.end().await;
+    match rebuilt {
+        Err(Error::Superseded { .. }) => Ok(()), // looked at again by whoever asked for it
+        rebuilt => rebuilt,
+    }
+}
+
+async fn was_registered(store: &dyn Store, build: &Build) -> Result<bool, Error> {
+    let sql = "SELECT 1 FROM fs_handler_builds WHERE handler = $1 AND build = $2";
+    Ok(!store.query(sql, params![&build.handler, &build.id]).await?.is_empty())
+}
+
+/// Starting processes go one after the other from here to the end of the transaction.
+pub(crate) async fn lock_registry(tx: &mut Tx) -> Result<(), Error> {
+    tx.execute("UPDATE fs_migrations SET applied_at = applied_at", params![]).await?;
+    Ok(())
+}
+
+/// Enters a handler that has no row yet: a new one, or one of a store that an earlier release of factstream made.
+async fn register(app: &App, build: &Build) -> Result<(), Error> {
+    let mut tx = app.begin().await?;
+    lock_registry(&mut tx).await?;
+    if !tx.query(sql::SELECT_HANDLER, params![&build.handler]).await?.is_empty() {
+        return Ok(()); // another process was faster
+    }
+    let managed = app.managed().iter().find(|managed| managed.projection == build.handler);
+    let before = checkpoint::divisions(&mut tx, &build.handler).await?;
+    let fit = match managed {
+        Some(managed) => managed.fit(&mut tx).await?,
+        None => Fit::Same,
+    };
+    if fit == Fit::Missing
+        && before.is_empty()
+        && let Some(managed) = managed
+    {
+        managed.make(&mut tx).await?;
+    }
+    // What stands for the build, the generation and the division of an earlier release.
+    let known = before.iter().find(|(of, _)| *of == build.shards).or(before.first());
+    let (shards, generation) = known.copied().unwrap_or((build.shards, 1));
+    let is_same = shards == build.shards && (fit == Fit::Same || before.is_empty() && fit == Fit::Missing);
+    let sql = "SELECT 1 FROM fs_inbox WHERE handler = $1 LIMIT 1";
+    let had_lanes = build.reads_log && !tx.query(sql, params![&build.handler]).await?.is_empty();
+    let row = Row {
+        generation,
+        build: if is_same { &build.id } else { "" },
+        shape: if is_same { &build.shape } else { "" },
+        shards,
+        marks_inbox: had_lanes || build.has_lanes,
+        topics: &build.topics,
+    };
+    insert(&mut tx, build, &row).await?;
+    if build.reads_log {
+        checkpoint::create(&mut tx, &build.handler, generation, shards, 0).await?;
+        checkpoint::forget_others(&mut tx, &build.handler, generation).await?;
+    }
+    if is_same {
+        note_build(&mut tx, build, generation).await?;
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+/// What a row of `fs_handlers` says beside the build's own.
+struct Row<'a> {
+    generation: Generation,
+    build: &'a str,
+    shape: &'a str,
+    shards: u32,
+    marks_inbox: bool,
+    topics: &'a BTreeSet<String>,
+}
+
+async fn insert(tx: &mut Tx, build: &Build, row: &Row<'_>) -> Result<(), Error> {
+    let event_types = json(&build.event_types)?;
+    let params = params![
+        &build.handler,
+        build.kind.name(),
+        &build.service,
+        row.generation,
+        row.build,
+        row.shape,
+        event_types,
+        json(row.topics)?,
+        row.shards,
+        row.marks_inbox,
+        now()
+    ];
+    tx.execute(sql::UPSERT_HANDLER, params).await?;
+    Ok(())
+}
+
+fn json(value: &impl serde::Serialize) -> Result<String, Error> {
+    serde_json::to_string(value)
+        .map_err(|source| Error::Encode { what: "a row of fs_handlers".into(), source })
+}
+
+/// Remembers that this build has run under this generation.
+async fn note_build(tx: &mut Tx, build: &Build, generation: Generation) -> Result<(), Error> {
+    let sql = "INSERT INTO fs_handler_builds (handler, build, generation) VALUES ($1, $2, $3) \
+               ON CONFLICT (handler, build) DO UPDATE SET generation = excluded.generation";
+    tx.execute(sql, params![&build.handler, &build.id, generation]).await?;
+    Ok(())
+}
+
+async fn rename(app: &App, build: &Build) -> Result<(), Error> {
+    let mut tx = app.begin().await?;
+    let sql = "UPDATE fs_handlers SET service = $2 WHERE handler = $1 AND build = $3";
+    tx.execute(sql, params![&build.handler, &build.service, &build.id]).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Locks a handler's row, if it still is of this generation; nobody else takes over until the end of the transaction.
+pub(crate) async fn lock(tx: &mut Tx, handler: &str, generation: Generation) -> Result<bool, Error> {
+    let sql = "UPDATE fs_handlers SET registered_at = registered_at WHERE handler = $1 AND generation = $2";
+    Ok(tx.execute(sql, params![handler, generation]).await? > 0)
+}
+
+/// The next generation, without a rebuild: what was handled stays handled, and whoever runs the one before fails at its next
+/// mark.
+async fn take_over(app: &App, build: &Build, found: &Registered) -> Result<(), Error> {
+    let passed_over = passed_over(app.store().as_ref(), build, found).await?;
+    if !passed_over.is_empty() && !build.leaves_skipped {
+        return Err(skipped(build, &passed_over));
+    }
+    let mut tx = app.begin().await?;
+    if !lock(&mut tx, &build.handler, found.generation).await? {
+        return Ok(());
+    }
+    let generation = found.generation + 1;
+    if build.reads_log {
+        match found.shards == build.shards {
+            true => checkpoint::hand_on(&mut tx, &build.handler, found.generation, generation).await?,
+            false => divide(&mut tx, build, found.generation, generation).await?,
+        }
+    }
+    let sql = "UPDATE fs_offsets SET generation = $2 WHERE handler = $1";
+    tx.execute(sql, params![&build.handler, generation]).await?;
+    finish(&mut tx, build, found, generation).await?;
+    tx.commit().await?;
+    tracing::info!(handler = %build.handler, generation, "this build has taken the handler over");
+    Ok(())
+}
+
+/// Writes what the handler is from now on.
+pub(crate) async fn finish(
+    tx: &mut Tx,
+    build: &Build,
+    found: &Registered,
+    generation: Generation,
+) -> Result<(), Error> {
+    let topics = topics_to_read(build, found);
+    let row = Row {
+        generation,
+        build: &build.id,
+        shape: &build.shape,
+        shards: build.shards,
+        marks_inbox: build.reads_log && (build.has_lanes || found.marks_inbox),
+        topics: &topics,
+    };
+    insert(tx, build, &row).await?;
+    for event_type in build.event_types.keys() {
+        let sql = "DELETE FROM fs_skipped_types WHERE handler = $1 AND event_type = $2";
+        tx.execute(sql, params![&build.handler, event_type]).await?;
+    }
+    note_build(tx, build, generation).await
+}
+
+/// The topics of this build, and those where events that it still handles were published before: what is unread there is
+/// handled, too.
+fn topics_to_read(build: &Build, found: &Registered) -> BTreeSet<String> {
+    let named_before: BTreeSet<&String> = found.event_types.values().flatten().collect();
+    let moved = found
+        .event_types
+        .iter()
+        .filter(|(event_type, _)| build.event_types.contains_key(*event_type))
+        .filter_map(|(_, topic)| topic.clone());
+    let moved_earlier = found.topics.iter().filter(|topic| !named_before.contains(topic)).cloned();
+    build.topics.iter().cloned().chain(moved).chain(moved_earlier).collect()
+}
+
+/// New shards begin where the slowest of the old ones stood; the old checkpoints stay to say what was handled beyond that.
+async fn divide(tx: &mut Tx, build: &Build, from: Generation, to: Generation) -> Result<(), Error> {
+    let positions = checkpoint::retire(tx, &build.handler, from).await?;
+    let slowest = Layout { positions }.slowest();
+    checkpoint::create(tx, &build.handler, to, build.shards, slowest).await?;
+    checkpoint::forget_reached(tx, &build.handler, slowest).await
+}
+
+/// Events of types that this build adds, and that the one before has passed over: type and how many.
+async fn passed_over(
+    store: &dyn Store,
+    build: &Build,
+    found: &Registered,
+) -> Result<Vec<(String, u64)>, Error> {
+    let added: Vec<&String> =
+        build.event_types.keys().filter(|name| !found.event_types.contains_key(*name)).collect();
+    if added.is_empty() || found.event_types.is_empty() {
+        return Ok(Vec::new());
+    }
+    let list = placeholders(2, added.len());
+    let (sql, mut params) = match build.reads_log {
+        true => {
+            let furthest = checkpoint::live(store, &build.handler).await?.furthest();
+            let sql = format!(
+                "SELECT event_type, count(*) AS events FROM events \
+                 WHERE position <= $1 AND event_type IN ({list}) GROUP BY event_type ORDER BY event_type"
+            );
+            (sql, params![furthest])
+        }
+        false => {
+            let sql = format!(
+                "SELECT event_type, events FROM fs_skipped_types \
+                 WHERE handler = $1 AND event_type IN ({list}) AND events > 0 ORDER BY event_type"
+            );
+            (sql, params![&build.handler])
+        }
+    };
+    params.extend(added.into_iter().map(Into::into));
+    let rows = store.query(&sql, params).await?;
+    Ok(rows
+        .iter()
+        .map(|row| Ok((row.get("event_type")?, row.get("events")?)))
+        .collect::<Result<_, Error>>()?)
+}
+
+fn skipped(build: &Build, passed_over: &[(String, u64)]) -> Error {
+    let counts: Vec<String> =
+        passed_over.iter().map(|(event_type, events)| format!("{events} of {event_type}")).collect();
+    Error::Wiring(format!(
+        "{} handles event types that its earlier build passed over: {}. They will not come again. Write \
+         .leave_skipped() to go on without them, or give the handler a new name to begin at the oldest event",
+        build.handler,
+        counts.join(", ")
+    ))
+}
+
+fn other_service(build: &Build, found: &Registered) -> Error {
+    Error::Wiring(format!(
+        "the handler {} belongs to the service {}, and this is the service {}: both would share its progress. Give one \
+         of them another name; if the service was renamed, write .formerly({:?})",
+        build.handler, found.service, build.service, found.service
+    ))
+}
+
+fn other_kind(build: &Build, found: &Registered) -> Error {
+    Error::Wiring(format!(
+        "{} was a {} before and is a {} now; their progress is kept in different ways. Give it another name",
+        build.handler,
+        found.kind,
+        build.kind.name()
+    ))
+}
+
+/// Refuses a table that belongs to another handler.
+pub(crate) async fn refuse_foreign_tables(store: &dyn Store, build: &Build) -> Result<(), Error> {
+    for name in &build.tables {
+        if let Some(owner) = table::owner(store, name).await?
+            && owner != build.handler
+        {
+            return Err(Error::Wiring(format!(
+                "the table {name} belongs to the handler {owner}; {} needs one of its own name",
+                build.handler
+            )));
+        }
+    }
+    Ok(())
+}
