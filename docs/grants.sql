@@ -5,6 +5,7 @@
 -- else's: a superuser has to run it.
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO orders_app;
+GRANT SELECT ON fs_horizons TO orders_app;
 GRANT SELECT, INSERT ON events TO orders_app;
 GRANT SELECT, INSERT, UPDATE, DELETE ON
     fs_command_keys, fs_log, fs_migrations, fs_snapshots, fs_checkpoints, fs_inbox, fs_dead_letters,

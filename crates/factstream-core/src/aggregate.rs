@@ -91,7 +91,7 @@ impl<A: Serialize + DeserializeOwned> Snapshots<A> {
         Self {
             every_events: every_events.max(1),
             schema_version,
-            encode: |state| serde_json::to_string(state),
+            encode: |state| crate::variant::to_json(state),
             decode: |json| serde_json::from_str(json),
         }
     }

@@ -21,6 +21,7 @@
 pub mod event;
 pub mod aggregate;
 pub mod envelope;
+mod finite;
 mod variant;
 pub mod decode;
 pub mod message;

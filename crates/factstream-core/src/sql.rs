@@ -21,6 +21,8 @@ pub enum Value {
     Text(String),
     /// Bytes.
     Blob(Vec<u8>),
+    /// A whole number beyond `i64::MAX`, which no engine can hold: refused when it is written or compared with.
+    TooLarge(u64),
 }
 
 /// The parameters of one statement: `params[0]` is `$1`.
@@ -64,10 +66,10 @@ into_value! {
     Timestamp => |value| Value::Text(format_timestamp(value)),
 }
 
-/// Positions, versions and counts. What lies beyond `i64::MAX` cannot be stored and becomes `i64::MAX`.
+/// What lies beyond `i64::MAX` becomes [`Value::TooLarge`], and the statement that it is given to is refused.
 impl From<u64> for Value {
     fn from(value: u64) -> Self {
-        Value::Integer(i64::try_from(value).unwrap_or(i64::MAX))
+        i64::try_from(value).map_or(Value::TooLarge(value), Value::Integer)
     }
 }
 
@@ -81,6 +83,11 @@ impl<T: Into<Value>> From<Option<T>> for Value {
     fn from(value: Option<T>) -> Self {
         value.map_or(Value::Null, Into::into)
     }
+}
+
+/// Why a number that no engine can hold is refused.
+pub fn too_large(number: u64) -> String {
+    format!("{number} is larger than the largest whole number of a database ({}); keep it as text", i64::MAX)
 }
 
 /// RFC 3339, UTC, six digits of microseconds: `2026-11-23T13:31:14.000000Z`.
@@ -150,6 +157,7 @@ fn kind(value: &Value) -> &'static str {
         Value::Real(_) => "a floating-point number",
         Value::Text(_) => "text",
         Value::Blob(_) => "bytes",
+        Value::TooLarge(_) => "a whole number that is too large",
     }
 }
 
@@ -250,6 +258,12 @@ mod tests {
         assert_eq!(row.get::<Option<String>>("note").unwrap(), None);
         assert!(row.get::<i64>("id").unwrap_err().to_string().contains("column id holds text"));
         assert!(row.get::<i64>("nope").unwrap_err().to_string().contains("no column nope"));
+    }
+
+    #[test]
+    fn a_number_that_no_engine_can_hold_is_not_made_smaller() {
+        let (largest, beyond) = (i64::MAX.cast_unsigned(), i64::MAX.cast_unsigned() + 1);
+        assert_eq!(params![largest, beyond], [Value::Integer(i64::MAX), Value::TooLarge(beyond)]);
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! One enum variant to and from one flat JSON object: the events' JSON without serde's outer tag.
 //!
 //! Encoding takes serde's externally tagged form (`{"Created":{..}}`, or `"Closed"` for a unit variant) and keeps the
-//! content. Decoding hands serde the variant by index, so a `#[serde(rename)]` on a variant cannot break it.
+//! content. A number that JSON would keep as `null` is refused. Decoding hands serde the variant by index, so a `#[serde(rename)]` on a variant cannot break it.
 
+use crate::finite;
 use serde::de::{
     DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, IgnoredAny, IntoDeserializer, VariantAccess,
     Visitor, value::U32Deserializer,
@@ -12,7 +13,7 @@ use serde_json::Error;
 
 /// The content of an enum value as one JSON object.
 pub fn encode_variant<T: Serialize>(event: &T) -> Result<String, Error> {
-    let mut json = serde_json::to_string(event)?;
+    let mut json = to_json(event)?;
     if json.starts_with('"') {
         return Ok("{}".to_owned());
     }
@@ -26,6 +27,16 @@ pub fn encode_variant<T: Serialize>(event: &T) -> Result<String, Error> {
     json.drain(..content);
     if !json.starts_with('{') {
         return Err(invalid("an event's content must be a JSON object; give the variant named fields"));
+    }
+    Ok(json)
+}
+
+/// JSON text of a value that has no NaN and no infinity: these would be written as `null`. Only where there is a `null` is
+/// looked for one.
+pub(crate) fn to_json<T: Serialize + ?Sized>(value: &T) -> Result<String, Error> {
+    let json = serde_json::to_string(value)?;
+    if json.contains("null") {
+        finite::check(value).map_err(|error| invalid(&error.to_string()))?;
     }
     Ok(json)
 }

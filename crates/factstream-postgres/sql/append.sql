@@ -16,7 +16,10 @@ WITH moved AS (
             FROM events e
             WHERE e.aggregate_type = s.aggregate_type AND e.aggregate_id = s.aggregate_id
             ORDER BY e.version DESC
-            LIMIT 1), 0))
+            LIMIT 1), 0)
+        OR (SELECT EXISTS (SELECT FROM fs_horizons)) AND EXISTS (
+            SELECT FROM fs_horizons h
+            WHERE h.aggregate_type = s.aggregate_type AND h.aggregate_id = s.aggregate_id AND h.version > s.version))
     AND NOT EXISTS (SELECT FROM fs_command_keys WHERE key = ANY ($17::text[]))                             -- keys
     RETURNING head
 ), inserted AS (

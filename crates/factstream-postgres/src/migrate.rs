@@ -6,7 +6,11 @@ use factstream_core::store::StoreError;
 use tokio_postgres::Client;
 
 const COMPONENT: &str = "store";
-const MIGRATIONS: &[&str] = &[include_str!("../sql/0001_store.sql"), include_str!("../sql/0002_fence.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../sql/0001_store.sql"),
+    include_str!("../sql/0002_fence.sql"),
+    include_str!("../sql/0003_horizons.sql"),
+];
 /// "factstr" as a number: the lock that starting processes queue at.
 const LOCK: i64 = 0x0066_6163_7473_7472;
 

@@ -1,6 +1,6 @@
 //! The port's values as PostgreSQL's: a value goes into whatever type the statement gives its placeholder.
 
-use factstream_core::sql::Value;
+use factstream_core::sql::{Value, too_large};
 use jiff::Timestamp;
 use std::error::Error;
 use tokio_postgres::types::private::BytesMut;
@@ -45,6 +45,7 @@ impl ToSql for Parameter<'_> {
             (Value::Text(_), _) => refuse("text"),
             (Value::Blob(bytes), &Type::BYTEA) => bytes.as_slice().to_sql(ty, out),
             (Value::Blob(_), _) => refuse("bytes"),
+            (Value::TooLarge(number), _) => Err(too_large(*number).into()),
         }
     }
 

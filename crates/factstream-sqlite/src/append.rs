@@ -19,11 +19,15 @@ pub(crate) struct Appender<'c> {
     connection: &'c Connection,
     insert: CachedStatement<'c>,
     select_version: CachedStatement<'c>,
+    /// Whether events were ever deleted. Only then may a stream reach further than its newest event.
+    some_deleted: bool,
 }
 
 impl<'c> Appender<'c> {
     pub(crate) fn new(connection: &'c Connection) -> Result<Self> {
+        let some_deleted = "SELECT EXISTS (SELECT 1 FROM fs_horizons)";
         Ok(Self {
+            some_deleted: connection.prepare_cached(some_deleted)?.query_row([], |row| row.get(0))?,
             connection,
             insert: connection.prepare_cached(include_str!("../sql/insert_event.sql"))?,
             select_version: connection.prepare_cached(include_str!("../sql/select_version.sql"))?,
@@ -69,7 +73,7 @@ impl<'c> Appender<'c> {
     ) -> Result<Result<Appended, Conflict>> {
         let Append { stream, expected, events } = append;
         // Nobody looks whether a stream that begins here is new: its first version can be taken only once.
-        let begins = *expected == Expected::Exact(0) && !events.is_empty();
+        let begins = *expected == Expected::Exact(0) && !events.is_empty() && !self.some_deleted;
         let mut version = if begins { 0 } else { self.version_of(stream)? };
         if let Expected::Exact(expected) = *expected
             && expected != version
@@ -119,7 +123,18 @@ impl<'c> Appender<'c> {
             .select_version
             .query_row([stream.category(), stream.id()], |row| row.get::<_, i64>(0))
             .optional()?;
-        Ok(version.unwrap_or(0).cast_unsigned())
+        let version = version.unwrap_or(0).cast_unsigned();
+        match self.some_deleted {
+            true => Ok(version.max(self.horizon_of(stream)?)),
+            false => Ok(version),
+        }
+    }
+
+    fn horizon_of(&self, stream: &StreamId) -> Result<Version> {
+        let mut select = self.connection.prepare_cached(include_str!("../sql/select_horizon.sql"))?;
+        let horizon =
+            select.query_row([stream.category(), stream.id()], |row| row.get::<_, i64>(0)).optional()?;
+        Ok(horizon.unwrap_or(0).cast_unsigned())
     }
 }
 

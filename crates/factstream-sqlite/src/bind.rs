@@ -1,6 +1,6 @@
 //! `$1`, `$2`, .. to SQLite's parameters. In SQLite `$1` is a name, numbered by its first appearance: bound by name here.
 
-use factstream_core::sql::{Params, Value};
+use factstream_core::sql::{Params, Value, too_large};
 use factstream_core::store::StoreError;
 use rusqlite::types::{ToSqlOutput, Value as Owned, ValueRef};
 use rusqlite::{Statement, ToSql};
@@ -16,11 +16,19 @@ impl ToSql for Bound<'_> {
             Value::Null => ToSqlOutput::Owned(Owned::Null),
             Value::Bool(flag) => ToSqlOutput::Owned(Owned::Integer(i64::from(*flag))),
             Value::Integer(number) => ToSqlOutput::Owned(Owned::Integer(*number)),
+            Value::Real(number) if number.is_nan() => {
+                return Err(refused("NaN: SQLite would keep it as NULL; decide on a value for it".into()));
+            }
             Value::Real(number) => ToSqlOutput::Owned(Owned::Real(*number)),
             Value::Text(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
             Value::Blob(bytes) => ToSqlOutput::Borrowed(ValueRef::Blob(bytes)),
+            Value::TooLarge(number) => return Err(refused(too_large(*number))),
         })
     }
+}
+
+fn refused(why: String) -> rusqlite::Error {
+    rusqlite::Error::ToSqlConversionFailure(why.into())
 }
 
 /// Which of `$1`, `$2`, .. each of a statement's parameters is; refused when their number does not fit.

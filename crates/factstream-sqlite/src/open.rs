@@ -16,7 +16,11 @@ use std::time::Instant;
 /// "fact", in the header of every store.
 const APPLICATION_ID: i32 = 0x6661_6374;
 const COMPONENT: &str = "store";
-const MIGRATIONS: &[&str] = &[include_str!("../sql/0001_store.sql"), include_str!("../sql/0002_head.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../sql/0001_store.sql"),
+    include_str!("../sql/0002_head.sql"),
+    include_str!("../sql/0003_horizons.sql"),
+];
 /// Statements kept ready in each connection.
 const STATEMENTS_MAX: usize = 128;
 /// The write-ahead log shrinks to this when it is reset.

@@ -2,7 +2,7 @@
 
 use factstream_core::broker::{BrokerError, PublishError};
 use factstream_core::decode::{DecodeError, WiringError};
-use factstream_core::envelope::{InvalidId, Position};
+use factstream_core::envelope::{InvalidId, Position, StreamId, Version};
 use factstream_core::sql::RowError;
 use factstream_core::store::{Conflict, StoreError};
 use std::time::Duration;
@@ -39,6 +39,28 @@ pub enum Error {
         what: String,
         /// Why.
         source: serde_json::Error,
+    },
+    /// An event cannot be read back from the JSON that it was written as. Nothing was stored.
+    #[error(
+        "event {event_type} cannot be read back from its own JSON ({source}), so its stream could not be folded any more; nothing was stored. Give its type serde attributes that read what they write"
+    )]
+    NotReadBack {
+        /// Its type.
+        event_type: &'static str,
+        /// What serde says.
+        source: serde_json::Error,
+    },
+    /// Events that a state is folded from are not in the store. Nothing was changed.
+    #[error(
+        "stream {stream} cannot be folded: it reaches to version {reaches}, but its event of version {missing} is not in the store; restore the events that were deleted, or load from a snapshot that covers them"
+    )]
+    Horizon {
+        /// The stream.
+        stream: StreamId,
+        /// The first version that is missing.
+        missing: Version,
+        /// The stream's version, as far as it is known.
+        reaches: Version,
     },
     /// The parts of the application do not fit together. Found at start.
     #[error("the application is not wired up right: {0}")]

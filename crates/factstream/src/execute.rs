@@ -93,7 +93,7 @@ impl<'a, A: Aggregate, C: Command<A>> Execute<'a, A, C> {
                 let jitter = rand::random_range(0..1_000 * u64::from(number));
                 tokio::time::sleep(Duration::from_micros(jitter)).await;
             }
-            match attempt.run(basis).await? {
+            match attempt.run(basis, last_conflict.as_ref()).await? {
                 Ok(done) => return Ok(done),
                 Err(conflict) => last_conflict = Some(conflict),
             }
@@ -136,6 +136,16 @@ enum Basis<A> {
     Unknown,
 }
 
+/// After a conflict the stream is read as far as the store said that it goes; else events of it were deleted.
+fn check_reaches<A>(state: &State<A>, lost_to: Option<&Conflict>) -> Result<(), Error> {
+    match lost_to {
+        Some(Conflict { stream, actual, .. }) if state.version < *actual => {
+            Err(Error::Horizon { stream: stream.clone(), missing: state.version + 1, reaches: *actual })
+        }
+        _ => Ok(()),
+    }
+}
+
 struct Attempt<'a, A, C> {
     app: &'a App,
     stream: StreamId,
@@ -159,13 +169,18 @@ impl<A: Aggregate, C: Command<A>> Attempt<'_, A, C> {
     }
 
     /// One decision and its append. The inner error is a conflict.
-    async fn run(&self, basis: Basis<A>) -> Result<Result<Done, Conflict>, ExecuteError<C::Error>> {
+    async fn run(
+        &self,
+        basis: Basis<A>,
+        lost_to: Option<&Conflict>,
+    ) -> Result<Result<Done, Conflict>, ExecuteError<C::Error>> {
         let (mut state, read, cached) = match basis {
             Basis::Cached(state) => (state, false, true),
             Basis::New => (State::new(), false, false),
             Basis::Behind(state) => (self.load(Some(state)).await?, true, false),
             Basis::Unknown => (self.load(None).await?, true, false),
         };
+        check_reaches(&state, lost_to)?;
         let mut decided = self.command.decide(&state.of);
         let changes_nothing = decided.as_ref().map_or(true, Vec::is_empty);
         if !read && changes_nothing {
@@ -210,14 +225,12 @@ impl<A: Aggregate, C: Command<A>> Attempt<'_, A, C> {
         events: &[A::Event],
     ) -> Result<Result<Done, Conflict>, ExecuteError<C::Error>> {
         let origin = Origin::command(self.app.service());
-        let append = Append {
-            stream: self.stream.clone(),
-            expected: Expected::Exact(state.version),
-            events: origin.stamp_all(events)?,
-        };
+        let (stamped, events) = origin.stamp_all(events)?;
+        let append =
+            Append { stream: self.stream.clone(), expected: Expected::Exact(state.version), events: stamped };
         match self.app.store().append(append, self.key.clone()).await? {
             Outcome::Appended(appended) => {
-                state.apply(events);
+                state.apply(&events);
                 self.app.states().snapshot_if_due(self.app.store(), &self.stream, &mut state);
                 self.app.states().put(&self.stream, state);
                 Ok(Ok(Done::new(appended, false)))

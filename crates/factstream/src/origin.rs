@@ -33,8 +33,9 @@ impl Origin {
         }
     }
 
-    /// The event, ready for the store.
-    pub(crate) fn stamp<E: Event>(&self, event: &E) -> Result<NewEvent, Error> {
+    /// The event, ready for the store, and as the store will give it back: what cannot be read back is refused here, for its
+    /// stream could never be folded again.
+    fn stamp<E: Event>(&self, event: &E) -> Result<(NewEvent, E), Error> {
         let event_type = event.event_type();
         let encode = |source| Error::Encode { what: format!("event {}", event_type.name), source };
         let metadata = Metadata {
@@ -44,18 +45,35 @@ impl Origin {
             topic: event_type.topic.map(str::to_owned),
             traceparent: self.traceparent.clone(),
         };
-        Ok(NewEvent {
+        let data = event.encode().map_err(encode)?;
+        let read_back = match E::decode(event_type.name, &data) {
+            Some(Ok(read_back)) => read_back,
+            Some(Err(source)) => return Err(Error::NotReadBack { event_type: event_type.name, source }),
+            None => {
+                let text = format!("{} is not one of the types that its own enum decodes", event_type.name);
+                return Err(Error::Wiring(text));
+            }
+        };
+        let event = NewEvent {
             event_id: Uuid::now_v7(),
             event_type: event_type.name.to_owned(),
             schema_version: event_type.version,
-            data: event.encode().map_err(encode)?,
+            data,
             metadata: serde_json::to_string(&metadata).map_err(encode)?,
             timestamp: now(),
-        })
+        };
+        Ok((event, read_back))
     }
 
-    /// The events, ready for the store.
-    pub(crate) fn stamp_all<E: Event>(&self, events: &[E]) -> Result<Vec<NewEvent>, Error> {
-        events.iter().map(|event| self.stamp(event)).collect()
+    /// The events, ready for the store; and as the store will give them back, for whoever keeps the state in memory.
+    pub(crate) fn stamp_all<E: Event>(&self, events: &[E]) -> Result<(Vec<NewEvent>, Vec<E>), Error> {
+        let (mut stamped, mut read_back) =
+            (Vec::with_capacity(events.len()), Vec::with_capacity(events.len()));
+        for event in events {
+            let (new, again) = self.stamp(event)?;
+            stamped.push(new);
+            read_back.push(again);
+        }
+        Ok((stamped, read_back))
     }
 }

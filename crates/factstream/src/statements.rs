@@ -6,6 +6,7 @@ use factstream_core::sql::{Row, RowError};
 pub(crate) const SELECT_SNAPSHOT: &str = include_str!("sql/select_snapshot.sql");
 pub(crate) const UPSERT_SNAPSHOT: &str = include_str!("sql/upsert_snapshot.sql");
 pub(crate) const SELECT_STREAM: &str = include_str!("sql/select_stream.sql");
+pub(crate) const SELECT_HORIZON: &str = include_str!("sql/select_horizon.sql");
 pub(crate) const SELECT_LOG_STRETCH: &str = include_str!("sql/select_log_stretch.sql");
 pub(crate) const SELECT_COMMAND_KEY: &str = include_str!("sql/select_command_key.sql");
 pub(crate) const MOVE_CHECKPOINT: &str = include_str!("sql/move_checkpoint.sql");

@@ -10,6 +10,7 @@ use factstream_core::aggregate::Aggregate;
 use factstream_core::decode::{Decoder, Upcasters, WiringError};
 use factstream_core::envelope::{RecordedEvent, StreamId, Version};
 use factstream_core::event::EventSet;
+use factstream_core::sql::{Params, Row};
 use factstream_core::store::{Conflict, READ_BYTES_MAX, Store};
 use lru::LruCache;
 use std::any::{Any, TypeId};
@@ -36,8 +37,20 @@ impl<A: Aggregate> State<A> {
     }
 
     /// Folds recorded events; they follow on `version` without a gap.
-    pub(crate) fn fold(&mut self, events: &[RecordedEvent], decoder: &Decoder) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// [`Error::Horizon`] where one is missing, [`Error::Undecodable`].
+    pub(crate) fn fold(
+        &mut self,
+        stream: &StreamId,
+        events: &[RecordedEvent],
+        decoder: &Decoder,
+    ) -> Result<(), Error> {
         for event in events {
+            if event.version != self.version + 1 {
+                let (missing, reaches) = (self.version + 1, event.version);
+                return Err(Error::Horizon { stream: stream.clone(), missing, reaches });
+            }
             let decoded = decoder.decode::<A::Event>(&event.event_type, event.schema_version, &event.data);
             let decoded =
                 decoded.map_err(|source| Error::Undecodable { position: event.position, source })?;
@@ -54,6 +67,17 @@ impl<A: Aggregate> State<A> {
         }
         self.version += events.len() as Version;
     }
+}
+
+/// The parameters of `select_horizon.sql`.
+pub(crate) fn horizon_of(stream: &StreamId) -> Params {
+    factstream_core::params![stream.category(), stream.id()]
+}
+
+/// A stream without events is new, unless they were deleted: then its version has outlived them.
+pub(crate) fn check_begins(stream: &StreamId, version: Version, horizon: Vec<Row>) -> Result<(), Error> {
+    let Some(row) = horizon.first().filter(|_| version == 0) else { return Ok(()) };
+    Err(Error::Horizon { stream: stream.clone(), missing: 1, reaches: row.get("version")? })
 }
 
 /// Whether the stream has no more for certain.
@@ -173,11 +197,15 @@ impl States {
         loop {
             let events = store.read_stream(stream, state.version, PAGE_EVENTS).await?;
             let whole = is_whole(&events);
-            state.fold(&events, &decoder)?;
+            state.fold(stream, &events, &decoder)?;
             if whole {
-                return Ok(state);
+                break;
             }
         }
+        if state.version == 0 {
+            check_begins(stream, 0, store.query(sql::SELECT_HORIZON, horizon_of(stream)).await?)?;
+        }
+        Ok(state)
     }
 
     /// The state as it was at `version`; `None` when the stream is shorter.
@@ -193,14 +221,19 @@ impl States {
             let missing = usize::try_from(version - state.version).unwrap_or(PAGE_EVENTS);
             let events = store.read_stream(stream, state.version, missing.min(PAGE_EVENTS)).await?;
             if events.is_empty() {
+                check_begins(
+                    stream,
+                    state.version,
+                    store.query(sql::SELECT_HORIZON, horizon_of(stream)).await?,
+                )?;
                 return Ok(None);
             }
-            state.fold(&events, &decoder)?;
+            state.fold(stream, &events, &decoder)?;
         }
         Ok(Some(state.of))
     }
 
-    async fn load_snapshot<A: Aggregate>(
+    pub(crate) async fn load_snapshot<A: Aggregate>(
         &self,
         store: &dyn Store,
         stream: &StreamId,

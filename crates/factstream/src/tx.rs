@@ -10,7 +10,7 @@ use crate::execute::Done;
 use crate::origin::Origin;
 use crate::read_model::fold::Key;
 use crate::statements as sql;
-use crate::states::State;
+use crate::states::{State, check_begins, horizon_of};
 use factstream_core::aggregate::{Aggregate, Command};
 use factstream_core::envelope::{RecordedEvent, StreamId, Version};
 use factstream_core::params;
@@ -307,14 +307,20 @@ impl Tx {
         let decoder = states.decoder::<A::Event>()?;
         let mut state = match states.peek::<A>(stream) {
             Some(state) => state,
-            None => states.load(self.app.store().as_ref(), stream, None).await?,
+            None => {
+                let snapshot = states.load_snapshot(self.app.store().as_ref(), stream).await?;
+                snapshot.unwrap_or_else(State::new)
+            }
         };
         loop {
             let events = self.read_stream(stream, state.version, PAGE_EVENTS).await?;
-            state.fold(&events, &decoder)?;
+            state.fold(stream, &events, &decoder)?;
             if events.len() < PAGE_EVENTS {
                 break;
             }
+        }
+        if state.version == 0 {
+            check_begins(stream, 0, self.inner.query(sql::SELECT_HORIZON, horizon_of(stream)).await?)?;
         }
         self.states.insert(stream.clone(), Touched::new(state.clone()));
         Ok(state)
@@ -342,8 +348,8 @@ impl Tx {
             return Ok(state.version);
         }
         let expected = Expected::Exact(state.version);
-        let events_stamped = self.origin.stamp_all(events)?;
-        state.apply(events);
+        let (events_stamped, events) = self.origin.stamp_all(events)?;
+        state.apply(&events);
         let version = state.version;
         self.appends.push(Append { stream: stream.clone(), expected, events: events_stamped });
         self.states.insert(stream.clone(), Touched::new(state));

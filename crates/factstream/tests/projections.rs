@@ -308,3 +308,40 @@ async fn two_handlers_of_one_name_and_a_private_event_for_a_consumer_are_refused
     assert!(error.to_string().contains("two handlers are called \"totals\""), "{error}");
     let _ = Order::default();
 }
+
+#[derive(ReadModel, Clone, Debug, PartialEq)]
+#[read_model(table = "tallies")]
+struct Tally {
+    #[column(key)]
+    order_id: String,
+    cents: u64,
+}
+
+impl Fold for Tally {
+    type Events = OrderEvent;
+
+    fn fold(row: Option<Self>, event: &Envelope<OrderEvent>) -> Option<Self> {
+        match event.event {
+            OrderEvent::Created { amount, .. } => {
+                Some(Self { order_id: event.aggregate_id.clone(), cents: amount.cast_unsigned() })
+            }
+            _ => row,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_number_that_no_column_can_hold_is_a_dead_letter_and_no_smaller_number() {
+    let shop = Shop::new();
+    let app = shop.builder().read_model::<Tally>().open().await.unwrap();
+    let running = app.start().await.unwrap();
+    app.execute("beyond", Do::Create(-1)).await.unwrap();
+    app.execute("largest", Do::Create(i64::MAX)).await.unwrap();
+    settled(&app).await;
+    let rows = app.read::<Tally>().list().await.unwrap().rows;
+    assert_eq!(rows, [Tally { order_id: "largest".into(), cents: i64::MAX.cast_unsigned() }]);
+    let letters = app.dead_letters().list(None, false, 0).await.unwrap();
+    let reason = letters[0].reason.clone().unwrap_or_default();
+    assert!(letters.len() == 1 && reason.contains("18446744073709551615"), "{letters:?}");
+    stop(running).await;
+}

@@ -306,3 +306,53 @@ pub async fn transactions_that_read_then_commit_lose_no_update(under_test: &dyn 
     );
     assert_sound(&log(&*store).await);
 }
+
+/// Deleting events, all of a stream or its newest, does not set its version back: no version is taken twice.
+pub async fn a_streams_version_outlives_its_events(under_test: &dyn StoreUnderTest) {
+    let store = under_test.open().await;
+    let (whole, tail, other) = (stream("whole"), stream("tail"), stream("other"));
+    for stream in [&whole, &tail, &other] {
+        land(&*store, stream, 3).await;
+    }
+    let delete = "DELETE FROM events WHERE aggregate_id = $1 AND version >= $2";
+    run(&*store, delete, params!["whole", 1]).await;
+    run(&*store, delete, params!["tail", 3]).await;
+    let other_handle = under_test.open().await;
+    for store in [&store, &other_handle] {
+        for stream in [&whole, &tail] {
+            for expected in [0, 2, 4] {
+                let conflict = Conflict { stream: stream.clone(), expected, actual: 3 };
+                let outcome = append(&**store, stream, Expected::Exact(expected), events(1)).await;
+                let wanted = Outcome::Conflict(conflict.clone());
+                assert_eq!(outcome, wanted, "G2 is broken: an append after events were deleted");
+                let appends = vec![appending(stream, Expected::Exact(expected), events(1))];
+                let outcome = commit(begin(&**store).await, appends).await;
+                assert_eq!(outcome, Commit::Conflict(conflict), "G2 is broken: a commit after that");
+            }
+        }
+    }
+    // Many at once, new streams among them: the fast way of an engine must not begin one again.
+    let outcomes = at_once((0..64).map(|caller| {
+        let store = store.clone();
+        let stream = match caller % 2 {
+            0 => whole.clone(),
+            _ => stream(format!("new-{caller}")),
+        };
+        async move { append(&*store, &stream, Expected::Exact(0), events(1)).await }
+    }))
+    .await;
+    for (caller, outcome) in outcomes.iter().enumerate() {
+        let fine = match outcome {
+            Outcome::Appended(appended) => caller % 2 == 1 && appended.version == 1,
+            Outcome::Conflict(conflict) => caller % 2 == 0 && conflict.actual == 3,
+            _ => false,
+        };
+        assert!(fine, "G2 is broken: beginning a stream whose events were deleted became {outcome:?}");
+    }
+    let place = landed(append(&*store, &whole, Expected::Exact(3), events(1)).await);
+    assert_eq!(place.version, 4, "G2 is broken: a stream does not go on after its events were deleted");
+    let place = landed(append(&*store, &tail, Expected::Any, events(1)).await);
+    assert_eq!(place.version, 4, "G2 is broken: a deleted version was taken again");
+    let done = committed(begin(&*store).await, vec![appending(&other, Expected::Exact(3), events(1))]).await;
+    assert_eq!(done[0].version, 4, "a stream that lost nothing");
+}

@@ -9,7 +9,7 @@ use crate::support::{
 use factstream_core::envelope::{ID_BYTES_MAX, NewEvent, RecordedEvent, StreamId};
 use factstream_core::params;
 use factstream_core::sql::Value;
-use factstream_core::store::{CommandKey, Conflict, Expected, Outcome};
+use factstream_core::store::{CommandKey, Conflict, Expected, Outcome, TableRows};
 
 const TEXTS: [&str; 12] = [
     "'; DROP TABLE events; --",
@@ -233,10 +233,43 @@ pub async fn numbers_out_of_range_are_answered(under_test: &dyn StoreUnderTest) 
     let largest: Vec<i64> = column(
         &*store,
         "SELECT position FROM events WHERE position <= $1 AND position > $2 ORDER BY position",
-        vec![Value::from(u64::MAX), Value::Integer(i64::MIN)],
+        vec![Value::Integer(i64::MAX), Value::Integer(i64::MIN)],
     )
     .await;
     assert_eq!(largest, [1, 2, 3], "a query with the ends of i64");
+}
+
+/// A number that the engine cannot hold is refused by every kind of statement, and by name; it is not made smaller.
+pub async fn a_number_that_is_too_large_is_refused(under_test: &dyn StoreUnderTest) {
+    let store = under_test.open().await;
+    run(&*store, "CREATE TABLE numbers (id TEXT PRIMARY KEY, number BIGINT)", params![]).await;
+    let row = || params!["a", u64::MAX];
+    let mut answers = vec![
+        store
+            .query("SELECT id FROM numbers WHERE id = $1 AND number < $2", row())
+            .await
+            .map(|rows| rows.len() as u64),
+    ];
+    let insert = "INSERT INTO numbers (id, number) VALUES ($1, $2)";
+    answers.push(begin(&*store).await.execute(insert, row()).await);
+    answers.push(begin(&*store).await.execute_many(insert, vec![params!["b", 1], row()]).await.map(|_| 0));
+    for rows in [1, 2_000] {
+        let mut tx = begin(&*store).await;
+        let filler = (1..rows).map(|number| params![format!("f-{number}"), number as u64]);
+        let rows = TableRows {
+            table: "numbers".into(),
+            columns: vec!["id".into(), "number".into()],
+            rows: filler.chain([row()]).collect(),
+            replace_by: Some(0),
+        };
+        answers.push(tx.write_rows(rows).await.map(|()| 0));
+    }
+    for answer in answers {
+        let error = answer.expect_err("a number that no engine can hold was taken");
+        assert!(!error.is_transient() && error.to_string().contains("18446744073709551615"), "{error}");
+    }
+    let kept: Vec<String> = column(&*store, "SELECT id FROM numbers", params![]).await;
+    assert!(kept.is_empty(), "what was refused left {kept:?}");
 }
 
 /// 64 readers of all kinds beside writers: none is refused, none sees half of anything.

@@ -35,6 +35,7 @@ macro_rules! store_suite {
                 appends_of_one_commit_to_one_stream_follow_each_other,
                 appends_and_transactions_at_one_version_have_one_winner,
                 transactions_that_read_then_commit_lose_no_update,
+                a_streams_version_outlives_its_events,
             }
             g3_log {
                 a_reader_that_follows_the_log_misses_nothing,
@@ -101,6 +102,7 @@ macro_rules! store_suite {
                 an_event_of_a_megabyte_is_kept,
                 a_thousand_events_in_one_append_are_kept,
                 numbers_out_of_range_are_answered,
+                a_number_that_is_too_large_is_refused,
                 many_readers_and_writers_do_not_fail_each_other,
             }
             two_handles {

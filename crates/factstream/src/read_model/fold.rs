@@ -12,7 +12,7 @@ use factstream_core::decode::{DecodeError, Decoder};
 use factstream_core::envelope::{Envelope, check_id};
 use factstream_core::event::{EventSet, EventType};
 use factstream_core::params;
-use factstream_core::sql::{Params, Row, Value, placeholders};
+use factstream_core::sql::{Params, Row, Value, placeholders, too_large};
 use factstream_core::store::TableRows;
 use std::collections::{HashMap, HashSet};
 use std::marker::PhantomData;
@@ -72,7 +72,10 @@ impl<R: Fold> Folding<R> {
             )));
         }
         Key::of(value).map(Some).map_err(|value| {
-            Failure::permanent(format!("{value:?} cannot be the key of a row; use text or a whole number"))
+            Failure::permanent(match value {
+                Value::TooLarge(number) => format!("the key of a row of {}: {}", R::TABLE, too_large(number)),
+                value => format!("{value:?} cannot be the key of a row; use text or a whole number"),
+            })
         })
     }
 

@@ -348,7 +348,7 @@ impl Sorted {
             Value::Integer(number) => Ok(Self::Integer(number)),
             Value::Real(number) => Ok(Self::Real(number)),
             Value::Text(text) => Ok(Self::Text(text)),
-            Value::Null | Value::Blob(_) => {
+            Value::Null | Value::Blob(_) | Value::TooLarge(_) => {
                 Err(Error::Wiring("a list cannot be ordered by NULL or bytes".into()))
             }
         }

@@ -1,7 +1,10 @@
 //! Commands on a real SQLite file: G2 and G4 as a caller meets them, and who caused what.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+#[path = "../common/mod.rs"]
 mod common;
+mod missing;
+mod read_back;
 
 use common::{Do, Order, OrderEvent, Refused, Shop};
 use factstream::{Aggregate, App, Command, Error, Event, ExecuteError, Snapshots, params};

@@ -1,0 +1,4 @@
+-- How far a stream reached whose events were deleted. ?1 aggregate type, ?2 aggregate id.
+SELECT version
+FROM fs_horizons
+WHERE aggregate_type = ?1 AND aggregate_id = ?2
