@@ -29,6 +29,7 @@ pub mod partition;
 pub mod sql;
 pub mod read_model;
 mod command_key;
+mod dependent;
 pub mod store;
 pub mod broker;
 pub mod testkit;

@@ -10,6 +10,7 @@ use std::any::Any;
 use std::time::Duration;
 
 pub use crate::command_key::{CommandKey, FirstUse};
+pub use crate::dependent::{Dependent, DependentKind};
 
 /// How many bytes of events one read answers with, but for its last event: of large events fewer are read at once (G13).
 pub const READ_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -111,6 +112,14 @@ pub trait Transaction: Send {
 
     /// Writes rows of one table in the fastest way that the engine has, as if one INSERT were run for each.
     async fn write_rows(&mut self, rows: TableRows) -> Result<(), StoreError>;
+
+    /// What people have put on these tables, in the order in which it can be made again. A rebuild takes it off the tables that
+    /// it replaces, and puts it on the new ones.
+    ///
+    /// An engine that does not know leaves it to the database to refuse, or to drop, what depends on a table.
+    async fn dependents(&mut self, _tables: &[String]) -> Result<Vec<Dependent>, StoreError> {
+        Ok(Vec::new())
+    }
 
     /// Appends the events as the last statements, then commits, all or nothing.
     ///

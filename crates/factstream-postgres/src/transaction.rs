@@ -17,7 +17,9 @@ use async_trait::async_trait;
 use deadpool_postgres::ClientWrapper;
 use factstream_core::envelope::{Position, StreamId};
 use factstream_core::sql::{Params, Row};
-use factstream_core::store::{Append, Appended, Commit, Outcome, StoreError, TableRows, Transaction};
+use factstream_core::store::{
+    Append, Appended, Commit, Dependent, Outcome, StoreError, TableRows, Transaction,
+};
 use futures_util::future::{join, try_join_all};
 use std::any::Any;
 use std::sync::Arc;
@@ -215,6 +217,12 @@ impl Transaction for PostgresTransaction {
 
     async fn write_rows(&mut self, rows: TableRows) -> Result<(), StoreError> {
         write_rows::write(self.wrapper()?, &rows).await
+    }
+
+    async fn dependents(&mut self, tables: &[String]) -> Result<Vec<Dependent>, StoreError> {
+        let rows =
+            self.query(include_str!("../sql/select_dependents.sql"), vec![tables.join(",").into()]).await?;
+        Ok(rows.iter().map(Dependent::of_row).collect::<Result<_, _>>()?)
     }
 
     async fn commit(mut self: Box<Self>, appends: Vec<Append>) -> Result<Commit, StoreError> {

@@ -13,7 +13,7 @@ use crate::watchdog::Stopper;
 use crate::writer::{PendingBegin, Writer};
 use async_trait::async_trait;
 use factstream_core::sql::{Params, Row};
-use factstream_core::store::{Append, Commit, StoreError, TableRows, Transaction};
+use factstream_core::store::{Append, Commit, Dependent, StoreError, TableRows, Transaction};
 use rusqlite::Connection;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -144,6 +144,12 @@ impl Transaction for SqliteTransaction {
         }
         let sql = rows.insert_sql();
         self.step(|reply| Step::Execute { sql, params: rows.rows, reply }).await.map(drop)
+    }
+
+    async fn dependents(&mut self, tables: &[String]) -> Result<Vec<Dependent>, StoreError> {
+        let rows =
+            self.query(include_str!("../sql/select_dependents.sql"), vec![tables.join(",").into()]).await?;
+        Ok(rows.iter().map(Dependent::of_row).collect::<Result<_, _>>()?)
     }
 
     async fn commit(mut self: Box<Self>, appends: Vec<Append>) -> Result<Commit, StoreError> {

@@ -124,6 +124,18 @@ pub enum Error {
         /// The generation of the build that runs it.
         generation: i64,
     },
+    /// What people have put on a read model's table cannot be put on the rebuilt one. Nothing was changed.
+    #[error(
+        "{what} keeps the read model's table from being replaced by the rebuilt one ({reason}); the live table is as it was. Drop it, rebuild, and make it again so that it fits: {made_by}"
+    )]
+    Dependent {
+        /// What it is: a view, an index, a trigger, a grant.
+        what: String,
+        /// What the database says.
+        reason: String,
+        /// The statement that it is made by.
+        made_by: String,
+    },
     /// Another owner moved the checkpoint: this one stands back.
     #[error("{handler}: another process took it over or moved its checkpoint; standing back")]
     Superseded {

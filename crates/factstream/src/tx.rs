@@ -16,7 +16,9 @@ use factstream_core::envelope::{RecordedEvent, StreamId, Version};
 use factstream_core::params;
 use factstream_core::read_model::ReadModel;
 use factstream_core::sql::{Params, Row};
-use factstream_core::store::{Append, Appended, Commit, Expected, StoreError, TableRows, Transaction};
+use factstream_core::store::{
+    Append, Appended, Commit, Dependent, Expected, StoreError, TableRows, Transaction,
+};
 use std::any::Any;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -226,6 +228,11 @@ impl Tx {
         self.write_puts().await?;
         let done = self.inner.write_rows(rows).await;
         self.noted(done)
+    }
+
+    /// What people have put on these tables.
+    pub(crate) async fn dependents(&mut self, tables: &[String]) -> Result<Vec<Dependent>, StoreError> {
+        self.inner.dependents(tables).await
     }
 
     /// Runs one statement that answers with rows. It sees what this transaction wrote, but not its buffered events.

@@ -7,6 +7,7 @@ pub(crate) mod fold;
 pub(crate) mod table;
 pub(crate) mod query;
 pub(crate) mod fill;
+mod dependents;
 pub(crate) mod rebuild;
 pub(crate) mod leftovers;
 

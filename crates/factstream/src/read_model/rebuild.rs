@@ -12,6 +12,7 @@
 //! A read model is folded in memory ([`super::fill`]) as long as every event can be folded. When one cannot, the rebuild begins
 //! again with batches as the live projection has them, which find out which event it is and hold it back with its followers.
 
+use super::dependents::TakenOff;
 use super::fill::Unwritten;
 use super::leftovers;
 use super::table::{Managed, quoted};
@@ -318,6 +319,7 @@ impl<'a> Rebuild<'a> {
         let names = self.lock_own(&mut tx, at).await?;
         // Most of what is left while the live rows can still be read, and then what lanes have handled meanwhile.
         let Some(at) = self.fold_to_head(&mut tx, at).await? else { return Ok(None) };
+        let taken = TakenOff::take_off(&mut tx, self.managed).await?;
         for table in &self.managed.tables {
             tx.execute(&format!("DROP TABLE IF EXISTS {}", quoted(&table.name)), params![]).await?;
         }
@@ -327,6 +329,7 @@ impl<'a> Rebuild<'a> {
             tx.execute(&format!("ALTER TABLE {beside} RENAME TO {live}"), params![]).await?;
             table.finish(&mut tx, &self.spec.handler).await?;
         }
+        taken.put_on(&mut tx).await?;
         self.hand_over(&mut tx, &found, at).await?;
         tx.commit().await?;
         Ok(Some(at))
