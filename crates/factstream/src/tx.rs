@@ -312,13 +312,11 @@ impl Tx {
         }
         let states = self.app.states();
         let decoder = states.decoder::<A::Event>()?;
-        let mut state = match states.peek::<A>(stream) {
-            Some(state) => state,
-            None => {
-                let snapshot = states.load_snapshot(self.app.store().as_ref(), stream).await?;
-                snapshot.unwrap_or_else(State::new)
-            }
+        let known = match states.peek::<A>(stream) {
+            None => states.load_snapshot(self.app.store().as_ref(), stream).await?,
+            cached => cached,
         };
+        let mut state = known.unwrap_or_else(State::new);
         loop {
             let events = self.read_stream(stream, state.version, PAGE_EVENTS).await?;
             state.fold(stream, &events, &decoder)?;

@@ -255,7 +255,7 @@ pub async fn a_number_that_is_too_large_is_refused(under_test: &dyn StoreUnderTe
     answers.push(begin(&*store).await.execute_many(insert, vec![params!["b", 1], row()]).await.map(|_| 0));
     for rows in [1, 2_000] {
         let mut tx = begin(&*store).await;
-        let filler = (1..rows).map(|number| params![format!("f-{number}"), number as u64]);
+        let filler = (1..rows).map(|number| params![format!("f-{number}"), number]);
         let rows = TableRows {
             table: "numbers".into(),
             columns: vec!["id".into(), "number".into()],

@@ -56,6 +56,7 @@ enum Either {
     Bytes([u8; 2]),
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
 fn as_text<S: serde::Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(number)
 }
@@ -108,7 +109,7 @@ async fn what_cannot_be_read_back_is_refused_before_it_is_stored() {
         let told = matches!(error, ExecuteError::Failed(Error::NotReadBack { .. } | Error::Encode { .. }));
         assert!(told, "{event:?}: {error}");
         let mut tx = app.begin().await.unwrap();
-        tx.append::<Oddities>("odd", &[event.clone()]).await.unwrap_err();
+        tx.append::<Oddities>("odd", std::slice::from_ref(&event)).await.unwrap_err();
         tx.command::<Oddities, _>("odd", Record(event)).await.unwrap_err();
     }
     assert_eq!(app.position().await.unwrap(), 0);
