@@ -60,7 +60,8 @@ pub(crate) fn progress(store: &str) -> Progress {
                 (SELECT count(*) FROM storm_effects WHERE handler = '{FRAGILE}'), \
                 (SELECT count(*) FROM fs_dead_letters WHERE handler = '{FRAGILE}' AND state IN ('dead', 'parked')), \
                 (SELECT count(*) FROM fs_blocked_keys WHERE next_attempt_at IS NOT NULL), \
-                (SELECT max(position) FROM events) - (SELECT position FROM fs_checkpoints WHERE handler = '{TALLY}')"
+                (SELECT max(position) FROM events) - (SELECT min(c.position) FROM fs_handlers h JOIN fs_checkpoints c \
+                 ON c.handler = h.handler AND c.generation = h.generation WHERE h.handler = '{TALLY}')"
     );
     let row = ledger::query(store, &sql).remove(0);
     let number = |at: usize| row[at].as_deref().and_then(|text| text.parse::<i64>().ok()).unwrap_or(0);

@@ -11,6 +11,7 @@ use crate::schedule::{Fault, Link, Target, Trouble};
 use crate::system::{SERVICES, System, WORKER};
 use clock::Clock;
 use session::Session;
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -38,6 +39,7 @@ pub(crate) fn strike(system: &System, fault: Fault) -> bool {
             Some(())
         }
         Fault::FullDisk(time) => fill_disk(system, time),
+        Fault::RollOut(release) => roll_out(system, release),
     };
     done.is_some()
 }
@@ -110,6 +112,26 @@ fn set_clock(system: &System, number: usize, hours: i8) -> Option<()> {
     let clock = Clock { library: &system.clock, hours };
     restart(system, number, Some(&clock))?;
     clock.check(&system.url(number));
+    Some(())
+}
+
+/// The workers are stopped or killed one after the other, and started as another release; whoever is started from now on is of that
+/// release, too.
+fn roll_out(system: &System, release: u32) -> Option<()> {
+    system.release.store(release, Ordering::Relaxed);
+    let workers = (0..SERVICES.len()).filter(|number| SERVICES[*number] == WORKER);
+    for (nth, number) in workers.enumerate() {
+        let mut slot = try_lock(&system.services[number])?;
+        match slot.take() {
+            // It may have been aborted by its handler, and its store may be away.
+            Some(server) if nth % 2 == 0 => drop(server.stop()),
+            Some(server) => server.kill(),
+            None => {}
+        }
+        *slot = Some(system.start_service(number, None));
+        drop(slot);
+        thread::sleep(STAY);
+    }
     Some(())
 }
 

@@ -5,6 +5,9 @@ use rand::{RngExt, SeedableRng};
 use std::fmt;
 use std::time::Duration;
 
+/// Releases of the workers: other tables, logic, lanes and shards.
+pub(crate) const RELEASES: u32 = 3;
+
 /// What a fault hits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Target {
@@ -59,6 +62,8 @@ pub(crate) enum Fault {
     Churn(usize),
     /// The store's disk is full, for so long.
     FullDisk(Duration),
+    /// The workers go over to another release, one after the other, while the load goes on.
+    RollOut(u32),
 }
 
 impl Fault {
@@ -84,6 +89,7 @@ impl Fault {
             Self::Replay => "messages replayed",
             Self::Churn(_) => "members coming and going",
             Self::FullDisk(_) => "disks full",
+            Self::RollOut(_) => "releases rolled out or back",
         }
     }
 }
@@ -102,6 +108,7 @@ impl fmt::Display for Fault {
             Self::Replay => f.write_str("publish messages again"),
             Self::Churn(number) => write!(f, "members like Service({number}) come and go"),
             Self::FullDisk(time) => write!(f, "the store's disk is full for {} s", time.as_secs()),
+            Self::RollOut(release) => write!(f, "the workers go over to release {release}"),
         }
     }
 }
@@ -131,7 +138,11 @@ pub(crate) fn strike_workers(schedule: &mut [(Duration, Fault)], services: usize
         let worker = Target::Service(services - 1 - number / 2 % 2);
         // Longer than an owner's beat may stand still.
         let pause = Fault::Pause(worker, Duration::from_secs(6));
-        *fault = if number / 4 % 2 == 0 { pause } else { Fault::Kill(worker) };
+        *fault = match number / 2 % 4 {
+            0 => pause,
+            1 => Fault::Kill(worker),
+            turn => Fault::RollOut(2 + number as u32 / 8 % 2 * (turn as u32 - 2)),
+        };
     }
 }
 
@@ -144,13 +155,14 @@ struct Dice {
 
 impl Dice {
     fn fault(&mut self) -> Fault {
-        match self.random.random_range(0..20) {
+        match self.random.random_range(0..22) {
             0..8 => self.kill_or_pause(),
             8..13 => self.network().unwrap_or_else(|| self.kill_or_pause()),
             13..15 => self.lock(),
             15..17 => Fault::Replay,
             17 => Fault::Clock(self.service(), if self.random.random_bool(0.5) { 1 } else { -1 }),
             18 => Fault::Churn(self.service()),
+            19 | 20 => Fault::RollOut(self.random.random_range(1..=RELEASES)),
             _ => Fault::FullDisk(self.seconds(2, 8)),
         }
     }
@@ -226,7 +238,7 @@ mod tests {
     #[test]
     fn a_long_storm_has_every_kind_that_its_servers_allow() {
         let all = kinds(true, true);
-        assert_eq!(all.len(), 18, "{all:?}");
+        assert_eq!(all.len(), 19, "{all:?}");
         let calm = kinds(false, false);
         let of_servers = |kind: &&&str| kind.contains("PostgreSQL") || kind.contains("Kafka");
         assert!(!calm.iter().any(|kind| of_servers(&kind)) && calm.contains("long readers"), "{calm:?}");

@@ -18,7 +18,7 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -55,6 +55,8 @@ pub(crate) struct System {
     /// Where workers remember what harmed them once.
     once: TempDir,
     is_healed: AtomicBool,
+    /// The release of the workers that are started.
+    pub(crate) release: AtomicU32,
     is_over: AtomicBool,
     _dir: TempDir,
 }
@@ -90,6 +92,7 @@ impl System {
             clock: clock::build(dir.path()),
             once: tempfile::tempdir().expect("a temporary folder"),
             is_healed: AtomicBool::new(false),
+            release: AtomicU32::new(1),
             is_over: AtomicBool::new(false),
             _dir: dir,
         });
@@ -179,6 +182,7 @@ impl System {
     fn worker(&self) -> Command {
         let mut command = Command::new(std::env::current_exe().expect("a program knows its own file"));
         command.arg("worker").arg("--once").arg(self.once.path());
+        command.args(["--release", &self.release.load(Ordering::Relaxed).to_string()]);
         command.env("RUST_BACKTRACE", "0"); // its handlers panic all the time
         if self.is_healed.load(Ordering::Relaxed) {
             command.arg("--healed");

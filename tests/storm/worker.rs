@@ -40,6 +40,30 @@ pub(crate) struct Worker {
     /// Nothing harms it any more; dead letters are redriven first
     #[arg(long)]
     healed: bool,
+    /// Which release of the handlers it is
+    #[arg(long, default_value_t = 1)]
+    release: u32,
+}
+
+/// What a release declares differently.
+struct Release {
+    tally_version: u32,
+    tally_column: &'static str,
+    tally_shards: u32,
+    witness_lanes: usize,
+    fragile_lanes: usize,
+}
+
+impl Release {
+    fn of(release: u32) -> Self {
+        let (tally_version, tally_column, tally_shards) = match release {
+            1 => (1, "", 1),
+            2 => (1, ", release BIGINT NOT NULL DEFAULT 2", 2),
+            _ => (3, "", 3),
+        };
+        let (witness_lanes, fragile_lanes) = if release == 2 { (4, 1) } else { (1, release as usize) };
+        Self { tally_version, tally_column, tally_shards, witness_lanes, fragile_lanes }
+    }
 }
 
 /// What the events of an order do to `fragile`.
@@ -184,9 +208,9 @@ impl Handler for Tally {
 
 /// Works until SIGTERM.
 pub(crate) async fn run(worker: Worker) -> Result<(), Box<dyn std::error::Error>> {
-    let Worker { store, broker, once, healed } = worker;
+    let Worker { store, broker, once, healed, release } = worker;
     let mut stopped = signal(SignalKind::terminate())?;
-    let app = open(&store, &broker, &once, healed).await?;
+    let app = open(&store, &broker, &once, healed, Release::of(release)).await?;
     if healed {
         app.dead_letters().redrive_all(Some(FRAGILE)).await?;
     }
@@ -201,7 +225,13 @@ pub(crate) async fn run(worker: Worker) -> Result<(), Box<dyn std::error::Error>
     }
 }
 
-async fn open(store: &str, broker: &str, once: &Path, healed: bool) -> Result<App, factstream::Error> {
+async fn open(
+    store: &str,
+    broker: &str,
+    once: &Path,
+    healed: bool,
+    release: Release,
+) -> Result<App, factstream::Error> {
     let settings = if broker.contains('?') { '&' } else { '?' };
     let broker = match broker.starts_with("kafka://") {
         true => format!("{broker}{settings}{BROKER_SETTINGS}"),
@@ -212,15 +242,23 @@ async fn open(store: &str, broker: &str, once: &Path, healed: bool) -> Result<Ap
     let everything = Consumer::new(WITNESS)
         .handler(witness::<OrderFact>())
         .handler(witness::<PaymentFact>())
-        .handler(witness::<StockFact>());
+        .handler(witness::<StockFact>())
+        .concurrency(release.witness_lanes);
     let fragile = Consumer::new(FRAGILE)
         .handler(Fragile { once: once.to_owned(), healed })
         .unknown_types(UnknownTypes::Skip)
         .time_limit(3 * SLOW)
-        .retry(quick);
-    let columns = "CREATE TABLE {table} (aggregate_id TEXT PRIMARY KEY, events BIGINT NOT NULL, \
-                   last_position BIGINT NOT NULL, disorder BIGINT NOT NULL)";
-    let tally = Projection::new(TALLY, Tally).table("storm_tally", columns, &[]);
+        .retry(quick)
+        .concurrency(release.fragile_lanes);
+    let columns = format!(
+        "CREATE TABLE {{table}} (aggregate_id TEXT PRIMARY KEY, events BIGINT NOT NULL, \
+         last_position BIGINT NOT NULL, disorder BIGINT NOT NULL{})",
+        release.tally_column
+    );
+    let tally = Projection::new(TALLY, Tally)
+        .version(release.tally_version)
+        .shards(release.tally_shards)
+        .table("storm_tally", &columns, &[]);
     App::builder(store)
         .broker(broker)
         .service("storm")
