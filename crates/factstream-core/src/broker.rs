@@ -49,10 +49,26 @@ pub trait Broker: Send + Sync + 'static {
         Ok(())
     }
 
+    /// Where each partition of these topics begins and ends.
+    async fn bounds(&self, topics: &[String]) -> Result<Vec<(Partition, Bounds)>, BrokerError>;
+
+    /// Sets where a group goes on in these partitions, whatever it had committed. Refused while the group has members, where
+    /// the broker assigns partitions to them.
+    async fn reset(&self, group: &str, next: &[(Partition, i64)]) -> Result<(), BrokerError>;
+
     /// The members of a group, where the broker assigns partitions to them. Not where a group has one owner by a lease.
     async fn members(&self, _group: &str) -> Result<Vec<Member>, BrokerError> {
         Ok(Vec::new())
     }
+}
+
+/// Where a partition begins and ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// The offset of its oldest record; of an empty one, its end.
+    pub start: i64,
+    /// The offset that its next record will have.
+    pub end: i64,
 }
 
 /// One member of a group. Dropping it leaves the group.

@@ -3,12 +3,13 @@
 use crate::config::{self, Reasons, refused};
 use crate::onlookers::Onlookers;
 use crate::publish::Publisher;
+use crate::reset;
 use crate::subscription::KafkaSubscription;
 use crate::topics::{self, Admin};
 use crate::{lag, members};
 use async_trait::async_trait;
 use factstream_core::broker::{
-    Broker, BrokerError, Lag, Member, Partition, PublishError, Subscription, Topic,
+    Bounds, Broker, BrokerError, Lag, Member, Partition, PublishError, Subscription, Topic,
 };
 use factstream_core::message::Message;
 use rdkafka::ClientConfig;
@@ -89,6 +90,15 @@ impl Broker for KafkaBroker {
     ) -> Result<Box<dyn Subscription>, BrokerError> {
         self.publisher.check_topics(topics.to_vec()).await?;
         Ok(Box::new(KafkaSubscription::join(&config::consumer(&self.settings, group), topics, stored)?))
+    }
+
+    async fn bounds(&self, topics: &[String]) -> Result<Vec<(Partition, Bounds)>, BrokerError> {
+        self.publisher.check_topics(topics.to_vec()).await?;
+        reset::bounds(&self.onlookers, topics).await
+    }
+
+    async fn reset(&self, group: &str, next: &[(Partition, i64)]) -> Result<(), BrokerError> {
+        reset::reset(&self.onlookers, group, next).await
     }
 
     async fn lag(&self, group: &str, topics: &[String]) -> Result<Lag, BrokerError> {

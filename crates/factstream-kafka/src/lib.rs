@@ -23,6 +23,7 @@ mod publish;
 mod subscription;
 mod onlookers;
 mod lag;
+mod reset;
 mod members;
 mod topics;
 

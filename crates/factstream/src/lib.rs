@@ -35,6 +35,7 @@ mod mirror;
 mod progress;
 mod leases;
 mod housekeeping;
+mod reset;
 mod supervisor;
 pub mod status;
 mod error;
@@ -53,6 +54,7 @@ pub use processor::Kind;
 pub use processor::options::{Retry, Tombstones, UnknownTypes};
 pub use read_model::{Fold, Order, Page, Read, RebuildProgress};
 pub use registry::Registered;
+pub use reset::{ResetPlan, ResetStep, ResetTo};
 pub use supervisor::Running;
 pub use tx::Tx;
 

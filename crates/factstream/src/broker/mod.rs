@@ -10,7 +10,9 @@ mod subscription;
 use crate::headers;
 use crate::statements as sql;
 use async_trait::async_trait;
-use factstream_core::broker::{Broker, BrokerError, Lag, Partition, PublishError, Subscription, Topic};
+use factstream_core::broker::{
+    Bounds, Broker, BrokerError, Lag, Partition, PublishError, Subscription, Topic,
+};
 use factstream_core::message::Message;
 use factstream_core::params;
 use factstream_core::partition::partition_of;
@@ -159,6 +161,34 @@ impl Broker for Embedded {
         }
         let (store, published) = (Arc::clone(&self.store), self.published.subscribe());
         Ok(Box::new(EmbeddedSubscription::new(store, published, group, topics, stored)))
+    }
+
+    async fn bounds(&self, topics: &[String]) -> Result<Vec<(Partition, Bounds)>, BrokerError> {
+        let mut bounds = Vec::new();
+        for topic in topics {
+            let sql = "SELECT partition, oldest_offset, next_offset FROM fs_partitions WHERE topic = $1 ORDER BY partition";
+            let rows = self.store.query(sql, params![topic]).await?;
+            if rows.is_empty() {
+                return Err(BrokerError::UnknownTopic { topic: topic.clone() });
+            }
+            for row in rows {
+                let number = |column: &str| row.get::<i64>(column).map_err(StoreError::from);
+                let partition = row.get("partition").map_err(StoreError::from)?;
+                let (start, end) = (number("oldest_offset")?, number("next_offset")?);
+                bounds.push((Partition { topic: topic.clone(), partition }, Bounds { start, end }));
+            }
+        }
+        Ok(bounds)
+    }
+
+    async fn reset(&self, group: &str, next: &[(Partition, i64)]) -> Result<(), BrokerError> {
+        if next.is_empty() {
+            return Ok(());
+        }
+        let mut tx = self.store.begin().await?;
+        let row = |(at, next): &(Partition, i64)| params![group, &at.topic, at.partition, *next];
+        tx.execute_many(sql::SET_OFFSET, next.iter().map(row).collect()).await?;
+        commit(tx).await
     }
 
     async fn lag(&self, group: &str, topics: &[String]) -> Result<Lag, BrokerError> {

@@ -5,6 +5,7 @@
 
 use crate::error::Error;
 use crate::processor::{Processor, lock};
+use crate::registry::Generation;
 use crate::statements as sql;
 use crate::tx::Tx;
 use factstream_core::broker::Partition;
@@ -36,6 +37,24 @@ pub(crate) async fn stored(
         Ok((partition, row.get("next_offset")?))
     };
     store.query(sql, params![handler, cluster]).await?.iter().map(of_row).collect()
+}
+
+/// Sets where a consumer stands in the partitions of a cluster, also backwards.
+pub(crate) async fn set(
+    tx: &mut Tx,
+    handler: &str,
+    cluster: &str,
+    next: &[(Partition, i64)],
+    generation: Generation,
+) -> Result<(), Error> {
+    let sql = "DELETE FROM fs_offsets WHERE handler = $1 AND cluster = $2";
+    tx.execute(sql, params![handler, cluster]).await?;
+    let none: Option<Timestamp> = None;
+    let row = |(at, next): &(Partition, i64)| {
+        params![handler, cluster, &at.topic, at.partition, *next, none, generation, now()]
+    };
+    tx.execute_many(sql::UPSERT_OFFSETS, next.iter().map(row).collect()).await?;
+    Ok(())
 }
 
 impl Processor {

@@ -15,7 +15,7 @@ mod register;
 
 pub(crate) use build::Build;
 pub(crate) use layout::Layouts;
-pub(crate) use register::{Comeback, UNNAMED, bring_up, finish, refuse_foreign_tables};
+pub(crate) use register::{Comeback, UNNAMED, bring_up, finish, lock, refuse_foreign_tables};
 
 use crate::error::Error;
 use crate::processor::checkpoint;

@@ -15,5 +15,6 @@ mod names;
 mod poison;
 mod processes;
 mod rebuilds;
+mod resets;
 mod row_keys;
 mod tables;

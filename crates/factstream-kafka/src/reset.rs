@@ -1,0 +1,65 @@
+//! Setting a group to another place: where its partitions begin and end, and offsets committed from outside the group.
+
+use crate::onlookers::{Onlooker, Onlookers, answered};
+use factstream_core::broker::{Bounds, BrokerError, Partition};
+use rdkafka::consumer::{CommitMode, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::metadata::MetadataTopic;
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{Offset, TopicPartitionList};
+
+/// A group that does not exist: nobody's offsets are asked for.
+const NO_GROUP: &str = "factstream-bounds";
+
+pub(crate) async fn bounds(
+    onlookers: &Onlookers,
+    topics: &[String],
+) -> Result<Vec<(Partition, Bounds)>, BrokerError> {
+    let topics = topics.to_vec();
+    onlookers.ask(NO_GROUP, move |client| bounds_of(client, &topics)).await
+}
+
+fn bounds_of(client: &Onlooker, topics: &[String]) -> Result<Vec<(Partition, Bounds)>, BrokerError> {
+    let mut bounds = Vec::new();
+    for topic in topics {
+        let metadata = answered(client, |wait| client.fetch_metadata(Some(topic), wait))?;
+        for partition in metadata.topics().iter().flat_map(MetadataTopic::partitions) {
+            let (start, end) = answered(client, |wait| client.fetch_watermarks(topic, partition.id(), wait))?;
+            let partition = u32::try_from(partition.id()).unwrap_or_default();
+            bounds.push((Partition { topic: topic.clone(), partition }, Bounds { start, end }));
+        }
+    }
+    Ok(bounds)
+}
+
+pub(crate) async fn reset(
+    onlookers: &Onlookers,
+    group: &str,
+    next: &[(Partition, i64)],
+) -> Result<(), BrokerError> {
+    if next.is_empty() {
+        return Ok(());
+    }
+    let (name, next) = (group.to_owned(), next.to_vec());
+    onlookers.ask(group, move |client| commit(client, &name, &next)).await
+}
+
+fn commit(client: &Onlooker, group: &str, next: &[(Partition, i64)]) -> Result<(), BrokerError> {
+    let mut offsets = TopicPartitionList::new();
+    for (Partition { topic, partition }, next) in next {
+        let partition = i32::try_from(*partition).unwrap_or(i32::MAX);
+        offsets
+            .add_partition_offset(topic, partition, Offset::Offset(*next))
+            .map_err(|error| BrokerError::Engine(error.to_string()))?;
+    }
+    client.commit(&offsets, CommitMode::Sync).map_err(|error| match error {
+        KafkaError::ConsumerCommit(
+            RDKafkaErrorCode::UnknownMemberId
+            | RDKafkaErrorCode::IllegalGeneration
+            | RDKafkaErrorCode::RebalanceInProgress,
+        ) => BrokerError::Engine(format!(
+            "the group {group} has members, and its offsets can only be set while it has none; stop its processes, then try again"
+        )),
+        error => BrokerError::Engine(format!("the offsets of the group {group} cannot be set: {error}")),
+    })
+}
