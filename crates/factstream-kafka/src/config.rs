@@ -2,14 +2,16 @@
 //!
 //! Invariant: what order, durability and "nothing skipped" stand on is not the user's to change; all else is.
 
+mod passing;
 pub(crate) mod reason;
 
 use factstream_core::broker::BrokerError;
+pub(crate) use passing::{is_passing, is_passing_code};
 use percent_encoding::percent_decode_str;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
-pub(crate) use reason::{Reasons, is_waiting};
+pub(crate) use reason::Reasons;
 
 /// How long at most a broker that is back has to wait for us.
 const RECONNECT_MS_MAX: &str = "1000";

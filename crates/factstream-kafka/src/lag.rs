@@ -20,7 +20,11 @@ fn ask(client: &Onlooker, topics: &[String]) -> Result<Lag, BrokerError> {
         }
     }
     // Asks again while the group is on its way to its broker, as it is when it is new.
-    let committed = answered(client, |wait| client.committed_offsets(partitions.clone(), wait))?;
+    let committed = answered(client, |wait| {
+        let committed = client.committed_offsets(partitions.clone(), wait)?;
+        committed.elements().iter().try_for_each(|element| element.error())?;
+        Ok(committed)
+    })?;
     let mut events = 0;
     for element in committed.elements() {
         let (topic, partition) = (element.topic(), element.partition());

@@ -12,6 +12,7 @@ use crate::config::{Reasons, refused};
 use factstream_core::broker::{BrokerError, PublishError};
 use factstream_core::message::Message;
 use known::Known;
+pub(crate) use known::Layout;
 use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};

@@ -4,25 +4,15 @@
 //! move to other partitions, and the order of a key holds only for what is published after all before it was read.
 //! Settings that were not declared stay as they are.
 
-use crate::broker::{ANSWER, KafkaBroker};
-use crate::config::reason::Reasons;
+mod cluster;
+
+use crate::broker::KafkaBroker;
+use crate::publish::Layout;
+pub(crate) use cluster::{Admin, create};
 use factstream_core::broker::{BrokerError, Topic};
-use rdkafka::admin::{
-    AdminClient, AdminOptions, AlterConfig, ConfigEntry, ConfigResource, ConfigSource, NewPartitions,
-    NewTopic, ResourceSpecifier, TopicReplication, TopicResult,
-};
-use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
-use rdkafka::metadata::MetadataTopic;
+use rdkafka::admin::ConfigResource;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
-
-/// A client that asks and orders.
-pub(crate) type Admin = Arc<AdminClient<Reasons>>;
-
-/// Whose clock says a record's time, in a topic that we make and unless it is declared: the broker's. No process whose clock is
-/// wrong can then stop publishing, or have records deleted before they are read.
-const RECORD_TIME: (&str, &str) = ("message.timestamp.type", "LogAppendTime");
 
 /// One difference between what is declared and what the cluster has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,8 +112,7 @@ impl fmt::Display for Change {
 
 /// What the cluster has of one topic.
 struct Found {
-    partitions: u32,
-    replication: u16,
+    layout: Layout,
     settings: ConfigResource,
 }
 
@@ -131,7 +120,7 @@ impl KafkaBroker {
     /// Compares what is declared with what the cluster has; changes nothing.
     ///
     /// # Errors
-    /// When the cluster does not answer, or refuses to tell.
+    /// When the cluster does not answer, or this user may not describe a topic and its settings: the error names the right.
     pub async fn plan_topics(&self, declared: &[Topic]) -> Result<Vec<Change>, BrokerError> {
         let found = self.find(declared).await?;
         Ok(declared.iter().flat_map(|topic| differences(topic, found.get(&topic.name))).collect())
@@ -141,7 +130,7 @@ impl KafkaBroker {
     /// would shrink or delete something is left alone.
     ///
     /// # Errors
-    /// When the cluster refuses a change: those before it are done. It can be repeated.
+    /// As [`plan_topics`](Self::plan_topics), or when the cluster refuses a change: those before it are done. It can be repeated.
     pub async fn apply_topics(
         &self,
         declared: &[Topic],
@@ -157,15 +146,19 @@ impl KafkaBroker {
                     Applied::Done
                 }
                 Change::AddPartitions { topic, declared, .. } if add_partitions => {
-                    let new = NewPartitions::new(topic, *declared as usize);
-                    let asked = self.admin().create_partitions(&[new], &options()).await;
-                    each(answered(self.admin(), asked)?, "partitions cannot be added")?;
+                    cluster::add_partitions(self.admin(), topic, *declared).await?;
                     Applied::Done
                 }
                 Change::Set { topic, .. } => {
                     if !set.contains(&topic.as_str()) {
                         set.push(topic);
-                        self.set(topic, &plan).await?;
+                        let wanted = plan.iter().filter_map(|change| match change {
+                            Change::Set { topic: of, name, declared, .. } if of == topic => {
+                                Some((name.as_str(), declared.as_str()))
+                            }
+                            _ => None,
+                        });
+                        cluster::alter(self.admin(), topic, &wanted.collect()).await?;
                     }
                     Applied::Done
                 }
@@ -178,52 +171,13 @@ impl KafkaBroker {
         Ok(applied)
     }
 
-    /// Sets what differs of one topic. The cluster replaces all of a topic's own settings at once, so those that were
-    /// not declared are given again as they are.
-    async fn set(&self, topic: &str, plan: &[Change]) -> Result<(), BrokerError> {
-        let found = describe(self.admin(), &[topic]).await?;
-        let own = found.iter().flat_map(|found| &found.entries).filter(|entry| is_own(entry));
-        let mut settings: HashMap<&str, &str> =
-            own.filter_map(|entry| Some((entry.name.as_str(), entry.value.as_deref()?))).collect();
-        for change in plan {
-            if let Change::Set { topic: of, name, declared, .. } = change
-                && of == topic
-            {
-                settings.insert(name, declared);
-            }
-        }
-        let mut alter = AlterConfig::new(ResourceSpecifier::Topic(topic));
-        for (name, value) in settings {
-            alter = alter.set(name, value);
-        }
-        let answers = answered(self.admin(), self.admin().alter_configs(&[alter], &options()).await)?;
-        for answer in answers {
-            if let Err((_, code)) = answer {
-                let text = format!("the settings of topic {topic} cannot be changed: {}", explain(code));
-                return Err(BrokerError::Engine(text));
-            }
-        }
-        Ok(())
-    }
-
     async fn find(&self, topics: &[Topic]) -> Result<HashMap<String, Found>, BrokerError> {
-        let metadata = self.publisher().ask(|client, wait| client.fetch_metadata(None, wait)).await?;
-        let there: HashMap<&str, &MetadataTopic> =
-            metadata.topics().iter().map(|topic| (topic.name(), topic)).collect();
-        let names: Vec<&str> =
-            topics.iter().map(|topic| topic.name.as_str()).filter(|name| there.contains_key(name)).collect();
         let mut found = HashMap::new();
-        for (name, settings) in names.iter().zip(describe(self.admin(), &names).await?) {
-            let partitions = there[name].partitions();
-            let replication = partitions.iter().map(|partition| partition.replicas().len()).min();
-            found.insert(
-                (*name).to_owned(),
-                Found {
-                    partitions: u32::try_from(partitions.len()).unwrap_or(u32::MAX),
-                    replication: replication.and_then(|count| u16::try_from(count).ok()).unwrap_or(0),
-                    settings,
-                },
-            );
+        for Topic { name, .. } in topics {
+            if let Some(layout) = self.publisher().layout(name).await? {
+                let settings = cluster::describe(self.admin(), name).await?;
+                found.insert(name.clone(), Found { layout, settings });
+            }
         }
         Ok(found)
     }
@@ -234,7 +188,7 @@ fn differences(topic: &Topic, found: Option<&Found>) -> Vec<Change> {
     let Some(found) = found else { return vec![Change::Create(topic.clone())] };
     let mut changes = Vec::new();
     let (name, declared) = (topic.name.clone(), topic.partitions.max(1));
-    match found.partitions {
+    match found.layout.partitions {
         few if few < declared => {
             changes.push(Change::AddPartitions { topic: name.clone(), found: few, declared });
         }
@@ -244,9 +198,9 @@ fn differences(topic: &Topic, found: Option<&Found>) -> Vec<Change> {
         _ => {}
     }
     if let Some(declared) = topic.replication
-        && declared != found.replication
+        && declared != found.layout.replication
     {
-        changes.push(Change::Replication { topic: name.clone(), found: found.replication, declared });
+        changes.push(Change::Replication { topic: name.clone(), found: found.layout.replication, declared });
     }
     for (setting, declared) in &topic.settings {
         let value = found.settings.get(setting).and_then(|entry| entry.value.clone());
@@ -256,79 +210,4 @@ fn differences(topic: &Topic, found: Option<&Found>) -> Vec<Change> {
         }
     }
     changes
-}
-
-/// Makes topics. One that exists is left as it is.
-pub(crate) async fn create(admin: &Admin, topics: &[Topic]) -> Result<(), BrokerError> {
-    let new: Vec<NewTopic<'_>> = topics
-        .iter()
-        .map(|topic| {
-            let partitions = i32::try_from(topic.partitions.max(1)).unwrap_or(i32::MAX);
-            let brokers = topic.replication.map_or(-1, i32::from); // -1: the cluster's default
-            let new = NewTopic::new(&topic.name, partitions, TopicReplication::Fixed(brokers));
-            let is_declared = topic.settings.contains_key(RECORD_TIME.0);
-            let ours = Some(RECORD_TIME).filter(|_| !is_declared);
-            let theirs = topic.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-            theirs.chain(ours).fold(new, |new, (name, value)| new.set(name, value))
-        })
-        .collect();
-    each(answered(admin, admin.create_topics(&new, &options()).await)?, "cannot be made")
-}
-
-async fn describe(admin: &Admin, topics: &[&str]) -> Result<Vec<ConfigResource>, BrokerError> {
-    if topics.is_empty() {
-        return Ok(Vec::new());
-    }
-    let resources: Vec<ResourceSpecifier<'_>> =
-        topics.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
-    let answers = answered(admin, admin.describe_configs(&resources, &options()).await)?;
-    let refused =
-        |code| BrokerError::Engine(format!("the settings of topics cannot be read: {}", explain(code)));
-    answers.into_iter().map(|answer| answer.map_err(refused)).collect()
-}
-
-/// Whether a setting was given to the topic itself, and is not a default.
-fn is_own(entry: &ConfigEntry) -> bool {
-    matches!(entry.source, ConfigSource::DynamicTopic)
-}
-
-/// What the cluster answered; else the reason why it did not.
-fn answered<T>(admin: &Admin, asked: KafkaResult<T>) -> Result<T, BrokerError> {
-    asked.map_err(|error| admin.inner().context().explain(&error))
-}
-
-fn each(answers: Vec<TopicResult>, what: &str) -> Result<(), BrokerError> {
-    for answer in answers {
-        match answer {
-            Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-            Err((topic, code)) => {
-                return Err(BrokerError::Engine(format!("topic {topic}: {what}: {}", explain(code))));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// What the cluster says, and what to do.
-fn explain(code: RDKafkaErrorCode) -> String {
-    use RDKafkaErrorCode::{
-        ClusterAuthorizationFailed, InvalidConfig, InvalidReplicationFactor, InvalidTopic,
-        TopicAuthorizationFailed,
-    };
-    let advice = match code {
-        TopicAuthorizationFailed | ClusterAuthorizationFailed => {
-            "grant this user Create, Alter, Describe, DescribeConfigs and AlterConfigs on the topic"
-        }
-        InvalidReplicationFactor => "the cluster has fewer brokers than that; declare fewer",
-        InvalidConfig => {
-            "it does not know a setting by that name, or not that value; see Kafka's topic configs"
-        }
-        InvalidTopic => "a topic's name is letters, digits, dots, underscores and dashes, at most 249",
-        _ => return code.to_string(),
-    };
-    format!("{code}; {advice}")
-}
-
-fn options() -> AdminOptions {
-    AdminOptions::new().operation_timeout(Some(ANSWER)).request_timeout(Some(ANSWER))
 }

@@ -2,6 +2,7 @@
 //!
 //! Invariant: no credentials are in any text that leaves here.
 
+use super::passing::{code_of, is_away, is_passing};
 use crate::broker::ANSWER;
 use factstream_core::broker::BrokerError;
 use rdkafka::config::RDKafkaLogLevel;
@@ -68,7 +69,7 @@ impl Reasons {
                 }
                 Err(error) => {
                     let is_over = Instant::now() + ASK_AGAIN >= deadline;
-                    if is_over || !is_waiting(&error) || self.refusal().is_some() {
+                    if is_over || !is_passing(&error) || self.refusal().is_some() {
                         return Err(self.explain(&error));
                     }
                 }
@@ -99,10 +100,12 @@ impl Reasons {
             (last.error.clone(), last.ended.clone())
         };
         match (last, code_of(error)) {
-            (Some((code, reason)), _) if code != RDKafkaErrorCode::AllBrokersDown && is_waiting(error) => {
+            (Some((code, reason)), _)
+                if code != RDKafkaErrorCode::AllBrokersDown && code_of(error).is_some_and(is_away) =>
+            {
                 self.told(code, &reason)
             }
-            (_, Some(code)) if is_waiting(error) => {
+            (_, Some(code)) if code_of(error).is_some_and(is_away) => {
                 self.told(code, &ended.unwrap_or_else(|| error.to_string()))
             }
             (Some((code, reason)), now) if Some(code) == now => self.told(code, &reason),
@@ -123,11 +126,11 @@ impl Reasons {
             ),
             Resolve => ("a host is unknown", "check the hosts in the broker's URL"),
             // The first thing that is said on a connection.
-            code if is_waiting_code(code) && reason.contains("APIVERSION_QUERY") => (
+            code if is_away(code) && reason.contains("APIVERSION_QUERY") => (
                 "it hangs up",
                 "a broker that demands TLS does so when it is spoken to without: check security.protocol in its URL",
             ),
-            code if is_waiting_code(code) => (
+            code if is_away(code) => (
                 "it cannot be reached",
                 "check that it runs, that the URL has its host and port, and security.protocol",
             ),
@@ -186,50 +189,13 @@ impl ConsumerContext for Reasons {}
 
 /// Another time in a row, librdkafka tells of a certificate that it refuses as of a connection that ended.
 fn meant(code: RDKafkaErrorCode, reason: &str) -> RDKafkaErrorCode {
-    let refuses = is_waiting_code(code) && reason.contains("certificate verify failed");
+    let refuses = is_away(code) && reason.contains("certificate verify failed");
     if refuses { RDKafkaErrorCode::SSL } else { code }
 }
 
 fn is_refusal(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode::{Authentication, SSL, SaslAuthenticationFailed};
     matches!(code, Authentication | SaslAuthenticationFailed | SSL)
-}
-
-/// The cluster is away, on its way, or slow: it may answer later.
-pub(crate) fn is_waiting(error: &KafkaError) -> bool {
-    code_of(error).is_some_and(is_waiting_code)
-}
-
-/// The code of an error, also of what an admin client is refused.
-fn code_of(error: &KafkaError) -> Option<RDKafkaErrorCode> {
-    match error {
-        KafkaError::AdminOp(code) => Some(*code),
-        other => other.rdkafka_error_code(),
-    }
-}
-
-fn is_waiting_code(code: RDKafkaErrorCode) -> bool {
-    use RDKafkaErrorCode::{
-        AllBrokersDown, BrokerNotAvailable, BrokerTransportFailure, CoordinatorLoadInProgress,
-        CoordinatorNotAvailable, LeaderNotAvailable, NetworkException, NotCoordinator, NotLeaderForPartition,
-        OperationTimedOut, RequestTimedOut, Resolve, WaitingForCoordinator,
-    };
-    matches!(
-        code,
-        AllBrokersDown
-            | BrokerNotAvailable
-            | BrokerTransportFailure
-            | CoordinatorLoadInProgress
-            | CoordinatorNotAvailable
-            | LeaderNotAvailable
-            | NetworkException
-            | NotCoordinator
-            | NotLeaderForPartition
-            | OperationTimedOut
-            | RequestTimedOut
-            | Resolve
-            | WaitingForCoordinator
-    )
 }
 
 #[cfg(test)]

@@ -32,6 +32,13 @@ impl Known {
     }
 }
 
+/// How the cluster keeps a topic.
+pub(crate) struct Layout {
+    pub(crate) partitions: u32,
+    /// On how many brokers its partitions are; the least of them.
+    pub(crate) replication: u16,
+}
+
 /// What the cluster tells of a topic.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -75,9 +82,7 @@ impl Publisher {
                         return Err(BrokerError::UnknownTopic { topic });
                     }
                     State::Leaderless if is_over => {
-                        let text =
-                            format!("topic {topic}: a partition has no leader; check that its brokers run");
-                        return Err(BrokerError::Engine(text));
+                        return Err(leaderless(&topic));
                     }
                     _ => tokio::time::sleep(ASK_AGAIN).await,
                 }
@@ -97,6 +102,29 @@ impl Publisher {
         let topic = self.known.topics().iter().next().cloned();
         let ask = move |client: &Client<_>, wait| client.fetch_metadata(topic.as_deref(), wait);
         self.ask_within(PING, ask).await.map(drop)
+    }
+
+    /// How the cluster keeps a topic; `None` when it has none by that name.
+    pub(crate) async fn layout(&self, topic: &str) -> Result<Option<Layout>, BrokerError> {
+        let deadline = Instant::now() + ANSWER;
+        loop {
+            if topic.contains('\0') {
+                return Ok(None);
+            }
+            let name = topic.to_owned();
+            let asked = self.ask(move |client, wait| {
+                let metadata = client.fetch_metadata(Some(&name), wait)?;
+                let found = metadata.topics().first();
+                Ok((found.map_or(Ok(State::Missing), state), found.and_then(layout)))
+            });
+            let (state, layout) = asked.await?;
+            match (state?, layout) {
+                (State::Missing, _) => return Ok(None),
+                (_, Some(layout)) => return Ok(Some(layout)),
+                _ if Instant::now() >= deadline => return Err(leaderless(topic)),
+                _ => tokio::time::sleep(ASK_AGAIN).await,
+            }
+        }
     }
 
     /// Asks the cluster with the producer, whose thread serves what it tells of the reason of an error.
@@ -128,6 +156,19 @@ fn state(topic: &MetadataTopic) -> Result<State, BrokerError> {
         Some(TopicAuthorizationFailed) => Err(forbidden(topic.name())),
         None | Some(_) => Ok(State::Leaderless),
     }
+}
+
+fn layout(topic: &MetadataTopic) -> Option<Layout> {
+    let partitions = topic.partitions();
+    let replication = partitions.iter().map(|partition| partition.replicas().len()).min()?;
+    Some(Layout {
+        partitions: u32::try_from(partitions.len()).unwrap_or(u32::MAX),
+        replication: u16::try_from(replication).unwrap_or(u16::MAX),
+    })
+}
+
+fn leaderless(topic: &str) -> BrokerError {
+    BrokerError::Engine(format!("topic {topic}: a partition has no leader; check that its brokers run"))
 }
 
 pub(super) fn forbidden(topic: &str) -> BrokerError {

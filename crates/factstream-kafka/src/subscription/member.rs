@@ -10,7 +10,7 @@ use super::group::{Group, Place, places};
 use super::unread::{Polled, Unread};
 use super::{Reply, Request, partition_of, place};
 use crate::broker::ANSWER;
-use crate::config::is_waiting;
+use crate::config::is_passing;
 use factstream_core::broker::{BrokerError, POLL_BYTES_MAX, Partition};
 use factstream_core::message::{Headers, Record};
 use jiff::Timestamp;
@@ -154,7 +154,7 @@ impl<'c> Member<'c> {
                 None
             }
             Some(RDKafkaErrorCode::PartitionEOF) => None,
-            _ if is_waiting(error) => {
+            _ if is_passing(error) => {
                 tracing::debug!(%error, "polling goes on");
                 None
             }
@@ -252,7 +252,7 @@ impl<'c> Member<'c> {
                     tracing::debug!(%error, "progress is committed after the rebalance, where it is still ours");
                     return Ok(());
                 }
-                _ if is_waiting(&error) && Instant::now() < deadline && !is_given_up() => {
+                _ if is_passing(&error) && Instant::now() < deadline && !is_given_up() => {
                     std::thread::sleep(SLICE);
                 }
                 _ => return Err(self.consumer.context().reasons.explain(&error)),

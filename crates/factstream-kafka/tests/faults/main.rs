@@ -5,6 +5,7 @@
 mod support;
 mod refusals;
 mod restart;
+mod one_of_three;
 mod offset_gone;
 mod rebalances;
 mod takeover;
