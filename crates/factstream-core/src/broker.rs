@@ -56,6 +56,12 @@ pub trait Broker: Send + Sync + 'static {
     /// the broker assigns partitions to them.
     async fn reset(&self, group: &str, next: &[(Partition, i64)]) -> Result<(), BrokerError>;
 
+    /// Waits until no subscription of this handle is in its group any more, all of which were dropped. Whoever then takes over
+    /// is given the partitions at once; a member that ends with its process before that holds them until its session runs out.
+    ///
+    /// It may take as long as the broker does to answer: bound it.
+    async fn until_left(&self) {}
+
     /// The members of a group, where the broker assigns partitions to them. Not where a group has one owner by a lease.
     async fn members(&self, _group: &str) -> Result<Vec<Member>, BrokerError> {
         Ok(Vec::new())
@@ -71,7 +77,7 @@ pub struct Bounds {
     pub end: i64,
 }
 
-/// One member of a group. Dropping it leaves the group.
+/// One member of a group. Dropping it begins to leave the group; [`Broker::until_left`] waits for the end of that.
 #[async_trait]
 pub trait Subscription: Send {
     /// The next records of the assigned partitions, in order within each, at most `records_max`, and at most [`POLL_BYTES_MAX`]

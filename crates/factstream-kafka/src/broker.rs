@@ -4,7 +4,7 @@ use crate::config::{self, Reasons, refused};
 use crate::onlookers::Onlookers;
 use crate::publish::Publisher;
 use crate::reset;
-use crate::subscription::KafkaSubscription;
+use crate::subscription::{KafkaSubscription, Presence};
 use crate::topics::{self, Admin};
 use crate::{lag, members};
 use async_trait::async_trait;
@@ -27,6 +27,7 @@ pub struct KafkaBroker {
     publisher: Arc<Publisher>,
     onlookers: Arc<Onlookers>,
     admin: Admin,
+    presence: Presence,
 }
 
 impl KafkaBroker {
@@ -41,7 +42,7 @@ impl KafkaBroker {
         let admin = config::admin(&settings);
         let admin = admin.create_with_context(Reasons::of(&admin)).map_err(|error| refused(&error))?;
         let admin = Arc::new(admin);
-        Ok(Self { settings, publisher, onlookers, admin })
+        Ok(Self { settings, publisher, onlookers, admin, presence: Presence::default() })
     }
 
     pub(crate) fn admin(&self) -> &Admin {
@@ -89,7 +90,8 @@ impl Broker for KafkaBroker {
         stored: &[(Partition, i64)],
     ) -> Result<Box<dyn Subscription>, BrokerError> {
         self.publisher.check_topics(topics.to_vec()).await?;
-        Ok(Box::new(KafkaSubscription::join(&config::consumer(&self.settings, group), topics, stored)?))
+        let (config, present) = (config::consumer(&self.settings, group), self.presence.enter());
+        Ok(Box::new(KafkaSubscription::join(&config, topics, stored, present)?))
     }
 
     async fn bounds(&self, topics: &[String]) -> Result<Vec<(Partition, Bounds)>, BrokerError> {
@@ -108,6 +110,10 @@ impl Broker for KafkaBroker {
 
     async fn ping(&self) -> Result<(), BrokerError> {
         self.publisher.ping().await
+    }
+
+    async fn until_left(&self) {
+        self.presence.until_nobody().await;
     }
 
     async fn members(&self, group: &str) -> Result<Vec<Member>, BrokerError> {

@@ -148,7 +148,9 @@ pub(crate) fn consumer(user: &ClientConfig, group: &str) -> ClientConfig {
         .set("auto.offset.reset", "error")
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
-        .set("isolation.level", "read_committed");
+        .set("isolation.level", "read_committed")
+        // A member that stops looks there whether it is in the middle of joining.
+        .set("statistics.interval.ms", "200");
     make_no_topics(&mut config);
     config
 }
@@ -160,7 +162,15 @@ pub(crate) fn onlooker(user: &ClientConfig, group: &str) -> ClientConfig {
         user.remove("group.remote.assignor");
         user.set("group.protocol", "classic");
     }
-    consumer(&user, group)
+    let mut config = consumer(&user, group);
+    config.set("statistics.interval.ms", "0");
+    // It looks at single records: nothing is to be fetched behind them.
+    config
+        .set("fetch.message.max.bytes", "1")
+        .set("queued.min.messages", "1")
+        .set("fetch.wait.max.ms", "10")
+        .set("enable.partition.eof", "true");
+    config
 }
 
 /// Whether members speak the protocol of KIP-848. The brokers then say how partitions are assigned and when a member is taken

@@ -16,7 +16,8 @@ pub(crate) async fn of(onlookers: &Onlookers, group: &str) -> Result<Vec<Member>
     onlookers.ask(group, move |client| ask(client, &name)).await
 }
 
-fn ask(client: &Onlooker, group: &str) -> Result<Vec<Member>, BrokerError> {
+fn ask(onlooker: &Onlooker, group: &str) -> Result<Vec<Member>, BrokerError> {
+    let client = &onlooker.client;
     let found = answered(client, |wait| match client.fetch_group_list(Some(group), wait) {
         Err(KafkaError::GroupListFetch(code)) if has_no_coordinator(code) => Ok(None),
         list => list.map(Some),

@@ -1,7 +1,12 @@
 //! Clients that ask about a group and are no member of it, so that looking moves nothing.
 
+mod peek;
+
 use crate::config::{self, Reasons, refused};
+use crate::subscription::Place;
 use factstream_core::broker::BrokerError;
+use jiff::Timestamp;
+use peek::Peeked;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaResult;
@@ -14,7 +19,18 @@ const CLIENTS_MAX: usize = 64;
 /// How many events of a client are served between two questions. There are few: nobody subscribes with it.
 const EVENTS_MAX: usize = 100;
 
-pub(crate) type Onlooker = BaseConsumer<Reasons>;
+/// A client that asks about one group.
+pub(crate) struct Onlooker {
+    pub(crate) client: BaseConsumer<Reasons>,
+    peeked: Peeked,
+}
+
+impl Onlooker {
+    /// When the oldest of the records at these offsets was published, as far as the cluster shows them in time.
+    pub(crate) fn oldest(&self, waiting: &HashMap<Place, i64>) -> Option<Timestamp> {
+        self.peeked.oldest(&self.client, waiting)
+    }
+}
 
 pub(crate) struct Onlookers {
     settings: ClientConfig,
@@ -47,7 +63,7 @@ impl Onlookers {
         }
         let config = config::onlooker(&self.settings, group);
         let client = config.create_with_context(Reasons::of(&config)).map_err(|error| refused(&error))?;
-        let client = Arc::new(client);
+        let client = Arc::new(Onlooker { client, peeked: Peeked::default() });
         clients.insert(group.to_owned(), Arc::clone(&client));
         Ok(client)
     }
@@ -55,7 +71,7 @@ impl Onlookers {
 
 /// Asks the cluster, and serves the client's events, for that is how it tells the reason of an error.
 pub(crate) fn answered<T>(
-    client: &Onlooker,
+    client: &BaseConsumer<Reasons>,
     ask: impl Fn(Duration) -> KafkaResult<T>,
 ) -> Result<T, BrokerError> {
     client.context().ask(|wait| {

@@ -8,7 +8,7 @@ mod known;
 mod size;
 mod time;
 
-use crate::config::{Reasons, refused};
+use crate::config::{Reasons, is_passing, refused};
 use factstream_core::broker::{BrokerError, PublishError};
 use factstream_core::message::Message;
 use known::Known;
@@ -106,7 +106,13 @@ impl Publisher {
                 _ if is_in_smaller_pieces => {}
                 _ if goes_without_time && renewals <= RENEWALS_MAX => {}
                 Failure::AtHand(error) | Failure::Undelivered(error) => {
-                    if !is_anothers(&error) || renewals > RENEWALS_MAX {
+                    let passes = is_passing(&error);
+                    if passes {
+                        // The partition is on its way to another broker, or was deleted with its topic.
+                        self.known.forget(&message.topic);
+                        self.check_topics(vec![message.topic.clone()]).await.map_err(failed)?;
+                    }
+                    if !(passes || is_anothers(&error)) || renewals > RENEWALS_MAX {
                         return Err(failed(self.explain(&error, message)));
                     }
                 }

@@ -16,10 +16,11 @@ pub(crate) async fn bounds(
     topics: &[String],
 ) -> Result<Vec<(Partition, Bounds)>, BrokerError> {
     let topics = topics.to_vec();
-    onlookers.ask(NO_GROUP, move |client| bounds_of(client, &topics)).await
+    onlookers.ask(NO_GROUP, move |onlooker| bounds_of(onlooker, &topics)).await
 }
 
-fn bounds_of(client: &Onlooker, topics: &[String]) -> Result<Vec<(Partition, Bounds)>, BrokerError> {
+fn bounds_of(onlooker: &Onlooker, topics: &[String]) -> Result<Vec<(Partition, Bounds)>, BrokerError> {
+    let client = &onlooker.client;
     let mut bounds = Vec::new();
     for topic in topics {
         let metadata = answered(client, |wait| client.fetch_metadata(Some(topic), wait))?;
@@ -41,10 +42,10 @@ pub(crate) async fn reset(
         return Ok(());
     }
     let (name, next) = (group.to_owned(), next.to_vec());
-    onlookers.ask(group, move |client| commit(client, &name, &next)).await
+    onlookers.ask(group, move |onlooker| commit(onlooker, &name, &next)).await
 }
 
-fn commit(client: &Onlooker, group: &str, next: &[(Partition, i64)]) -> Result<(), BrokerError> {
+fn commit(onlooker: &Onlooker, group: &str, next: &[(Partition, i64)]) -> Result<(), BrokerError> {
     let mut offsets = TopicPartitionList::new();
     for (Partition { topic, partition }, next) in next {
         let partition = i32::try_from(*partition).unwrap_or(i32::MAX);
@@ -52,7 +53,7 @@ fn commit(client: &Onlooker, group: &str, next: &[(Partition, i64)]) -> Result<(
             .add_partition_offset(topic, partition, Offset::Offset(*next))
             .map_err(|error| BrokerError::Engine(error.to_string()))?;
     }
-    client.commit(&offsets, CommitMode::Sync).map_err(|error| match error {
+    onlooker.client.commit(&offsets, CommitMode::Sync).map_err(|error| match error {
         KafkaError::ConsumerCommit(
             RDKafkaErrorCode::UnknownMemberId
             | RDKafkaErrorCode::IllegalGeneration

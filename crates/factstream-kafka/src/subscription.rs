@@ -7,14 +7,17 @@
 mod group;
 mod gone;
 mod member;
+mod presence;
 mod unread;
 
 use crate::config::{Reasons, refused};
 use async_trait::async_trait;
 use factstream_core::broker::{BrokerError, Partition, Subscription};
 use factstream_core::message::Record;
-use group::{Group, Place};
+use group::Group;
+pub(crate) use group::Place;
 use member::Member;
+pub(crate) use presence::{Presence, Present};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use std::sync::mpsc;
@@ -39,6 +42,7 @@ impl KafkaSubscription {
         config: &ClientConfig,
         topics: &[String],
         stored: &[(Partition, i64)],
+        present: Present,
     ) -> Result<Self, BrokerError> {
         let reasons = Reasons::of(config);
         let group = Group::new(reasons.clone(), stored);
@@ -51,7 +55,11 @@ impl KafkaSubscription {
         let kept = unread.clone();
         std::thread::Builder::new()
             .name("factstream-kafka-member".into())
-            .spawn(move || Member::new(&consumer, kept).run(&received))
+            .spawn(move || {
+                Member::new(&consumer, kept).run(&received);
+                drop(consumer); // returns when the group's broker knows that it has left
+                drop(present);
+            })
             .map_err(|error| BrokerError::Engine(format!("a thread cannot be started: {error}")))?;
         Ok(Self { requests, unread })
     }

@@ -14,6 +14,7 @@ use crate::processor::{From, Processor, Spec, checkpoint};
 use crate::registry::{self, Build, Comeback, Look, Registered};
 use crate::relay;
 use crate::status::{Health, State};
+use factstream_core::broker::Broker;
 use factstream_core::envelope::Position;
 use factstream_core::sql::now;
 use futures_util::FutureExt;
@@ -47,6 +48,7 @@ pub struct Running {
     leases: Arc<Leases>,
     beating: tokio::task::JoinHandle<()>,
     beat_stop: CancellationToken,
+    broker: Arc<dyn Broker>,
 }
 
 impl App {
@@ -85,17 +87,19 @@ impl App {
         }
         let task = task(Arc::new(Health::new()));
         tasks.spawn(supervise(Name::of("housekeeping"), task, |task| housekeeping::run(task.app, task.stop)));
-        Ok(Running { stop, tasks, leases, beating, beat_stop })
+        let broker = Arc::clone(self.broker());
+        Ok(Running { stop, tasks, leases, beating, beat_stop, broker })
     }
 }
 
 impl Running {
-    /// Stops: what is being handled is finished and committed, then the leases are given back.
+    /// Stops: what is being handled is finished and committed, then the partitions of the groups and the leases are given back.
     ///
     /// `true` when all of it ended within the deadline; it returns two seconds later at most. What did not is ended where it is: its transaction rolls back,
     /// and it is handled after the next start. Nothing that was acknowledged is lost either way.
     pub async fn stop(mut self, deadline: Duration) -> bool {
         self.stop.cancel();
+        let until = Instant::now() + deadline;
         let drained = async { while self.tasks.join_next().await.is_some() {} };
         let in_time = tokio::time::timeout(deadline, drained).await.is_ok();
         self.tasks.abort_all();
@@ -104,13 +108,25 @@ impl Running {
             let _ = (&mut self.beating).await;
             self.leases.leave().await
         };
+        let leave_groups = async {
+            while self.tasks.join_next().await.is_some() {}
+            self.broker.until_left().await;
+        };
+        let patience = until.saturating_duration_since(Instant::now()).max(LEAVE_WITHIN);
+        let (leases, groups) = tokio::join!(
+            tokio::time::timeout(LEAVE_WITHIN, leave),
+            tokio::time::timeout(patience, leave_groups)
+        );
         let expire = "others take them over in a few seconds";
-        match tokio::time::timeout(LEAVE_WITHIN, leave).await {
+        match leases {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "the leases could not be given back; {expire}"),
             Err(_) => tracing::warn!("the leases were not given back within {LEAVE_WITHIN:?}; {expire}"),
         }
-        in_time
+        if groups.is_err() {
+            tracing::warn!("the partitions of the groups were not given back within {patience:?}; {expire}");
+        }
+        in_time && groups.is_ok()
     }
 }
 
@@ -121,7 +137,7 @@ impl Drop for Running {
     }
 }
 
-/// How long giving back the leases may take: without that they run out by themselves.
+/// How long giving back leases and partitions may take: without that they run out by themselves.
 const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 
 /// How often a process looks whether it owns more than its share.

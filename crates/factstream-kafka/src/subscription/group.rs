@@ -16,7 +16,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 /// A partition as librdkafka names it.
-pub(super) type Place = (String, i32);
+pub(crate) type Place = (String, i32);
 
 /// The context of a member's client.
 pub(super) struct Group {
@@ -25,17 +25,35 @@ pub(super) struct Group {
     stored: HashMap<Place, i64>,
     resumed: Mutex<HashMap<Place, i64>>,
     revoked: Mutex<HashSet<Place>>,
+    /// Whether librdkafka was in the middle of joining, as far as was heard since this was reset.
+    joins: Mutex<Option<bool>>,
 }
 
 impl Group {
     pub(super) fn new(reasons: Reasons, stored: &[(Partition, i64)]) -> Self {
         let stored = stored.iter().map(|(partition, offset)| (place(partition), *offset)).collect();
-        Self { reasons, stored, resumed: Mutex::default(), revoked: Mutex::default() }
+        Self {
+            reasons,
+            stored,
+            resumed: Mutex::default(),
+            revoked: Mutex::default(),
+            joins: Mutex::default(),
+        }
     }
 
     /// Where to go on in a partition without a committed offset, if that is known.
     pub(super) fn stored(&self, place: &Place) -> Option<i64> {
         self.stored.get(place).copied()
+    }
+
+    /// What is heard from here on counts.
+    pub(super) fn listen_for_joins(&self) {
+        *self.joins.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Whether the member is known to be in its group, or out of it, and in no way between.
+    pub(super) fn is_settled(&self) -> bool {
+        *self.joins.lock().unwrap_or_else(PoisonError::into_inner) == Some(false)
     }
 
     /// The partitions that came since this was asked last and go on at their stored offset.
@@ -92,6 +110,21 @@ impl ClientContext for Group {
     fn error(&self, error: KafkaError, reason: &str) {
         self.reasons.error(error, reason);
     }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        if let Some(joins) = joins(statistics) {
+            *self.joins.lock().unwrap_or_else(PoisonError::into_inner) = Some(joins);
+        }
+    }
+}
+
+/// Whether librdkafka's statistics show a group that is being joined: its coordinator is known, and it is not in a steady state.
+/// They are far longer than this part, and come often: they are searched, not decoded.
+fn joins(statistics: &[u8]) -> Option<bool> {
+    let text = std::str::from_utf8(statistics).ok()?;
+    let (_, group) = text.split_once("\"cgrp\"")?;
+    let value = |name: &str| group.split_once(name)?.1.split('"').nth(1);
+    Some(value("\"state\"")? == "up" && value("\"join_state\"")? != "steady")
 }
 
 impl ConsumerContext for Group {
@@ -116,4 +149,23 @@ impl ConsumerContext for Group {
 
 pub(super) fn places(list: &TopicPartitionList) -> Vec<Place> {
     list.elements().iter().map(|element| (element.topic().to_owned(), element.partition())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_statistics_tell_whether_a_group_is_being_joined() {
+        let told = |state: &str, join: &str| {
+            let text = format!(
+                r#"{{ "brokers":{{ "b":{{ "state":"UP" }} }}, "cgrp": {{ "state": "{state}", "stateage": 1, "join_state": "{join}" }} }}"#
+            );
+            joins(text.as_bytes())
+        };
+        assert_eq!(told("up", "wait-sync"), Some(true));
+        assert_eq!(told("up", "steady"), Some(false));
+        assert_eq!(told("query-coord", "init"), Some(false));
+        assert_eq!(joins(b"{}"), None);
+    }
 }

@@ -28,6 +28,11 @@ const SLICE: Duration = Duration::from_millis(100);
 /// for each batch, and one that is idle does not stay behind because of a request that was lost.
 const CONFIRM_AFTER: Duration = Duration::from_secs(1);
 
+/// How long a member that stops may take to finish joining its group. Others that are busy hold it up.
+const JOIN: Duration = Duration::from_secs(10);
+/// How often it is looked whether it has.
+const JOIN_LOOK: Duration = Duration::from_millis(20);
+
 pub(super) struct Member<'c> {
     consumer: &'c BaseConsumer<Group>,
     /// The answer to a poll whose caller went away.
@@ -72,7 +77,18 @@ impl<'c> Member<'c> {
         if let Err(error) = self.confirm(|| true) {
             tracing::warn!(%error, "the last progress may not have arrived: its records come again");
         }
+        self.finish_joining();
         self.consumer.unsubscribe();
+    }
+
+    /// librdkafka does not leave a group that it is about to join: the brokers would count a member in that nobody serves, and
+    /// give it partitions, until its session runs out.
+    fn finish_joining(&self) {
+        let deadline = Instant::now() + JOIN;
+        self.consumer.context().listen_for_joins();
+        while !self.consumer.context().is_settled() && Instant::now() < deadline {
+            drop(self.consumer.poll(JOIN_LOOK)); // not committed: it comes again
+        }
     }
 
     fn poll(&mut self, records_max: usize, wait: Duration, reply: &Reply<Vec<Record>>) -> Polled {

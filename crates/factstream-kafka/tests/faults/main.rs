@@ -9,6 +9,7 @@ mod one_of_three;
 mod offset_gone;
 mod rebalances;
 mod takeover;
+mod leaving;
 mod partitions_added;
 mod topics_are_not_made;
 mod credentials;
