@@ -4,6 +4,12 @@
 
 #[path = "services/status.rs"]
 mod status;
+#[path = "services/leaving.rs"]
+mod leaving;
+#[path = "services/urls.rs"]
+mod urls;
+#[path = "services/namespaces.rs"]
+mod namespaces;
 
 use factstream_tests::client::{Client, order};
 use factstream_tests::pair::Place;

@@ -105,8 +105,18 @@ fn servers_that_take_a_password_are_used_and_it_is_told_nowhere() {
     let (postgres, store) = postgres();
     let mut kafka = Kafka::start_own_with_credentials();
     let broker = format!("{}&debug=all", kafka.url());
-    let args =
-        ["serve", "--listen", "127.0.0.1:0", "--mirror-dead-letters", "--store", &store, "--broker", &broker];
+    let args = [
+        "serve",
+        "--stop-grace",
+        "0",
+        "--listen",
+        "127.0.0.1:0",
+        "--mirror-dead-letters",
+        "--store",
+        &store,
+        "--broker",
+        &broker,
+    ];
     let mut served = Told::start(&args, LOGS[0]);
     eventually("it is ready", || served.url().is_some() || served.child.try_wait().unwrap().is_some());
     let url =

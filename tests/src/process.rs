@@ -81,6 +81,7 @@ impl Server {
     pub fn spawn(command: &mut Command) -> Result<Self, String> {
         let logs = std::env::var_os("FACTSTREAM_LOGS");
         let mut child = command
+            .env("FACTSTREAM_STOP_GRACE", "0") // nobody sends requests through anything that looks whether it is ready
             .env("RUST_LOG", if logs.is_some() { "info" } else { "error" })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -131,6 +132,11 @@ impl Server {
         self.signal(Signal::SIGCONT);
     }
 
+    /// Asks it to stop.
+    pub fn ask_to_stop(&self) {
+        self.signal(Signal::SIGTERM);
+    }
+
     fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).expect("a process id fits"));
         let _ = kill(pid, signal);
@@ -147,7 +153,7 @@ impl Server {
     /// # Panics
     /// When it does not stop within 20 s.
     pub fn stop(mut self) -> ExitStatus {
-        self.signal(Signal::SIGTERM);
+        self.ask_to_stop();
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
             if let Ok(Some(status)) = self.child.try_wait() {

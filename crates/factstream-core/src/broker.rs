@@ -3,10 +3,13 @@
 //! Nothing is in flight between two calls of [`Subscription::poll`]: the processor handles and commits a batch before
 //! it polls again. So a broker moves partitions between members inside `poll` only, and no drain protocol is needed.
 
+mod namespace;
+
 use crate::message::{Message, Record};
 pub use crate::partition::Partition;
 use async_trait::async_trait;
 use jiff::Timestamp;
+pub use namespace::Namespace;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -172,6 +175,14 @@ pub enum BrokerError {
         /// The URL, without credentials.
         url: String,
         /// Why, and what to write instead.
+        reason: String,
+    },
+    /// A name that a topic or a namespace cannot have.
+    #[error("the name {name:?} cannot be used: {reason}")]
+    Name {
+        /// The name.
+        name: String,
+        /// Why, and what it may be.
         reason: String,
     },
     /// A topic that does not exist.

@@ -36,7 +36,15 @@ impl KafkaBroker {
     /// # Errors
     /// [`BrokerError::Url`], or a setting that librdkafka refuses. The cluster is not asked for yet.
     pub fn open_url(url: &str) -> Result<Self, BrokerError> {
-        let settings = config::of_url(url)?;
+        Self::open_url_as(url, "factstream")
+    }
+
+    /// As [`KafkaBroker::open_url`]; its clients are called `client` in the cluster, unless the URL has a `client.id`.
+    ///
+    /// # Errors
+    /// As [`KafkaBroker::open_url`].
+    pub fn open_url_as(url: &str, client: &str) -> Result<Self, BrokerError> {
+        let settings = config::of_url(url, client)?;
         let publisher = Arc::new(Publisher::new(&config::producer(&settings))?);
         let onlookers = Arc::new(Onlookers::new(settings.clone()));
         let admin = config::admin(&settings);

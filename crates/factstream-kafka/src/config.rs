@@ -25,7 +25,7 @@ const METADATA_MS_MAX: &str = "10000";
 const ADDRESS_BYTES_MAX: usize = 2_048;
 
 /// The settings that a URL says: the brokers, and any setting of librdkafka.
-pub(crate) fn of_url(url: &str) -> Result<ClientConfig, BrokerError> {
+pub(crate) fn of_url(url: &str, client: &str) -> Result<ClientConfig, BrokerError> {
     // Settings, and whatever is no host, may hold secrets: never shown.
     let refuse = |reason: &str| {
         let shown = url.split('?').next().filter(|shown| is_address(shown));
@@ -53,7 +53,7 @@ pub(crate) fn of_url(url: &str) -> Result<ClientConfig, BrokerError> {
     let mut config = ClientConfig::new();
     config
         .set("bootstrap.servers", brokers)
-        .set("client.id", "factstream")
+        .set("client.id", client)
         .set("reconnect.backoff.max.ms", RECONNECT_MS_MAX)
         .set("topic.metadata.refresh.interval.ms", METADATA_MS_MAX);
     for setting in settings.split('&').filter(|setting| !setting.is_empty()) {
@@ -74,7 +74,7 @@ pub(crate) fn of_url(url: &str) -> Result<ClientConfig, BrokerError> {
 /// # Errors
 /// [`BrokerError::Url`]
 pub fn check_url(url: &str) -> Result<String, BrokerError> {
-    of_url(url).map(|config| config.get("bootstrap.servers").unwrap_or_default().to_owned())
+    of_url(url, "factstream").map(|config| config.get("bootstrap.servers").unwrap_or_default().to_owned())
 }
 
 /// Whether it is of hosts and ports alone, so that it may be shown.
@@ -206,6 +206,10 @@ fn overlay(config: &mut ClientConfig, user: &ClientConfig) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn of_url(url: &str) -> Result<ClientConfig, BrokerError> {
+        super::of_url(url, "test")
+    }
 
     #[test]
     fn settings_go_through_by_their_own_names_and_what_order_stands_on_stays() {

@@ -2,22 +2,27 @@
 #![allow(missing_docs)]
 
 use factstream_conformance::BrokerUnderTest;
-use factstream_core::broker::Broker;
+use factstream_core::broker::{Broker, Namespace};
 use factstream_kafka::KafkaBroker;
 use std::sync::Arc;
 
 struct OnCluster {
     settings: &'static str,
+    namespace: &'static str,
 }
 
 impl OnCluster {
     fn new() -> Self {
-        Self { settings: "" }
+        Self { settings: "", namespace: "" }
     }
 
     /// Groups by the protocol of KIP-848.
     fn with_groups_kept_by_the_brokers() -> Self {
-        Self { settings: "?group.protocol=consumer" }
+        Self { settings: "?group.protocol=consumer", namespace: "" }
+    }
+
+    fn in_a_namespace() -> Self {
+        Self { settings: "", namespace: "eu." }
     }
 }
 
@@ -25,7 +30,8 @@ impl OnCluster {
 impl BrokerUnderTest for OnCluster {
     async fn open(&self) -> Arc<dyn Broker> {
         let url = factstream_tests::kafka::server() + self.settings;
-        Arc::new(KafkaBroker::open_url(&url).expect("the engine takes the URL"))
+        let broker = KafkaBroker::open_url(&url).expect("the engine takes the URL");
+        Namespace::new(self.namespace).expect("it may be one").within(Arc::new(broker))
     }
 }
 
@@ -35,4 +41,10 @@ mod groups_kept_by_the_brokers {
     use super::OnCluster;
 
     factstream_conformance::broker_suite!(OnCluster::with_groups_kept_by_the_brokers);
+}
+
+mod in_a_namespace {
+    use super::OnCluster;
+
+    factstream_conformance::broker_suite!(OnCluster::in_a_namespace);
 }

@@ -11,6 +11,7 @@ use crate::read_model::Managed;
 use crate::registry::Build;
 use crate::states::States;
 use crate::status::Healths;
+use crate::system::System;
 use crate::tx::{TableNames, Tx};
 use factstream_core::aggregate::Aggregate;
 use factstream_core::broker::Broker;
@@ -19,6 +20,7 @@ use factstream_core::store::Store;
 use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
+use uuid::Uuid;
 
 /// A running application's handle: cheap to clone, shared by everything that uses it.
 #[derive(Clone)]
@@ -29,6 +31,7 @@ pub struct App {
 /// What an application is made of.
 pub(crate) struct Parts {
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) system: System,
     pub(crate) broker: Arc<dyn Broker>,
     /// Whether the broker lets every member of a group read all partitions, so that a group needs one owner.
     pub(crate) owned_groups: bool,
@@ -111,6 +114,15 @@ impl App {
     /// The broker's port, for tools.
     pub fn broker(&self) -> &Arc<dyn Broker> {
         &self.inner.broker
+    }
+
+    /// The id of the store: made once, kept in it, and the same for every process on it. A copy of a store has it, too.
+    pub fn store_id(&self) -> Uuid {
+        self.inner.system.store_id
+    }
+
+    pub(crate) fn system(&self) -> &System {
+        &self.inner.system
     }
 
     pub(crate) fn states(&self) -> &States {

@@ -18,6 +18,7 @@ use crate::read_model::{Fold, Managed};
 use crate::registry::{self, Build, Comeback, UNNAMED};
 use crate::states::States;
 use crate::status::Healths;
+use crate::system;
 use factstream_core::aggregate::Aggregate;
 use factstream_core::broker::Topic;
 use factstream_core::decode::Upcasters;
@@ -40,6 +41,7 @@ const STATES_MAX: usize = 10_000;
 pub struct Builder {
     store_url: String,
     broker_url: String,
+    namespace: Option<String>,
     service: String,
     formerly: BTreeSet<String>,
     states_max: usize,
@@ -81,6 +83,7 @@ impl Builder {
         Self {
             store_url,
             broker_url: "embedded".to_owned(),
+            namespace: None,
             service: UNNAMED.to_owned(),
             formerly: BTreeSet::new(),
             states_max: STATES_MAX,
@@ -96,6 +99,16 @@ impl Builder {
     /// The broker: `embedded` (the default) keeps the topics in the store.
     pub fn broker(mut self, broker_url: impl Into<String>) -> Self {
         self.broker_url = broker_url.into();
+        self
+    }
+
+    /// What stands before every topic and every consumer group in the broker, so that several systems share one cluster and stay
+    /// apart: `eu.` makes `eu.orders.events` of `orders.events`. The code goes on with the names without it.
+    ///
+    /// The store keeps it from the first start on, and a process that is given another one is refused. Without this setting a
+    /// process takes what the store says, and none in a new store.
+    pub fn namespace(mut self, prefix: impl Into<String>) -> Self {
+        self.namespace = Some(prefix.into());
         self
     }
 
@@ -271,6 +284,7 @@ impl Builder {
         Ok(Plan {
             store_url: self.store_url,
             broker_url: self.broker_url,
+            namespace: self.namespace,
             service: self.service.into(),
             mirrors_dead_letters: self.mirrors_dead_letters,
             states,
@@ -285,6 +299,7 @@ impl Builder {
 struct Plan {
     store_url: String,
     broker_url: String,
+    namespace: Option<String>,
     service: Arc<str>,
     mirrors_dead_letters: bool,
     states: States,
@@ -297,10 +312,13 @@ impl Plan {
     async fn assemble(self, store: Arc<dyn Store>, looks_only: bool) -> Result<App, Error> {
         self.states.follow(Arc::clone(&store));
         let former_until = migrations::former_until(store.as_ref()).await?;
-        let Connected { broker, owned_groups } = connect::broker(&self.broker_url, &store)?;
+        let system = system::of_store(store.as_ref(), self.namespace.as_deref()).await?;
+        let Connected { broker, owned_groups } = connect::broker(&self.broker_url, &store, system.store_id)?;
+        let broker = system.namespace.clone().within(broker);
         let healths = Healths::new(self.specs.iter().map(|spec| (spec.name.clone(), spec.kind)));
         Ok(App::new(Parts {
             store,
+            system,
             broker,
             owned_groups,
             service: self.service,

@@ -5,6 +5,7 @@ use crate::error::Error;
 use factstream_core::broker::{Broker, BrokerError};
 use factstream_core::store::{Store, StoreError};
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// The URLs that this build understands.
 const KNOWN: &str = if cfg!(feature = "postgres") {
@@ -45,14 +46,16 @@ pub(crate) struct Connected {
 }
 
 /// The broker that a URL names.
-pub(crate) fn broker(url: &str, store: &Arc<dyn Store>) -> Result<Connected, Error> {
+///
+/// In a cluster its clients are named after the store, so that members of another system in a group are told apart.
+pub(crate) fn broker(url: &str, store: &Arc<dyn Store>, store_id: Uuid) -> Result<Connected, Error> {
     match url {
         "embedded" => {
             Ok(Connected { broker: Arc::new(Embedded::new(Arc::clone(store))), owned_groups: true })
         }
         #[cfg(feature = "kafka")]
         url if url.starts_with("kafka:") => {
-            let broker = Arc::new(factstream_kafka::KafkaBroker::open_url(url)?);
+            let broker = Arc::new(factstream_kafka::KafkaBroker::open_url_as(url, &client_name(store_id))?);
             Ok(Connected { broker, owned_groups: false })
         }
         _ => {
@@ -61,6 +64,19 @@ pub(crate) fn broker(url: &str, store: &Arc<dyn Store>) -> Result<Connected, Err
         }
     }
 }
+
+/// What the clients of a store's processes are called in a cluster, unless the URL says otherwise.
+#[cfg_attr(not(feature = "kafka"), expect(dead_code, reason = "only a cluster has clients"))]
+fn client_name(store_id: Uuid) -> String {
+    format!("{CLIENT}{store_id}")
+}
+
+/// The store that a client works for, where its name tells.
+pub(crate) fn store_of_client(name: &str) -> Option<Uuid> {
+    name.strip_prefix(CLIENT)?.parse().ok()
+}
+
+const CLIENT: &str = "factstream-";
 
 /// Parts of the names of settings that hold secrets.
 const SECRETS: [&str; 8] = ["pass", "pwd", "secret", "token", "credential", "key", "jaas", "oauth"];

@@ -65,6 +65,14 @@ pub enum Error {
     /// The parts of the application do not fit together. Found at start.
     #[error("the application is not wired up right: {0}")]
     Wiring(String),
+    /// A setting that an operator gave cannot be used.
+    #[error("{from}: {reason}")]
+    Setting {
+        /// Where it was given: an option, a file, a variable.
+        from: String,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
     /// The read model did not get there in time.
     #[error(
         "{read_model} has not reached position {position} within {waited:?} (it is at {reached}); {hint}"

@@ -17,12 +17,14 @@
 mod app;
 mod builder;
 mod declare;
+pub mod setting;
 mod connect;
 mod origin;
 mod states;
 mod execute;
 mod tx;
 mod migrations;
+mod system;
 mod relay;
 mod headers;
 pub mod broker;
@@ -59,7 +61,7 @@ pub use supervisor::Running;
 pub use tx::Tx;
 
 pub use factstream_core::aggregate::{self, Aggregate, Command, Snapshots};
-pub use factstream_core::broker::{Member, Topic};
+pub use factstream_core::broker::{Member, Namespace, Topic};
 pub use factstream_core::decode::{self, Upcasters};
 pub use factstream_core::envelope::{self, Envelope, Position, RecordedEvent, Version};
 pub use factstream_core::event::{self, Event, EventSet};

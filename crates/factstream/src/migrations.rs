@@ -9,6 +9,7 @@ use factstream_core::sql::now;
 use factstream_core::store::{Commit, Store, StoreError};
 use jiff::{SignedDuration, Timestamp};
 use std::cmp::Ordering;
+use uuid::Uuid;
 
 const COMPONENT: &str = "framework";
 const MIGRATIONS: &[&str] = &[
@@ -16,6 +17,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("sql/migrations/0002_mirror.sql"),
     include_str!("sql/migrations/0003_identity.sql"),
     include_str!("sql/migrations/0004_handlers.sql"),
+    include_str!("sql/migrations/0005_store.sql"),
 ];
 /// Since this version, records of foreign producers have another identity.
 const IDENTITY: u32 = 3;
@@ -43,11 +45,17 @@ pub(crate) async fn migrate(store: &dyn Store, what: &str) -> Result<(), Error> 
         let sql = "INSERT INTO fs_migrations (component, version, applied_at) VALUES ($1, $2, $3)";
         tx.execute(sql, params![COMPONENT, number, applied_at]).await?;
     }
+    tx.execute(MAKE_ID, params![Uuid::now_v7()]).await?;
     match tx.commit(Vec::new()).await? {
         Commit::Committed(_) => Ok(()),
         Commit::Conflict(conflict) => Err(Error::Conflict(conflict)),
     }
 }
+
+/// Gives the store its id. One that has published or read before did so without a namespace. `$1` is the id.
+const MAKE_ID: &str = "INSERT INTO fs_store (store_id, namespace) \
+                       SELECT CAST($1 AS TEXT), CASE WHEN EXISTS (SELECT 1 FROM fs_checkpoints) THEN '' END \
+                       WHERE NOT EXISTS (SELECT 1 FROM fs_store)";
 
 /// Records published before this may have been handled by an earlier build, and are known as it knew them; `None` in a store
 /// that no earlier build has written to.

@@ -14,6 +14,7 @@ use crate::processor::{From, Processor, Spec, checkpoint};
 use crate::registry::{self, Build, Comeback, Look, Registered};
 use crate::relay;
 use crate::status::{Health, State};
+use crate::system;
 use factstream_core::broker::Broker;
 use factstream_core::envelope::Position;
 use factstream_core::sql::now;
@@ -64,6 +65,7 @@ impl App {
             ));
         }
         checkpoint::refuse_beyond_head(self.store().as_ref()).await?;
+        system::keep_namespace(self.store().as_ref(), self.system()).await?;
         let stop = CancellationToken::new();
         let beat_stop = CancellationToken::new();
         let builds: Builds =

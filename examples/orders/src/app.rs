@@ -7,7 +7,7 @@ use crate::order::Order;
 use crate::payment::Payment;
 use crate::projection::OrderProjection;
 use crate::reservation::Reservation;
-use crate::{cli, fulfilment, inventory, payment, topics};
+use crate::{fulfilment, inventory, payment, topics, urls};
 use factstream::{App, Builder, Error};
 
 /// One of the three services.
@@ -45,6 +45,8 @@ pub struct Config {
     pub store: String,
     /// Where the topics are kept: `embedded` keeps them in the store.
     pub broker: String,
+    /// What stands before every topic and group in the broker; what the store says unless said.
+    pub namespace: Option<String>,
     /// The one service that runs here; all three unless said.
     pub service: Option<Service>,
     /// Whether an order ships by itself when it is paid and its stock reserved.
@@ -58,8 +60,9 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            store: cli::STORE.to_owned(),
-            broker: "embedded".to_owned(),
+            store: urls::STORE.to_owned(),
+            broker: urls::BROKER.to_owned(),
+            namespace: None,
             service: None,
             auto_ship: true,
             mirror_dead_letters: false,
@@ -87,6 +90,9 @@ pub fn builder(config: &Config) -> Builder {
         None => Service::ALL.into_iter().fold(builder, |builder, service| builder.formerly(service.name())),
     };
     builder = builder.mirror_dead_letters(config.mirror_dead_letters);
+    if let Some(namespace) = &config.namespace {
+        builder = builder.namespace(namespace);
+    }
     builder = topics::registry().into_iter().fold(builder, Builder::topic);
     let runs = |service| config.service.is_none_or(|only| only == service);
     if runs(Service::Order) {

@@ -1,10 +1,8 @@
 //! The command line: what `orders` can be asked to do. Parsed here, done in the module of the same name.
 
 use crate::app::Service;
+use crate::urls::{BrokerUrl, StoreUrl};
 use clap::{Args, Parser, Subcommand};
-
-/// The store that every command uses unless told otherwise.
-pub const STORE: &str = "sqlite://orders.db";
 
 /// Orders, payments and stock, event-sourced on factstream.
 #[derive(Debug, Parser)]
@@ -22,6 +20,10 @@ pub enum Command {
     Serve(Serve),
     /// Run it all with generated orders, check the outcome, and print a summary
     Demo(Demo),
+    /// Show how far everything is, as the store and the broker say
+    Status(Status),
+    /// See the handlers and who runs them
+    Handlers(Handlers),
     /// See and mend what could not be handled
     #[command(name = "deadletters")]
     DeadLetters(DeadLetters),
@@ -34,18 +36,25 @@ pub enum Command {
 /// `orders serve`
 #[derive(Debug, Clone, Args)]
 pub struct Serve {
-    /// Where the events are kept
-    #[arg(long, default_value = STORE, value_name = "URL")]
-    pub store: String,
-    /// Where the topics are kept: `embedded` keeps them in the store; or kafka://HOST:9092
-    #[arg(long, default_value = "embedded", value_name = "URL")]
-    pub broker: String,
+    /// Where the events are kept.
+    #[command(flatten)]
+    pub store: StoreUrl,
+    /// Where the topics are kept.
+    #[command(flatten)]
+    pub broker: BrokerUrl,
+    /// What stands before every topic and group, so that several systems share a cluster: eu. makes eu.orders.events. What the
+    /// store says unless given
+    #[arg(long, env = "FACTSTREAM_NAMESPACE", value_name = "PREFIX")]
+    pub namespace: Option<String>,
     /// Run one service only; start the others beside it, each as often as you like
     #[arg(long, value_enum, value_name = "SERVICE")]
     pub service: Option<Service>,
     /// The address of the HTTP API; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "HOST:PORT")]
     pub listen: String,
+    /// After SIGTERM: how many seconds requests are still taken, while /readyz already answers 503
+    #[arg(long, env = "FACTSTREAM_STOP_GRACE", default_value_t = 5, value_name = "SECONDS")]
+    pub stop_grace: u16,
     /// Ship an order by itself when it is paid and its stock reserved
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "true|false")]
     pub auto_ship: bool,
@@ -63,15 +72,54 @@ pub struct Demo {
     /// How many orders to place
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..), value_name = "COUNT")]
     pub orders: u32,
-    /// Where the events are kept; a new file in the temporary folder unless said
-    #[arg(long, value_name = "URL")]
-    pub store: Option<String>,
-    /// Where the topics are kept: `embedded` keeps them in the store; or kafka://HOST:9092
-    #[arg(long, default_value = "embedded", value_name = "URL")]
-    pub broker: String,
+    /// Where the events are kept: a new file in the temporary folder, unless an option names another. The environment's
+    /// store is left alone, for it may be a real one.
+    #[command(flatten)]
+    pub store: StoreUrl,
+    /// Where the topics are kept: with the events, unless an option names a cluster.
+    #[command(flatten)]
+    pub broker: BrokerUrl,
     /// How often the simulated payment gateway fails, from 0.0 to 1.0
     #[arg(long, default_value_t = 0.05, value_parser = rate, value_name = "RATE")]
     pub gateway_failure_rate: f64,
+}
+
+/// `orders status`
+#[derive(Debug, Clone, Args)]
+pub struct Status {
+    /// The store to look into.
+    #[command(flatten)]
+    pub store: StoreUrl,
+    /// The broker to ask.
+    #[command(flatten)]
+    pub broker: BrokerUrl,
+    /// Print JSON instead of tables
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `orders handlers`
+#[derive(Debug, Clone, Args)]
+pub struct Handlers {
+    /// What to do with them.
+    #[command(subcommand)]
+    pub action: HandlersAction,
+    /// The store to look into.
+    #[command(flatten)]
+    pub store: StoreUrl,
+    /// The broker to ask.
+    #[command(flatten)]
+    pub broker: BrokerUrl,
+    /// Print JSON instead of tables
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// What can be done with handlers.
+#[derive(Debug, Clone, Subcommand)]
+pub enum HandlersAction {
+    /// Every handler, who runs it, and how far it is
+    List,
 }
 
 /// `orders deadletters`
@@ -80,9 +128,9 @@ pub struct DeadLetters {
     /// What to do with them.
     #[command(subcommand)]
     pub action: DeadLettersAction,
-    /// The store to look into
-    #[arg(long, global = true, default_value = STORE, value_name = "URL")]
-    pub store: String,
+    /// The store to look into.
+    #[command(flatten)]
+    pub store: StoreUrl,
     /// Print JSON instead of tables
     #[arg(long, global = true)]
     pub json: bool,
@@ -140,9 +188,9 @@ pub struct Projections {
     /// What to do with them.
     #[command(subcommand)]
     pub action: ProjectionsAction,
-    /// The store to look into
-    #[arg(long, global = true, default_value = STORE, value_name = "URL")]
-    pub store: String,
+    /// The store to look into.
+    #[command(flatten)]
+    pub store: StoreUrl,
     /// Print JSON instead of tables
     #[arg(long, global = true)]
     pub json: bool,
@@ -166,9 +214,12 @@ pub struct Topics {
     /// What to do with them.
     #[command(subcommand)]
     pub action: TopicsAction,
-    /// The cluster
-    #[arg(long, global = true, default_value = "kafka://127.0.0.1:9092", value_name = "URL")]
-    pub broker: String,
+    /// The cluster; kafka://127.0.0.1:9092 unless one is named.
+    #[command(flatten)]
+    pub broker: BrokerUrl,
+    /// What stands before every topic
+    #[arg(long, global = true, env = "FACTSTREAM_NAMESPACE", default_value = "", value_name = "PREFIX")]
+    pub namespace: String,
     /// On how many brokers each partition is to be kept; not compared unless said
     #[arg(long, global = true, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..))]
     pub replication: Option<u16>,
@@ -215,7 +266,7 @@ mod tests {
             let Command::DeadLetters(letters) = Cli::parse_from(line.split(' ')).command else {
                 panic!("{line}")
             };
-            assert!(letters.json && letters.store == "sqlite://x.db", "{line}");
+            assert!(letters.json && letters.store.store.as_deref() == Some("sqlite://x.db"), "{line}");
         }
     }
 

@@ -1,6 +1,5 @@
 //! `orders deadletters ..`: what could not be handled, in a person's hands. Works beside a running `orders serve`.
 
-use crate::app::{self, Config};
 use crate::cli::{DeadLetters, DeadLettersAction};
 use crate::{Failed, output};
 use factstream::App;
@@ -13,11 +12,11 @@ use std::process::ExitCode;
 /// When the store cannot be used, or there is no such letter.
 pub async fn run(args: DeadLetters) -> Result<ExitCode, Failed> {
     let DeadLetters { action, store, json } = args;
-    output::check_exists(&store)?;
-    let app = app::builder(&Config { store: store.clone(), ..Config::default() }).inspect().await?;
+    let store = store.find()?;
+    let app = output::inspect(store.clone(), output::in_store()).await?;
     match action {
         DeadLettersAction::List { handler, retrying } => {
-            list(&app, handler.as_deref(), retrying, json, &store).await?
+            list(&app, handler.as_deref(), retrying, json, &store.url).await?
         }
         DeadLettersAction::Show { id } => show(&app, id, json).await?,
         DeadLettersAction::Redrive { id } => {

@@ -12,6 +12,7 @@
 //! Services know each other by events only: each declares the part of another's events that it reads.
 
 pub mod cli;
+pub mod urls;
 pub mod http;
 pub mod order;
 pub mod inventory;
@@ -26,6 +27,7 @@ pub mod serve;
 pub mod output;
 pub mod deadletters;
 pub mod projections;
+pub mod status;
 pub mod demo;
 
 /// What a command of the command line may fail with: its text says what happened and what to do.

@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use orders::cli::{Cli, Command};
-use orders::{deadletters, demo, projections, serve, topics};
+use orders::{deadletters, demo, projections, serve, status, topics};
 use std::io::IsTerminal;
 use std::process::ExitCode;
 #[cfg(not(target_env = "msvc"))]
@@ -22,6 +22,8 @@ async fn main() -> ExitCode {
     let done = match command {
         Command::Serve(args) => serve::run(args).await,
         Command::Demo(args) => demo::run(args).await,
+        Command::Status(args) => status::run(args).await,
+        Command::Handlers(args) => status::run_handlers(args).await,
         Command::DeadLetters(args) => deadletters::run(args).await,
         Command::Projections(args) => projections::run(args).await,
         Command::Topics(args) => topics::run(args).await,
@@ -38,7 +40,7 @@ fn log_to_stderr(command: &Command) {
     let default = match command {
         Command::Serve(_) => "info",
         Command::Demo(_) => "off",
-        Command::DeadLetters(_) | Command::Projections(_) | Command::Topics(_) => "warn",
+        _ => "warn",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     tracing_subscriber::fmt()

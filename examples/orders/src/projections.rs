@@ -1,6 +1,5 @@
 //! `orders projections ..`: how far they are, and rebuilding one beside the live table. Works beside `orders serve`.
 
-use crate::app::{self, Config};
 use crate::cli::{Projections, ProjectionsAction};
 use crate::{Failed, output};
 use factstream::App;
@@ -13,8 +12,7 @@ use std::process::ExitCode;
 /// When the store cannot be used, or there is no such projection.
 pub async fn run(args: Projections) -> Result<ExitCode, Failed> {
     let Projections { action, store, json } = args;
-    output::check_exists(&store)?;
-    let app = app::open(Config { store, ..Config::default() }).await?;
+    let app = output::open(store.find()?).await?;
     match action {
         ProjectionsAction::List => list(&app, json).await?,
         ProjectionsAction::Rebuild { name } => rebuild(&app, &name, json).await?,

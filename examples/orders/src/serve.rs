@@ -1,11 +1,12 @@
 //! `orders serve`: opens the system, runs the handlers, listens, and stops cleanly (G14).
 //!
 //! Invariants: the address is taken before the store is opened, so that a second `serve` on it changes nothing. On
-//! SIGTERM or ctrl-c: no new requests, those that run are finished, the handlers finish what they hold, exit code 0. All
-//! within a deadline; what does not end by then is rolled back and handled after the next start.
+//! SIGTERM `/readyz` says 503, and for a grace requests are answered as before, so that whoever sends them can go elsewhere.
+//! Then, or on ctrl-c at once: no new requests, those that run are finished, the handlers finish what they hold, exit
+//! code 0. All within a deadline; what does not end by then is rolled back and handled after the next start.
 
 use crate::app::{self, Config, Service};
-use crate::{Failed, cli, http};
+use crate::{Failed, cli, http, urls};
 use factstream::without_credentials;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
@@ -24,29 +25,39 @@ const HANDLERS_END_WITHIN: Duration = Duration::from_secs(10);
 /// When the address is taken or the store cannot be used: the error says why and what to do.
 pub async fn run(args: cli::Serve) -> Result<ExitCode, Failed> {
     let listener = listen(&args.listen).await?;
-    let stopped = stop_signal()?;
-    let cli::Serve { store, broker, service, auto_ship, gateway_failure_rate, mirror_dead_letters, .. } =
-        args;
+    let phase = follow_signals(Duration::from_secs(args.stop_grace.into()))?;
+    let cli::Serve {
+        store,
+        broker,
+        namespace,
+        service,
+        auto_ship,
+        gateway_failure_rate,
+        mirror_dead_letters,
+        ..
+    } = args;
+    let (store, broker) = (store.find()?, broker.find()?);
     let config = Config {
-        store: store.clone(),
-        broker: broker.clone(),
+        store: store.url.clone(),
+        broker: broker.url.clone(),
+        namespace,
         service,
         auto_ship,
         mirror_dead_letters,
         gateway_failure_rate,
     };
-    let app = app::open(config).await?;
+    let opened = app::open(config).await;
+    let app = opened.map_err(|error| urls::explain(error, &store, &broker))?;
     let running = app.start().await?;
-    let (store, broker) = (without_credentials(&store), without_credentials(&broker));
+    let (store, broker) = (without_credentials(&store.url), without_credentials(&broker.url));
     let what = service.map_or("orders", Service::name);
     announce(&format!("{what} is ready: http://{} (store {store}, broker {broker})", listener.local_addr()?));
 
-    let mut asked = stopped.clone();
-    let server = http::serve(listener, http::router(app, service), async move { wait(&mut asked).await });
-    let mut asked = stopped;
+    let router = http::router(app, service, phase.clone());
+    let server = http::serve(listener, router, until_closing(phase.clone()));
     tokio::select! {
         () = server => {}
-        () = async { wait(&mut asked).await; tokio::time::sleep(REQUESTS_END_WITHIN).await } => {
+        () = async { until_closing(phase).await; tokio::time::sleep(REQUESTS_END_WITHIN).await } => {
             tracing::warn!("some requests did not end within {REQUESTS_END_WITHIN:?}; they are cut off");
         }
     }
@@ -82,23 +93,46 @@ fn announce(line: &str) {
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
-/// Becomes true on SIGTERM or ctrl-c; a second one ends the process on the spot.
-fn stop_signal() -> Result<watch::Receiver<bool>, Failed> {
+/// Where a process is on its way from start to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// It takes requests.
+    Serving,
+    /// It still takes requests, and says that it is not ready for more.
+    Leaving,
+    /// It takes no new requests.
+    Closing,
+}
+
+/// The phase, as the signals have it. SIGTERM begins the grace; ctrl-c, or another signal, ends it. One more ends the process
+/// on the spot.
+fn follow_signals(grace: Duration) -> Result<watch::Receiver<Phase>, Failed> {
     let mut signals = Signals::new()?;
-    let (stop, stopped) = watch::channel(false);
+    let (phase, followed) = watch::channel(Phase::Serving);
     tokio::spawn(async move {
-        signals.next().await;
+        if signals.next().await == Signal::Terminate && !grace.is_zero() {
+            tracing::info!(?grace, "leaving: not ready any more, requests are still taken");
+            phase.send_replace(Phase::Leaving);
+            let _ = tokio::time::timeout(grace, signals.next()).await;
+        }
         tracing::info!("stopping; once more to stop without waiting");
-        stop.send_replace(true);
+        phase.send_replace(Phase::Closing);
         signals.next().await;
         std::process::exit(1);
     });
-    Ok(stopped)
+    Ok(followed)
 }
 
-async fn wait(stopped: &mut watch::Receiver<bool>) {
+async fn until_closing(mut phase: watch::Receiver<Phase>) {
     // An error means that the sender is gone, which ends with the process.
-    let _ = stopped.wait_for(|stopped| *stopped).await;
+    let _ = phase.wait_for(|phase| *phase == Phase::Closing).await;
+}
+
+#[derive(PartialEq, Eq)]
+enum Signal {
+    #[cfg_attr(not(unix), expect(dead_code, reason = "there is none"))]
+    Terminate,
+    Interrupt,
 }
 
 #[cfg(unix)]
@@ -114,10 +148,10 @@ impl Signals {
         Ok(Self { term: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    async fn next(&mut self) {
+    async fn next(&mut self) -> Signal {
         tokio::select! {
-            _ = self.term.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.term.recv() => Signal::Terminate,
+            _ = self.interrupt.recv() => Signal::Interrupt,
         }
     }
 }
@@ -131,9 +165,10 @@ impl Signals {
         Ok(Self)
     }
 
-    async fn next(&mut self) {
+    async fn next(&mut self) -> Signal {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
+        Signal::Interrupt
     }
 }

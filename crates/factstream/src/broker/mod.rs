@@ -10,9 +10,8 @@ mod subscription;
 use crate::headers;
 use crate::statements as sql;
 use async_trait::async_trait;
-use factstream_core::broker::{
-    Bounds, Broker, BrokerError, Lag, Partition, PublishError, Subscription, Topic,
-};
+pub use factstream_core::broker::BrokerError;
+use factstream_core::broker::{Bounds, Broker, Lag, Partition, PublishError, Subscription, Topic};
 use factstream_core::message::Message;
 use factstream_core::params;
 use factstream_core::partition::partition_of;

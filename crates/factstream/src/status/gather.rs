@@ -4,8 +4,9 @@
 //! consumer's lag, and never by neither.
 
 use super::health::Counts;
-use super::{Dependency, HandlerStatus, RelayStatus, Status};
+use super::{BrokerStatus, HandlerStatus, RelayStatus, Status, StoreStatus};
 use crate::app::App;
+use crate::connect;
 use crate::error::Error;
 use crate::leases::Owner;
 use crate::processor::checkpoint::{self, Standing};
@@ -22,6 +23,7 @@ use jiff::Timestamp;
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 use tokio::join;
+use uuid::Uuid;
 
 /// How long each of the two rounds may take: together less than a second.
 const ROUND: Duration = Duration::from_millis(450);
@@ -106,8 +108,13 @@ impl App {
             position: stored.head.as_ref().ok().copied(),
             service: self.service().to_string(),
             pid: std::process::id(),
-            store: Dependency { answers: stored.head.is_ok(), error: stored.error() },
-            broker: Dependency { answers: broker.is_ok(), error: broker.err() },
+            store: StoreStatus {
+                id: self.store_id(),
+                namespace: self.system().namespace.as_str().to_owned(),
+                answers: stored.head.is_ok(),
+                error: stored.error(),
+            },
+            broker: BrokerStatus { answers: broker.is_ok(), error: broker.err() },
             owners: stored.owners.ok(),
             relay,
             handlers,
@@ -231,8 +238,13 @@ impl App {
             (0, _) => Some(0.0),
             (_, oldest) => oldest.map(age_seconds),
         });
+        let members = unknown.take(members.map_err(|error| format!("members: {error}")));
+        let clients = members.iter().flatten().map(|member| member.name.as_str());
+        let others = clients.filter_map(connect::store_of_client).filter(|id| *id != self.store_id());
+        let foreign_stores: BTreeSet<Uuid> = others.collect();
         HandlerStatus {
-            members: unknown.take(members.map_err(|error| format!("members: {error}"))),
+            foreign_stores: foreign_stores.into_iter().collect(),
+            members,
             lag_events: lag.map(|lag| lag.events),
             lag_seconds,
             ..self.handler_status(spec, stored, unknown)
@@ -252,6 +264,7 @@ impl App {
             generation: unknown.take(generation).flatten(),
             state: health.state(),
             members: None,
+            foreign_stores: Vec::new(),
             checkpoint: None,
             lag_events: None,
             lag_seconds: None,

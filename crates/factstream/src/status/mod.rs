@@ -17,6 +17,7 @@ use factstream_core::broker::Member;
 use factstream_core::envelope::Position;
 use jiff::Timestamp;
 use serde::Serialize;
+use uuid::Uuid;
 
 /// What a handler, or the relay, is doing in this process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -64,9 +65,9 @@ pub struct Status {
     /// This process's number.
     pub pid: u32,
     /// The store.
-    pub store: Dependency,
+    pub store: StoreStatus,
     /// The broker.
-    pub broker: Dependency,
+    pub broker: BrokerStatus,
     /// Who owns what may have one owner only, over all processes on the store; `None` when it is not known.
     pub owners: Option<Vec<Owner>>,
     /// The relay.
@@ -75,9 +76,22 @@ pub struct Status {
     pub handlers: Vec<HandlerStatus>,
 }
 
-/// What this process cannot work without.
+/// The store that this process works on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Dependency {
+pub struct StoreStatus {
+    /// Its id: the same for every process on it.
+    pub id: Uuid,
+    /// What stands before its topics and groups in the broker; empty when nothing does.
+    pub namespace: String,
+    /// Whether it answered just now.
+    pub answers: bool,
+    /// Why it did not, or what it refused.
+    pub error: Option<String>,
+}
+
+/// The broker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BrokerStatus {
     /// Whether it answered just now.
     pub answers: bool,
     /// Why it did not, or what it refused.
@@ -119,6 +133,9 @@ pub struct HandlerStatus {
     /// The members of its group and what they are assigned, where the broker assigns (Apache Kafka). With the embedded
     /// broker a group is owned whole: see [`Status::owners`]. `None` when it is not known.
     pub members: Option<Vec<Member>>,
+    /// Other stores whose processes are members of its group in the cluster. Each of the systems then handles a part of the events
+    /// only: give each a namespace of its own ([`Builder::namespace`](crate::Builder::namespace)).
+    pub foreign_stores: Vec<Uuid>,
     /// How far it is in the log; consumers have offsets in topics instead.
     pub checkpoint: Option<Position>,
     /// Events that it has not come to yet; `None` when it is not known.

@@ -17,3 +17,4 @@ mod decoders;
 mod callers;
 mod owners;
 mod wiring;
+mod namespaces;

@@ -9,7 +9,7 @@ pub mod summary;
 
 use crate::Failed;
 use crate::app::{self, Config};
-use crate::cli;
+use crate::{cli, urls};
 use factstream::App;
 use indicatif::{ProgressBar, ProgressStyle};
 use services::Services;
@@ -26,10 +26,13 @@ const SETTLE_PER_ORDER: Duration = Duration::from_millis(20);
 /// # Errors
 /// When the store cannot be used, or it does not settle.
 pub async fn run(args: cli::Demo) -> Result<ExitCode, Failed> {
-    let store = args.store.clone().unwrap_or_else(new_store);
+    let store = match args.store.find_in_options()? {
+        Some(given) => given.url,
+        None => new_store(),
+    };
+    let broker = args.broker.find_in_options()?.map_or_else(|| urls::BROKER.to_owned(), |given| given.url);
     let gateway_failure_rate = args.gateway_failure_rate;
-    let config =
-        Config { store: store.clone(), broker: args.broker, gateway_failure_rate, ..Config::default() };
+    let config = Config { store: store.clone(), broker, gateway_failure_rate, ..Config::default() };
     let app = app::open(config.clone()).await?;
     let before = app.position().await?;
     let services = Services::start(&app, &config).await?;

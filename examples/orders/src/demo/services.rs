@@ -78,7 +78,12 @@ impl Services {
 async fn serve(config: &Config, service: Service) -> Result<Child, Failed> {
     let mut child = Command::new(std::env::current_exe()?)
         .args(["serve", "--service", service.name(), "--listen", "127.0.0.1:0"])
-        .args(["--store", &config.store, "--broker", &config.broker])
+        .args(["--stop-grace", "0"])
+        // Not as arguments, which everybody on the machine may read: a URL may hold a password.
+        .env("FACTSTREAM_STORE", &config.store)
+        .env("FACTSTREAM_BROKER", &config.broker)
+        .env_remove("FACTSTREAM_STORE_FILE")
+        .env_remove("FACTSTREAM_BROKER_FILE")
         .args(["--gateway-failure-rate", &config.gateway_failure_rate.to_string()])
         .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "off".to_owned()))
         .stdin(Stdio::null())

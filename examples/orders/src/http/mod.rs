@@ -13,6 +13,7 @@ mod status;
 mod strict;
 
 use crate::app::Service;
+use crate::serve::Phase;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{Method, Uri};
@@ -22,7 +23,7 @@ use axum::routing::{get, post};
 use factstream::App;
 use problem::Problem;
 use std::sync::Arc;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 pub use connections::serve;
 #[doc(hidden)] // for the checks on bad input
@@ -32,7 +33,7 @@ pub use orders::{read_order, read_page};
 const REQUESTS_MAX: usize = 1_024;
 
 /// The API over an application: that of the services which run here.
-pub fn router(app: App, service: Option<Service>) -> Router {
+pub fn router(app: App, service: Option<Service>, phase: watch::Receiver<Phase>) -> Router {
     let turns = Arc::new(Semaphore::new(REQUESTS_MAX));
     let in_turn = middleware::from_fn_with_state(turns, in_turn);
     let runs = |wanted| service.is_none_or(|only| only == wanted);
@@ -59,7 +60,7 @@ pub fn router(app: App, service: Option<Service>) -> Router {
         .route("/status", get(status::status))
         .route_layer(in_turn)
         .route("/livez", get(status::livez))
-        .route("/readyz", get(status::readyz))
+        .route("/readyz", get(move |state| status::readyz(state, *phase.borrow())))
         .method_not_allowed_fallback(wrong_method)
         .fallback(move |uri: Uri| async move {
             Problem::not_found(format!("there is no {}; there are {known}", uri.path()))

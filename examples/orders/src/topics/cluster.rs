@@ -5,13 +5,16 @@ use crate::{Failed, cli, output};
 use factstream::kafka::{Applied, Change, KafkaBroker};
 use std::process::ExitCode;
 
+/// The cluster that is looked at unless one is named.
+const CLUSTER: &str = "kafka://127.0.0.1:9092";
+
 /// Plans, applies or checks.
 ///
 /// # Errors
 /// When the cluster cannot be reached, or refuses.
 pub async fn run(args: cli::Topics) -> Result<ExitCode, Failed> {
-    let broker = KafkaBroker::open_url(&args.broker)?;
-    let declared = declared(&args);
+    let broker = KafkaBroker::open_url(&args.broker.clone().find_or(CLUSTER)?.url)?;
+    let declared = declared(&args)?;
     let plan = broker.plan_topics(&declared).await?;
     if plan.is_empty() {
         println!("{} topics are as declared.", declared.len());

@@ -6,7 +6,8 @@ mod cluster;
 mod without;
 
 use crate::cli;
-use factstream::Topic;
+use factstream::broker::BrokerError;
+use factstream::{Namespace, Topic};
 use std::time::Duration;
 
 #[cfg(feature = "kafka")]
@@ -35,14 +36,16 @@ pub fn registry() -> Vec<Topic> {
 }
 
 /// The topics with the replication that the command line asks for.
-fn declared(args: &cli::Topics) -> Vec<Topic> {
-    let topics = registry().into_iter();
-    topics
-        .map(|topic| match args.replication {
-            Some(brokers) => topic.replication(brokers),
-            None => topic,
-        })
-        .collect()
+///
+/// # Errors
+/// When a name with its namespace is none that Kafka takes.
+fn declared(args: &cli::Topics) -> Result<Vec<Topic>, BrokerError> {
+    let namespace = Namespace::new(&args.namespace)?;
+    let topics = registry().into_iter().map(|topic| match args.replication {
+        Some(brokers) => topic.replication(brokers),
+        None => topic,
+    });
+    topics.map(|topic| namespace.topic(topic)).collect()
 }
 
 #[cfg(test)]

@@ -10,9 +10,14 @@ use std::process::ExitCode;
 /// # Errors
 /// Always.
 pub fn run(args: cli::Topics) -> Ready<Result<ExitCode, Failed>> {
-    let count = declared(&args).len();
-    ready(Err(format!(
-        "this build has no Kafka: the {count} topics lie in the store; build it with --features kafka"
-    )
-    .into()))
+    ready(Err(match declared(&args) {
+        Ok(topics) => {
+            let count = topics.len();
+            format!(
+                "this build has no Kafka: the {count} topics lie in the store; build it with --features kafka"
+            )
+            .into()
+        }
+        Err(error) => error.into(),
+    }))
 }

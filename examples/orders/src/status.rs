@@ -1,0 +1,117 @@
+//! `orders status` and `orders handlers list`: how far everything is, as the store and the broker say. What a process is doing
+//! at the moment only its own `/status` knows.
+
+use crate::cli::{Handlers, HandlersAction, Status as Args};
+use crate::output::{self, known};
+use crate::{Failed, cli};
+use factstream::status::{HandlerStatus, Status};
+use std::process::ExitCode;
+
+/// Shows the status; success only if the store and the broker answer.
+///
+/// # Errors
+/// When the store or the broker cannot be opened.
+pub async fn run(args: cli::Status) -> Result<ExitCode, Failed> {
+    let Args { store, broker, json } = args;
+    let app = output::inspect(store.find()?, broker.find()?).await?;
+    let status = app.status().await;
+    if json {
+        println!("{}", serde_json::to_string_pretty(&status)?);
+    } else {
+        print_parts(&status);
+        print_handlers(&status);
+    }
+    let all_answer = status.store.answers && status.broker.answers;
+    Ok(if all_answer { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn print_parts(status: &Status) {
+    let mut table = output::table(&["", "answers", "position", "behind", "oldest, s", "error"]);
+    let answers = |answers| if answers { "yes" } else { "no" }.to_owned();
+    let text = |error: &Option<String>| error.clone().unwrap_or_default();
+    let none = String::new;
+    let Status { store, broker, relay, .. } = status;
+    let name = format!("store {}", store.id);
+    table.add_row([name, answers(store.answers), known(status.position), none(), none(), text(&store.error)]);
+    let name = match store.namespace.as_str() {
+        "" => "broker".to_owned(),
+        namespace => format!("broker, namespace {namespace}"),
+    };
+    table.add_row([name, answers(broker.answers), none(), none(), none(), text(&broker.error)]);
+    table.add_row([
+        "relay".to_owned(),
+        none(),
+        known(relay.position),
+        known(relay.lag_events),
+        seconds(relay.lag_seconds),
+        relay.unknown.join("; "),
+    ]);
+    println!("{table}");
+}
+
+/// Shows the handlers.
+///
+/// # Errors
+/// When the store or the broker cannot be opened.
+pub async fn run_handlers(args: Handlers) -> Result<ExitCode, Failed> {
+    let Handlers { action, store, broker, json } = args;
+    let app = output::inspect(store.find()?, broker.find()?).await?;
+    match action {
+        HandlersAction::List => {
+            let status = app.status().await;
+            match json {
+                true => println!("{}", serde_json::to_string_pretty(&status.handlers)?),
+                false => print_handlers(&status),
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_handlers(status: &Status) {
+    let headings = ["handler", "kind", "run by", "at", "behind", "oldest, s", "dead", "parked"];
+    let mut table = output::table(&headings);
+    for handler in &status.handlers {
+        table.add_row([
+            handler.name.clone(),
+            kind(handler),
+            run_by(status, handler),
+            handler.checkpoint.map_or_else(String::new, |at| at.to_string()),
+            known(handler.lag_events),
+            seconds(handler.lag_seconds),
+            known(handler.dead_letters),
+            known(handler.parked),
+        ]);
+    }
+    println!("{table}");
+    for HandlerStatus { name, unknown, foreign_stores, .. } in &status.handlers {
+        for store in foreign_stores {
+            println!("the store {store} takes a part of what is for {name}: give each system a --namespace");
+        }
+        for reason in unknown {
+            println!("not known of {name}: {reason}");
+        }
+    }
+}
+
+fn kind(handler: &HandlerStatus) -> String {
+    let kind = serde_json::to_value(handler.kind).unwrap_or_default();
+    kind.as_str().unwrap_or_default().replace('_', " ")
+}
+
+/// The processes that a handler runs in: the owner of its lease, or the members of its group.
+fn run_by(status: &Status, handler: &HandlerStatus) -> String {
+    let (Some(owners), Some(members)) = (&status.owners, &handler.members) else { return "?".to_owned() };
+    let lease = format!("handler {}", handler.name);
+    let owners = owners.iter().filter(|owner| owner.lease == lease);
+    let owners = owners.map(|owner| format!("{} {}/{}", owner.service, owner.host, owner.pid));
+    let members = members
+        .iter()
+        .map(|member| format!("{} on {}, {} partitions", member.name, member.host, member.partitions.len()));
+    let all: Vec<String> = owners.chain(members).collect();
+    if all.is_empty() { "nobody".to_owned() } else { all.join("\n") }
+}
+
+fn seconds(seconds: Option<f64>) -> String {
+    known(seconds.map(|seconds| format!("{seconds:.1}")))
+}
