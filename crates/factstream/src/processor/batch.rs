@@ -8,7 +8,8 @@ use crate::error::Error;
 use crate::handler::Failure;
 use crate::processor::checkpoint::{self, move_params, move_statement};
 use crate::processor::delivery::{Content, Delivery};
-use crate::processor::fault::{blame, is_contention, is_of_the_work, refuse_store_failures};
+use crate::processor::fault::{blame, is_contention, is_of_the_work};
+use crate::processor::isolate::unreadable;
 use crate::processor::letters::{self, Held};
 use crate::processor::offsets::Reached;
 use crate::processor::reaction::{Ready, Stuck};
@@ -31,9 +32,6 @@ const CONFLICTS_MAX: u32 = 16;
 /// Events marked by one statement, a power of two: those of a batch, as it is by default, fit.
 const INBOX_EVENTS_PER_QUERY: usize = 512;
 
-/// Unreadable events that one transaction holds back.
-const HELD_AT_ONCE: usize = 500;
-
 /// How long what a sabotage tears apart stays apart.
 pub(crate) const SABOTAGE_TAKES: Duration = Duration::from_millis(200);
 
@@ -53,7 +51,7 @@ pub(crate) enum Progress<'a> {
 
 /// What a transaction has to do with the handler's progress.
 #[derive(Debug, Clone, Copy)]
-enum Mark<'a> {
+pub(super) enum Mark<'a> {
     /// A consumer's, with more of the batch to come: nothing but the fence.
     Fence,
     /// A consumer's last of a batch: its offsets move along.
@@ -66,7 +64,7 @@ enum Mark<'a> {
 
 impl Mark<'_> {
     /// The mark of a piece that ends here, with more to come, and that of what comes after it.
-    fn cut(self, end: Option<Position>) -> (Self, Self) {
+    pub(super) fn cut(self, end: Option<Position>) -> (Self, Self) {
         match (self, end) {
             (Self::Moves(Move { from, to }), Some(end)) => {
                 (Self::Moves(Move { from, to: end }), Self::Moves(Move { from: end, to }))
@@ -98,80 +96,12 @@ impl Processor {
         self.isolate(&all, mark).await
     }
 
-    /// Handles a slice piece by piece: all of it at once, and after a failure what is before the failing event, that event
-    /// alone, and then pieces that grow again. Unreadable events are held without an attempt, many at once.
-    async fn isolate(&self, slice: &[&Delivery], mark: Mark<'_>) -> Result<(), Error> {
-        let (mut at, mut rest, mut pace) = (0, mark, Pace::new(slice.len()));
-        // Of an event that failed by itself, the failure, until its turn comes.
-        let mut failed: Option<(usize, Failure)> = None;
-        while at < slice.len() {
-            let piece =
-                self.next_piece(&slice[at..], pace.events, failed.as_ref().map(|(place, _)| place - at));
-            let end = at + piece.len();
-            let is_last = end == slice.len();
-            let (part, after) =
-                if is_last { (rest, rest) } else { rest.cut(piece[piece.len() - 1].position) };
-            let known = failed.take_if(|(place, _)| *place == at);
-            if let Some((_, failure)) = known {
-                self.hold(&piece[..1], |_| &failure, part).await?;
-                pace.succeeded();
-            } else if is_unreadable(piece[0]) {
-                let reasons: Vec<Failure> = piece.iter().map(|delivery| unreadable(delivery)).collect();
-                self.hold(piece, |place| &reasons[place], part).await?;
-            } else {
-                match self.attempt(piece, part).await? {
-                    Ok(()) => pace.succeeded(),
-                    Err(stuck) if piece.len() == 1 => {
-                        self.hold(piece, |_| &stuck.failure, part).await?;
-                        pace.failed_alone();
-                    }
-                    Err(stuck) => {
-                        pace.failed_at(stuck.at, piece.len());
-                        if let (Some(place), true) = (stuck.at, stuck.by_itself) {
-                            failed = Some((at + place, stuck.failure));
-                        }
-                        continue;
-                    }
-                }
-            }
-            (at, rest) = (end, after);
-        }
-        Ok(())
-    }
-
-    /// The events to handle next, in one transaction: at most so many, unreadable ones and others never together, none beyond
-    /// one that is known to fail, and with calls to the outside world no key twice, for a call waits until what its key did
-    /// before is committed.
-    fn next_piece<'a, 'b>(
-        &self,
-        rest: &'a [&'b Delivery],
-        events_max: usize,
-        failing: Option<usize>,
-    ) -> &'a [&'b Delivery] {
-        let unreadable = is_unreadable(rest[0]);
-        let same = rest.iter().take_while(|delivery| is_unreadable(delivery) == unreadable).count();
-        let most = match (unreadable, failing) {
-            (true, _) => HELD_AT_ONCE,
-            (false, Some(0)) => 1,
-            (false, Some(place)) => events_max.min(place),
-            (false, None) => events_max,
-        };
-        let piece = &rest[..same.min(most)];
-        match !unreadable && self.calls(piece) {
-            true => &piece[..first_repeated_key(piece).unwrap_or(piece.len())],
-            false => piece,
-        }
-    }
-
-    fn calls(&self, slice: &[&Delivery]) -> bool {
-        slice.iter().any(|delivery| match &delivery.content {
-            Content::Ready { event, .. } => self.reaction.calls(event),
-            _ => false,
-        })
-    }
-
     /// One transaction over the slice. The inner error is an event's failure; nothing of the slice has taken effect.
-    async fn attempt(&self, slice: &[&Delivery], mark: Mark<'_>) -> Result<Result<(), Stuck>, Error> {
+    pub(super) async fn attempt(
+        &self,
+        slice: &[&Delivery],
+        mark: Mark<'_>,
+    ) -> Result<Result<(), Stuck>, Error> {
         if let Err(stuck) = self.call_all(slice).await? {
             return Ok(Err(stuck));
         }
@@ -304,7 +234,7 @@ impl Processor {
     }
 
     /// Comes first in a transaction: from here on no other owner, build or rebuild gets in between.
-    async fn mark(&self, tx: &mut Tx, mark: Mark<'_>) -> Result<(), Error> {
+    pub(super) async fn mark(&self, tx: &mut Tx, mark: Mark<'_>) -> Result<(), Error> {
         let Move { from, to } = match mark {
             Mark::Fence => return Ok(()), // with the look for blocked keys
             Mark::Reaches(reached) => return self.reach(tx, reached).await,
@@ -327,7 +257,7 @@ impl Processor {
     }
 
     /// Marks the events as handled; which of them are handled for the first time.
-    async fn take_inbox(&self, tx: &mut Tx, slice: &[&Delivery]) -> Result<Vec<bool>, Error> {
+    pub(super) async fn take_inbox(&self, tx: &mut Tx, slice: &[&Delivery]) -> Result<Vec<bool>, Error> {
         if !self.marks_inbox() {
             return Ok(vec![true; slice.len()]);
         }
@@ -385,37 +315,6 @@ impl Processor {
         Ok(row.get("blocked")?)
     }
 
-    /// Holds failing events back, so that the source can go on: a retry is planned, or each is a dead letter.
-    async fn hold<'a>(
-        &self,
-        deliveries: &[&Delivery],
-        failure_of: impl Fn(usize) -> &'a Failure,
-        mark: Mark<'_>,
-    ) -> Result<(), Error> {
-        for at in 0..deliveries.len() {
-            refuse_store_failures(failure_of(at))?;
-        }
-        let mut tx = self.begin().await?;
-        self.mark(&mut tx, mark).await?;
-        let fresh = self.take_inbox(&mut tx, deliveries).await?;
-        if !self.from_log {
-            self.fence(&mut tx).await?;
-        }
-        let mut held = Vec::with_capacity(deliveries.len());
-        for (at, delivery) in deliveries.iter().enumerate().filter(|(at, _)| fresh[*at]) {
-            let failure = failure_of(at);
-            held.push((
-                at,
-                letters::hold(&mut tx, &self.name, delivery, failure, &self.options.retry).await?,
-            ));
-        }
-        tx.commit().await?;
-        for (at, held) in held {
-            self.tell_held(&held, &deliveries[at].key, failure_of(at));
-        }
-        Ok(())
-    }
-
     /// Counts and logs a failed attempt, and remembers when the next one is due.
     pub(crate) fn tell_held(&self, held: &Held, key: &str, failure: &Failure) {
         let handler = &self.name;
@@ -441,54 +340,4 @@ fn take_inbox(events: usize) -> &'static str {
         let rows: Vec<String> = (3..events + 3).map(|at| format!("($1, ${at}, $2)")).collect();
         sql::TAKE_INBOX.replace("{rows}", &rows.join(", "))
     })
-}
-
-/// How many events the next transaction takes: all at first, one where something fails, and then twice as many with each
-/// success, so that a long run of failures costs a transaction or two for each and nothing more.
-struct Pace {
-    events: usize,
-    /// Where the next failure is expected after this many events.
-    failing_next: bool,
-}
-
-impl Pace {
-    fn new(events: usize) -> Self {
-        Self { events, failing_next: false }
-    }
-
-    fn succeeded(&mut self) {
-        let failing_next = std::mem::take(&mut self.failing_next);
-        self.events = if failing_next { 1 } else { self.events.saturating_mul(2) };
-    }
-
-    fn failed_alone(&mut self) {
-        (self.events, self.failing_next) = (1, false);
-    }
-
-    /// An event of a piece failed; in the middle when it is not known which one.
-    fn failed_at(&mut self, at: Option<usize>, piece_len: usize) {
-        match at {
-            Some(0) => self.failed_alone(),
-            Some(at) => (self.events, self.failing_next) = (at, true),
-            None => (self.events, self.failing_next) = (piece_len / 2, false),
-        }
-    }
-}
-
-fn is_unreadable(delivery: &Delivery) -> bool {
-    matches!(delivery.content, Content::Unreadable(_))
-}
-
-/// Why an unreadable event cannot be handled.
-fn unreadable(delivery: &Delivery) -> Failure {
-    match &delivery.content {
-        Content::Unreadable(reason) => Failure::permanent(reason.to_string()),
-        _ => Failure::permanent("the event cannot be read"),
-    }
-}
-
-/// The first event whose key stands earlier in the slice already.
-fn first_repeated_key(slice: &[&Delivery]) -> Option<usize> {
-    let mut seen = HashSet::new();
-    slice.iter().position(|delivery| !seen.insert(&delivery.key))
 }

@@ -14,6 +14,7 @@ pub(crate) mod delivery;
 pub(crate) mod source;
 pub(crate) mod checkpoint;
 pub(crate) mod batch;
+pub(crate) mod isolate;
 pub(crate) mod offsets;
 pub(crate) mod letters;
 pub(crate) mod retry;

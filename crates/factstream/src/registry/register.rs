@@ -319,29 +319,23 @@ async fn passed_over(
         return Ok(Vec::new());
     }
     let list = placeholders(2, added.len());
-    let (sql, mut params) = match build.reads_log {
-        true => {
-            let furthest = checkpoint::live(store, &build.handler).await?.furthest();
-            let sql = format!(
-                "SELECT event_type, count(*) AS events FROM events \
-                 WHERE position <= $1 AND event_type IN ({list}) GROUP BY event_type ORDER BY event_type"
-            );
-            (sql, params![furthest])
-        }
-        false => {
-            let sql = format!(
-                "SELECT event_type, events FROM fs_skipped_types \
-                 WHERE handler = $1 AND event_type IN ({list}) AND events > 0 ORDER BY event_type"
-            );
-            (sql, params![&build.handler])
-        }
+    let (sql, mut params) = if build.reads_log {
+        let furthest = checkpoint::live(store, &build.handler).await?.furthest();
+        let sql = format!(
+            "SELECT event_type, count(*) AS events FROM events \
+             WHERE position <= $1 AND event_type IN ({list}) GROUP BY event_type ORDER BY event_type"
+        );
+        (sql, params![furthest])
+    } else {
+        let sql = format!(
+            "SELECT event_type, events FROM fs_skipped_types \
+             WHERE handler = $1 AND event_type IN ({list}) AND events > 0 ORDER BY event_type"
+        );
+        (sql, params![&build.handler])
     };
     params.extend(added.into_iter().map(Into::into));
     let rows = store.query(&sql, params).await?;
-    Ok(rows
-        .iter()
-        .map(|row| Ok((row.get("event_type")?, row.get("events")?)))
-        .collect::<Result<_, Error>>()?)
+    rows.iter().map(|row| Ok((row.get("event_type")?, row.get("events")?))).collect()
 }
 
 fn skipped(build: &Build, passed_over: &[(String, u64)]) -> Error {
