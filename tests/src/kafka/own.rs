@@ -2,6 +2,7 @@
 //! demands TLS and SASL/SCRAM.
 
 use super::{ADVERTISED, Listeners, Running, format, serve, wait_until_it_listens};
+use crate::kafka_tools::run;
 use crate::lasting_ports;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -32,7 +33,7 @@ impl Kafka {
     /// # Panics
     /// When Java or Maven is missing, or the broker does not start.
     pub fn start_own() -> Self {
-        Self::make(false, None)
+        Self::make(false, None, "")
     }
 
     /// A plain broker that tells its clients to come to another port, where a proxy stands before its
@@ -41,7 +42,7 @@ impl Kafka {
     /// # Panics
     /// As [`start_own`](Self::start_own).
     pub fn start_own_behind(proxy: u16) -> Self {
-        Self::make(false, Some(proxy))
+        Self::make(false, Some(proxy), "")
     }
 
     /// A broker that demands TLS and SASL/SCRAM-SHA-512; it knows [`USER`] with [`PASSWORD`].
@@ -49,7 +50,30 @@ impl Kafka {
     /// # Panics
     /// As [`start_own`](Self::start_own).
     pub fn start_own_with_credentials() -> Self {
-        Self::make(true, None)
+        Self::make(true, None, "")
+    }
+
+    /// As [`start_own_with_credentials`](Self::start_own_with_credentials), and [`USER`] has no rights but those that it is
+    /// [granted](Self::grant).
+    ///
+    /// # Panics
+    /// As [`start_own`](Self::start_own).
+    pub fn start_own_with_rights() -> Self {
+        // Who comes to the internal port is nobody, and may do everything.
+        let more = "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\nsuper.users=User:ANONYMOUS\n";
+        Self::make(true, None, more)
+    }
+
+    /// Grants [`USER`] operations on topics.
+    ///
+    /// # Panics
+    /// As [`run`].
+    pub fn grant(&self, operations: &[&str], topics: &[&str]) {
+        let user = format!("User:{USER}");
+        let mut args = vec!["--add", "--allow-principal", &user];
+        args.extend(operations.iter().flat_map(|operation| ["--operation", operation]));
+        args.extend(topics.iter().flat_map(|topic| ["--topic", topic]));
+        run("org.apache.kafka.tools.AclCommand", &self.internal_url(), &args);
     }
 
     /// Three plain brokers in one cluster: each partition is on all three, and a message is acknowledged when two have it.
@@ -75,10 +99,11 @@ impl Kafka {
         cluster
     }
 
-    fn make(demands_credentials: bool, proxy: Option<u16>) -> Self {
+    /// `authorizer` are lines of properties.
+    fn make(demands_credentials: bool, proxy: Option<u16>, authorizer: &str) -> Self {
         let data = tempfile::tempdir().expect("a temporary folder");
         let [port, controller, internal] = lasting_ports();
-        let mut more = String::new();
+        let mut more = authorizer.to_owned();
         let mut user = Vec::new();
         let mut listeners = Listeners { proxy, ..Listeners::plain(port, controller) };
         if proxy.is_some() {
@@ -88,12 +113,13 @@ impl Kafka {
             make_key_store(data.path());
             listeners.protocol = "SASL_SSL";
             listeners.internal = Some(internal);
-            more = format!(
+            let credentials = format!(
                 "sasl.enabled.mechanisms=SCRAM-SHA-512\nlistener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=\
                  org.apache.kafka.common.security.scram.ScramLoginModule required;\nssl.keystore.type=PKCS12\n\
                  ssl.keystore.location={}\nssl.keystore.password={STORE_PASSWORD}\n",
                 data.path().join("keys.p12").display()
             );
+            more.push_str(&credentials);
             user = vec!["--add-scram".to_owned(), format!("SCRAM-SHA-512=[name={USER},password={PASSWORD}]")];
         }
         format(&listeners, data.path(), &more, &user);

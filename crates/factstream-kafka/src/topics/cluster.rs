@@ -25,7 +25,7 @@ const RECORD_TIME: (&str, &str) = ("message.timestamp.type", "LogAppendTime");
 /// The pause before the cluster is asked again.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 /// How long settings may take until they are read as they were set.
-const IN_FORCE: Duration = Duration::from_secs(5);
+const IN_FORCE: Duration = Duration::from_secs(3);
 
 /// Makes topics. One that exists is left as it is.
 pub(crate) async fn create(admin: &Admin, topics: &[Topic]) -> Result<(), BrokerError> {

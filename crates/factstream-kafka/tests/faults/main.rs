@@ -13,5 +13,6 @@ mod leaving;
 mod partitions_added;
 mod topics_are_not_made;
 mod credentials;
+mod rights;
 mod too_large;
 mod times;
