@@ -11,6 +11,7 @@ use crate::read_model::Managed;
 use crate::registry::Build;
 use crate::states::States;
 use crate::status::Healths;
+use crate::store_clock::StoreClock;
 use crate::system::System;
 use crate::tx::{TableNames, Tx};
 use factstream_core::aggregate::Aggregate;
@@ -32,6 +33,7 @@ pub struct App {
 pub(crate) struct Parts {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) system: System,
+    pub(crate) clock: StoreClock,
     pub(crate) broker: Arc<dyn Broker>,
     /// Whether the broker lets every member of a group read all partitions, so that a group needs one owner.
     pub(crate) owned_groups: bool,
@@ -119,6 +121,10 @@ impl App {
     /// The id of the store: made once, kept in it, and the same for every process on it. A copy of a store has it, too.
     pub fn store_id(&self) -> Uuid {
         self.inner.system.store_id
+    }
+
+    pub(crate) fn clock(&self) -> &StoreClock {
+        &self.inner.clock
     }
 
     pub(crate) fn system(&self) -> &System {

@@ -18,6 +18,7 @@ use crate::read_model::{Fold, Managed};
 use crate::registry::{self, Build, Comeback, UNNAMED};
 use crate::states::States;
 use crate::status::Healths;
+use crate::store_clock::StoreClock;
 use crate::system;
 use factstream_core::aggregate::Aggregate;
 use factstream_core::broker::Topic;
@@ -319,6 +320,7 @@ impl Plan {
         Ok(App::new(Parts {
             store,
             system,
+            clock: StoreClock::default(),
             broker,
             owned_groups,
             service: self.service,

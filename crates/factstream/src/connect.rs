@@ -48,6 +48,7 @@ pub(crate) struct Connected {
 /// The broker that a URL names.
 ///
 /// In a cluster its clients are named after the store, so that members of another system in a group are told apart.
+#[cfg_attr(not(feature = "kafka"), expect(unused_variables, reason = "only a cluster has clients"))]
 pub(crate) fn broker(url: &str, store: &Arc<dyn Store>, store_id: Uuid) -> Result<Connected, Error> {
     match url {
         "embedded" => {

@@ -36,6 +36,7 @@ pub mod dead_letters;
 mod mirror;
 mod progress;
 mod leases;
+mod store_clock;
 mod housekeeping;
 mod reset;
 mod supervisor;

@@ -66,6 +66,7 @@ impl App {
         }
         checkpoint::refuse_beyond_head(self.store().as_ref()).await?;
         system::keep_namespace(self.store().as_ref(), self.system()).await?;
+        self.clock().ask(self.store().as_ref()).await?;
         let stop = CancellationToken::new();
         let beat_stop = CancellationToken::new();
         let builds: Builds =
@@ -88,7 +89,7 @@ impl App {
             tasks.spawn(supervise(Name::of(mirror::NAME), task(Arc::new(Health::new())), Task::mirror));
         }
         let task = task(Arc::new(Health::new()));
-        tasks.spawn(supervise(Name::of("housekeeping"), task, |task| housekeeping::run(task.app, task.stop)));
+        tasks.spawn(supervise(Name::of(housekeeping::NAME), task, Task::housekeeping));
         let broker = Arc::clone(self.broker());
         Ok(Running { stop, tasks, leases, beating, beat_stop, broker })
     }
@@ -161,6 +162,11 @@ impl Task {
 
     async fn mirror(self) -> Result<(), Error> {
         self.as_owner(mirror::NAME, None, |owned| mirror::run(&self.app, owned)).await
+    }
+
+    async fn housekeeping(self) -> Result<(), Error> {
+        let lease = format!("{} of {}", housekeeping::NAME, self.app.service());
+        self.as_owner(&lease, None, |owned| housekeeping::run(&self.app, owned)).await
     }
 
     async fn handler(self, spec: Spec) -> Result<(), Error> {

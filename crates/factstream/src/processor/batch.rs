@@ -19,7 +19,7 @@ use crate::tx::Tx;
 use factstream_core::envelope::Position;
 use factstream_core::params;
 use factstream_core::sabotage::{Sabotage, is_on};
-use factstream_core::sql::{now, placeholders};
+use factstream_core::sql::placeholders;
 use factstream_core::store::StoreError;
 use futures_util::future::try_join_all;
 use std::collections::HashSet;
@@ -267,7 +267,7 @@ impl Processor {
             let last = part[part.len() - 1];
             let padded =
                 part.iter().copied().chain(std::iter::repeat(last)).take(part.len().next_power_of_two());
-            let mut params = params![&self.name, now()];
+            let mut params = params![&self.name, self.app.clock().now()];
             params.extend(padded.map(|delivery| delivery.identity().into()));
             let taken = tx.query(take_inbox(params.len() - 2), params).await?;
             if taken.len() == part.len() || is_on(Sabotage::InboxOff) {

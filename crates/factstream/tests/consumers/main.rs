@@ -18,3 +18,4 @@ mod callers;
 mod owners;
 mod wiring;
 mod namespaces;
+mod inbox;
