@@ -56,6 +56,32 @@ fn a_revoked_grant_is_no_orders_fault_and_requests_are_told_the_grant_to_run() {
 }
 
 #[test]
+fn a_server_that_turns_read_only_is_answered_with_503_and_what_to_do() {
+    let store = server().database();
+    let service = Server::start(&store, &[]);
+    let client = Client::new(&service.url);
+    client.stock("SKU-1", 10);
+    let name = store.rsplit_once('/').unwrap().1;
+    let turn = |on: &str| {
+        server().run(&format!("ALTER DATABASE {name} SET default_transaction_read_only = {on}"));
+        server()
+            .run(&format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"));
+    };
+    turn("on");
+    let post = || client.post("/orders", &order("c-1", "SKU-1", 1), Some("k-1")).unwrap();
+    eventually("it is told to find a server that writes", || {
+        let answer = post();
+        assert_eq!(answer.status, 503, "{answer:?}");
+        answer.body["detail"].to_string().contains("target_session_attrs=read-write")
+    });
+    turn("off");
+    eventually("it is taken", || post().status == 201);
+    eventually("it settles", || client.is_settled());
+    assert!(service.stop().success());
+    ledger::check(&store);
+}
+
+#[test]
 fn services_run_under_a_role_that_may_not_make_tables() {
     let (app, _) = restricted("orders_app");
     let refused =

@@ -20,6 +20,13 @@ pub(crate) struct Knowledge {
     timeline: Mutex<Option<String>>,
 }
 
+/// What was known when the server was asked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked {
+    history: u64,
+    head: Position,
+}
+
 impl Default for Knowledge {
     fn default() -> Self {
         Self {
@@ -58,12 +65,19 @@ impl Knowledge {
         });
     }
 
-    /// The log was found to reach this far, by a question that was asked when `known` was already known.
-    pub(crate) fn found(&self, head: Position, known: Position) {
-        if head < known {
+    /// What is known before the server is asked where the log ends, on a connection that is there.
+    pub(crate) fn before_asking(&self) -> Asked {
+        // In this order: should it be forgotten in between, the answer is not compared.
+        let history = self.history();
+        Asked { history, head: *self.news.borrow() }
+    }
+
+    /// The log was found to reach this far.
+    pub(crate) fn found(&self, head: Position, asked: Asked) {
+        if head < asked.head && self.history() == asked.history {
             tracing::warn!(
                 head,
-                known,
+                known = asked.head,
                 "the log is shorter than it was; what was known of it is looked up anew"
             );
             self.forget();
@@ -110,12 +124,16 @@ mod tests {
     fn what_was_known_of_a_log_that_has_lost_its_end_is_forgotten() {
         let knowledge = Knowledge::default();
         knowledge.reached(Some("00000001"));
-        knowledge.found(100, 0);
+        let asked = knowledge.before_asking();
+        knowledge.found(100, asked);
         knowledge.fence.learn(7);
-        knowledge.found(98, 90);
+        knowledge.found(98, asked);
         assert_eq!((*knowledge.news.borrow(), knowledge.history()), (100, 0), "an answer that was overtaken");
-        knowledge.found(98, 100);
+        let asked = knowledge.before_asking();
+        knowledge.found(98, asked);
         assert_eq!((*knowledge.news.borrow(), knowledge.fence.known(), knowledge.history()), (98, 0, 1));
+        knowledge.found(98, asked);
+        assert_eq!(knowledge.history(), 1, "it was asked before that was known");
         knowledge.reached(None);
         knowledge.reached(Some("00000001"));
         assert_eq!(knowledge.history(), 1);

@@ -70,13 +70,13 @@ async fn follow(shared: &Shared, client: &Client, mut heard: watch::Receiver<Pos
         Err(error) => return failed(error),
     };
     loop {
-        let known = *shared.knowledge.news.borrow();
+        let asked = shared.knowledge.before_asking();
         let head = match timeout(ANSWER_MAX, client.query_one(&select_head, &[])).await {
             Ok(Ok(row)) => row.get::<_, i64>(0).cast_unsigned(),
             Ok(Err(error)) => return failed(error),
             Err(_) => return StoreError::Busy(format!("it has not answered for {ANSWER_MAX:?}")),
         };
-        shared.knowledge.found(head, known);
+        shared.knowledge.found(head, asked);
         shared.listening.send_if_modified(|alive| !std::mem::replace(alive, true));
         // Our own commits are hinted at, too; by then they are mostly known.
         while let Ok(changed) = timeout(PROBE, heard.changed()).await {

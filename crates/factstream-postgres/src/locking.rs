@@ -31,8 +31,21 @@ impl Locking {
     pub(crate) async fn run(self, mut queue: mpsc::Receiver<PendingAppend>) {
         let mut waiting = Vec::new();
         while queue.recv_many(&mut waiting, self.append_batch_max).await > 0 {
-            self.commit_group(std::mem::take(&mut waiting)).await;
+            let group = self.of_this_history(std::mem::take(&mut waiting)).await;
+            self.commit_group(group).await;
         }
+    }
+
+    /// Those that were decided on the log as it is; others are answered. A connection that is made now tells.
+    async fn of_this_history(&self, group: Vec<PendingAppend>) -> Vec<PendingAppend> {
+        drop(self.pool.get().await); // without one, the error is told below
+        let history = self.shared.knowledge.history();
+        let (group, others): (Vec<_>, Vec<_>) =
+            group.into_iter().partition(|pending| pending.history == history);
+        for pending in others {
+            pending.refuse_history();
+        }
+        group
     }
 
     fn commit_group(&self, group: Vec<PendingAppend>) -> BoxFuture<'_, ()> {

@@ -56,6 +56,12 @@ pub(crate) async fn ask(pool: &Pool, shared: &Shared, mark: &Mark) -> Result<Pos
                 let text = "the connection was lost while events were being committed; nothing was stored";
                 return Err(StoreError::Busy(text.into()));
             }
+            // It does not pass by itself, so whoever waits is told.
+            Err(error @ StoreError::Unavailable { .. }) => {
+                return Err(StoreError::Unknown(format!(
+                    "the connection was lost while events were being committed, and they cannot be asked for: {error}"
+                )));
+            }
             Err(error) => {
                 tracing::warn!(%error, "asking whether events were committed");
                 last = error.to_string();

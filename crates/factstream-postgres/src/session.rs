@@ -17,9 +17,10 @@ use futures_util::future::try_join;
 use std::future::poll_fn;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::time::timeout;
 use tokio_postgres::config::TargetSessionAttrs;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{AsyncMessage, SimpleQueryMessage, SimpleQueryRow};
 
 /// A connection and what came with it.
@@ -30,7 +31,14 @@ pub(crate) struct Session {
     /// The server's time line, which changes when a standby takes over. `None` on a standby.
     pub(crate) timeline: Option<String>,
     reached: Target,
-    unreplicated: Arc<AtomicU64>,
+    heard: Arc<Heard>,
+}
+
+/// What the server has said by itself.
+#[derive(Default)]
+struct Heard {
+    unreplicated: AtomicU64,
+    stood_idle: AtomicBool,
 }
 
 /// Takes what the server says by itself: notifications.
@@ -72,8 +80,8 @@ impl Session {
         config.application_name(purpose.application_name());
         let (client, driven, reached) =
             dial::dial(server, &config, target, options.silence_max(purpose)).await?;
-        let unreplicated = Arc::default();
-        let driving = tokio::spawn(drive(driven, Arc::clone(&unreplicated), hear.take()));
+        let heard = Arc::default();
+        let driving = tokio::spawn(drive(driven, Arc::clone(&heard), hear.take()));
         let client = ClientWrapper::new(client, driving);
         let settings = Settings::of(server, options, purpose);
         let asked = try_join(client.simple_query(settings.set()), client.simple_query(settings.read_back()));
@@ -100,12 +108,17 @@ impl Session {
             _ => {}
         }
         let timeline = Some(text(read, 1).to_owned()).filter(|timeline| !timeline.is_empty());
-        Ok(Self { backend: text(read, 0).to_owned(), timeline, client, reached, unreplicated })
+        Ok(Self { backend: text(read, 0).to_owned(), timeline, client, reached, heard })
     }
 
     /// How many commits on this connection are not known to be on the synchronous standby: the server gave up waiting.
     pub(crate) fn unreplicated(&self) -> u64 {
-        self.unreplicated.load(Ordering::Acquire)
+        self.heard.unreplicated.load(Ordering::Acquire)
+    }
+
+    /// Whether the server has ended it because its transaction stood idle for too long.
+    pub(crate) fn stood_idle(&self) -> bool {
+        self.heard.stood_idle.load(Ordering::Acquire)
     }
 
     /// Ends what still runs on it, in the background, for it is not used again.
@@ -130,7 +143,7 @@ impl Deref for Session {
 }
 
 /// Carries a connection until it ends.
-async fn drive(mut driven: Driven, unreplicated: Arc<AtomicU64>, mut hear: Option<Hear>) {
+async fn drive(mut driven: Driven, heard: Arc<Heard>, mut hear: Option<Hear>) {
     loop {
         match poll_fn(|context| driven.poll_message(context)).await {
             // It comes before the answer to the COMMIT.
@@ -141,7 +154,7 @@ async fn drive(mut driven: Driven, unreplicated: Arc<AtomicU64>, mut hear: Optio
                         detail = notice.detail(),
                         "a commit is not on the standby"
                     );
-                    unreplicated.fetch_add(1, Ordering::Release);
+                    heard.unreplicated.fetch_add(1, Ordering::Release);
                 } else {
                     tracing::debug!(%notice, "the server says");
                 }
@@ -153,6 +166,8 @@ async fn drive(mut driven: Driven, unreplicated: Arc<AtomicU64>, mut hear: Optio
             }
             Some(Ok(_)) => {}
             Some(Err(error)) => {
+                let is_idle = error.code() == Some(&SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT);
+                heard.stood_idle.store(is_idle, Ordering::Release);
                 tracing::debug!(%error, source = ?std::error::Error::source(&error), "a connection is lost");
                 return;
             }

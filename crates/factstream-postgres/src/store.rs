@@ -142,15 +142,15 @@ impl PostgresStore {
     /// The head as the database has it now.
     async fn look(&self) -> Result<Position, StoreError> {
         let Shared { knowledge, answer_timeout, server, .. } = &*self.inner.shared;
-        let known = *knowledge.news.borrow();
         let client = self.reader().await?;
+        let asked = knowledge.before_asking();
         // At once, or not at all: who waits for news is not to wait for a connection that nothing comes over any more.
         let Ok(head) = timeout(*answer_timeout, head(&client)).await else {
             Lent::take(client).abandon(server);
             return Err(StoreError::Busy(format!("the server has not answered for {answer_timeout:?}")));
         };
         let head = head?;
-        knowledge.found(head, known);
+        knowledge.found(head, asked);
         Ok(head)
     }
 
@@ -182,7 +182,8 @@ impl PostgresStore {
 impl Store for PostgresStore {
     async fn append(&self, append: Append, key: Option<CommandKey>) -> Result<Outcome, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let pending = PendingAppend { append, key, reply };
+        let history = self.inner.shared.knowledge.history();
+        let pending = PendingAppend { append, key, history, reply };
         self.inner.appends.send(pending).await.map_err(|_| StoreError::Closed)?;
         answer.await.unwrap_or(Err(StoreError::Closed))
     }

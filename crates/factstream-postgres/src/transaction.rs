@@ -69,7 +69,17 @@ impl PostgresTransaction {
     }
 
     fn failed(&self, sql: &str, error: &tokio_postgres::Error) -> StoreError {
-        of_limited(self.shared.time_limit, sql, error)
+        self.too_late(of_limited(self.shared.time_limit, sql, error))
+    }
+
+    /// The server ends a transaction that stands idle for too long by closing the connection: that is no fault of the store's.
+    fn too_late(&self, error: StoreError) -> StoreError {
+        match error {
+            StoreError::Busy(_) if self.client.as_deref().is_some_and(Session::stood_idle) => {
+                StoreError::TimedOut { limit: self.shared.time_limit }
+            }
+            error => error,
+        }
     }
 
     async fn roll_back(mut self) -> Result<(), StoreError> {
@@ -102,6 +112,9 @@ impl PostgresTransaction {
             drop(self.client.take()); // back to the pool
             return Ok(());
         };
+        if self.session()?.stood_idle() {
+            return Err(StoreError::TimedOut { limit: self.shared.time_limit }); // before COMMIT came
+        }
         let Some(mark) = mark else { return Err(StoreError::Unknown(doubt)) };
         let (shared, pool) = (Arc::clone(&self.shared), self.pool.clone());
         drop(self);
@@ -216,7 +229,8 @@ impl Transaction for PostgresTransaction {
     }
 
     async fn write_rows(&mut self, rows: TableRows) -> Result<(), StoreError> {
-        write_rows::write(self.wrapper()?, &rows).await
+        let written = write_rows::write(self.wrapper()?, &rows).await;
+        written.map_err(|error| self.too_late(error))
     }
 
     async fn dependents(&mut self, tables: &[String]) -> Result<Vec<Dependent>, StoreError> {
@@ -228,7 +242,7 @@ impl Transaction for PostgresTransaction {
     async fn commit(mut self: Box<Self>, appends: Vec<Append>) -> Result<Commit, StoreError> {
         let mut placed = Placed { appended: Vec::new(), head: None, announced: false };
         if !appends.is_empty() {
-            match self.append(&appends).await? {
+            match self.append(&appends).await.map_err(|error| self.too_late(error))? {
                 Ok(done) => placed = done,
                 Err(Outcome::Conflict(conflict)) => {
                     self.roll_back().await?;

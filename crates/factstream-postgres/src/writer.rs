@@ -36,7 +36,18 @@ const CONNECT_PAUSE: Duration = Duration::from_secs(1);
 pub(crate) struct PendingAppend {
     pub(crate) append: Append,
     pub(crate) key: Option<CommandKey>,
+    /// The history of the log that it was decided on.
+    pub(crate) history: u64,
     pub(crate) reply: oneshot::Sender<Result<Outcome, StoreError>>,
+}
+
+impl PendingAppend {
+    /// Another server has taken over since it was decided: its stream may be another one at the same version.
+    pub(crate) fn refuse_history(self) {
+        let text =
+            "another server has taken over meanwhile, which may lack the newest events; nothing was stored";
+        let _ = self.reply.send(Err(StoreError::Busy(text.into())));
+    }
 }
 
 pub(crate) struct Writer {
@@ -145,6 +156,10 @@ impl Writer {
         if !self.is_connected() || !self.is_alive().await {
             self.connect().await;
         }
+        let group = self.means.of_this_history(group);
+        if group.is_empty() {
+            return None;
+        }
         let Some(connection) = &self.connection else {
             // There the error is told, should it last.
             self.means.hand_on(group.into_iter().map(|(pending, _)| pending)).await;
@@ -155,6 +170,17 @@ impl Writer {
 }
 
 impl Means {
+    /// Those that were decided on the log as it is; others are answered. Asked once there is a connection, for that tells.
+    fn of_this_history(&self, group: Vec<Attempted>) -> Vec<Attempted> {
+        let history = self.shared.knowledge.history();
+        let (group, others): (Vec<_>, Vec<_>) =
+            group.into_iter().partition(|(pending, _): &Attempted| pending.history == history);
+        for (pending, _) in others {
+            pending.refuse_history();
+        }
+        group
+    }
+
     /// Commits a group, hands on what is refused, and tells how many appends are not on their way any more.
     async fn commit(self: Arc<Self>, connection: Arc<Optimistic>, group: Vec<Attempted>) -> usize {
         let answer = self.attempt(&connection, &group).await;

@@ -154,6 +154,27 @@ async fn a_statement_that_runs_too_long_is_ended_and_the_store_goes_on() {
     assert!(matches!(store.append(append("a"), None).await.unwrap(), Outcome::Appended(_)));
 }
 
+#[tokio::test]
+async fn a_transaction_that_stands_idle_for_too_long_is_its_own_fault_and_not_the_stores() {
+    let url = server().database();
+    let limit = Duration::from_millis(200);
+    let options = Options { transaction_time_limit: limit, ..Options::default() };
+    let store = PostgresStore::open_with(&url, options).await.unwrap();
+    let observer = connect(&url).await;
+    for appends in [None, Some(vec![]), Some(vec![append("a")])] {
+        let mut tx = store.begin().await.unwrap();
+        tx.query("SELECT 1", params![]).await.unwrap();
+        let idle = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in%'";
+        until(&observer, idle, 1).await;
+        until(&observer, idle, 0).await; // the server has ended it
+        let error = match appends {
+            Some(appends) => tx.commit(appends).await.unwrap_err(),
+            None => tx.query("SELECT 1", params![]).await.unwrap_err(),
+        };
+        assert!(matches!(error, StoreError::TimedOut { .. }) && !error.is_infrastructure(), "{error:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_that_sits_on_the_logs_lock_is_named_as_the_reason_and_appends_go_on_after_it() {
     let url = server().database();

@@ -113,6 +113,13 @@ impl Builder {
         self
     }
 
+    /// How many connections to PostgreSQL this process opens at most, 15 by default; at least 4. The same as `connections=N` in the
+    /// URL; a SQLite file has no use for it.
+    pub fn connections(mut self, connections: usize) -> Self {
+        self.store_url = connect::with_connections(self.store_url, connections);
+        self
+    }
+
     /// The service's name: the `source` of every event that it records.
     pub fn service(mut self, name: impl Into<String>) -> Self {
         self.service = name.into();

@@ -39,6 +39,17 @@ pub(crate) async fn store(url: &str, to_look: bool) -> Result<Arc<dyn Store>, Er
     }
 }
 
+/// The URL with so many connections, where it names a server.
+pub(crate) fn with_connections(url: String, connections: usize) -> String {
+    if !url.starts_with("postgres") {
+        return url;
+    }
+    // Credentials end at the @, and may hold a ?.
+    let place = url.rsplit_once('@').map_or(url.as_str(), |(_, place)| place);
+    let sign = if place.contains('?') { '&' } else { '?' };
+    format!("{url}{sign}connections={connections}")
+}
+
 /// A broker, and whether every member of a group reads all partitions, so that a group needs one owner at a time.
 pub(crate) struct Connected {
     pub(crate) broker: Arc<dyn Broker>,
@@ -153,6 +164,14 @@ fn shown(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_number_of_connections_is_a_setting_of_the_url() {
+        let of = |url: &str| with_connections(url.to_owned(), 5);
+        assert_eq!(of("postgres://u:p?w@h/db"), "postgres://u:p?w@h/db?connections=5");
+        assert_eq!(of("postgres://h/db?sslmode=require"), "postgres://h/db?sslmode=require&connections=5");
+        assert_eq!(of("sqlite://a.db"), "sqlite://a.db");
+    }
 
     #[test]
     fn no_shape_of_a_url_shows_a_secret() {

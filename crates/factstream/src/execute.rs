@@ -176,7 +176,7 @@ impl<A: Aggregate, C: Command<A>> Attempt<'_, A, C> {
     ) -> Result<Result<Done, Conflict>, ExecuteError<C::Error>> {
         let (mut state, read, cached) = match basis {
             Basis::Cached(state) => (state, false, true),
-            Basis::New => (State::new(), false, false),
+            Basis::New => (self.app.states().begin(), false, false),
             Basis::Behind(state) => (self.load(Some(state)).await?, true, false),
             Basis::Unknown => (self.load(None).await?, true, false),
         };

@@ -38,14 +38,15 @@ struct Batch {
 /// the end of the one before.
 pub(crate) async fn run(app: &App, health: Arc<Health>, stop: CancellationToken) -> Result<(), Error> {
     let store = app.store();
-    let history = store.history();
-    let mut written = checkpoint::begin(store.as_ref(), &Place::own(NAME), NAME).await?;
+    let place = Place::own(NAME, store.history());
+    let mut written = checkpoint::begin(store.as_ref(), &place, NAME).await?;
     let mut published_to = written;
     let mut ahead = read(app, published_to);
     while !stop.is_cancelled() {
         app.progress().reached(KEY, published_to);
-        checkpoint::refuse_other_history(store.as_ref(), history, NAME)?;
-        let Some(Batch { last, messages }) = joined(ahead.await)? else {
+        let batch = joined(ahead.await)?;
+        place.refuse_other_history(store.as_ref())?;
+        let Some(Batch { last, messages }) = batch else {
             health.idle();
             let wait = if written < published_to { CHECKPOINT_WAIT } else { IDLE_WAIT };
             let head = tokio::select! {
@@ -53,7 +54,7 @@ pub(crate) async fn run(app: &App, health: Arc<Health>, stop: CancellationToken)
                 head = store.wait_beyond(published_to, wait) => head?,
             };
             if head <= published_to {
-                written = write_checkpoint(app, written, published_to).await?;
+                written = write_checkpoint(app, &place, written, published_to).await?;
             }
             ahead = read(app, published_to);
             continue;
@@ -63,15 +64,15 @@ pub(crate) async fn run(app: &App, health: Arc<Health>, stop: CancellationToken)
         let published = messages.len() as u64;
         if published > 0 {
             let publish = async { Ok(app.broker().publish(messages).await?) };
-            ((), written) = try_join(publish, write_checkpoint(app, written, published_to)).await?;
+            ((), written) = try_join(publish, write_checkpoint(app, &place, written, published_to)).await?;
             health.handled(published);
         }
         published_to = last;
         if published_to - written >= UNWRITTEN_EVENTS_MAX {
-            written = write_checkpoint(app, written, published_to).await?;
+            written = write_checkpoint(app, &place, written, published_to).await?;
         }
     }
-    write_checkpoint(app, written, published_to).await?;
+    write_checkpoint(app, &place, written, published_to).await?;
     Ok(())
 }
 
@@ -85,9 +86,14 @@ fn read(app: &App, after: Position) -> AbortOnDropHandle<Result<Option<Batch>, E
     }))
 }
 
-async fn write_checkpoint(app: &App, written: Position, read_to: Position) -> Result<Position, Error> {
+async fn write_checkpoint(
+    app: &App,
+    place: &Place,
+    written: Position,
+    read_to: Position,
+) -> Result<Position, Error> {
     if read_to > written {
-        checkpoint::move_alone(app.store().as_ref(), &Place::own(NAME), written, read_to).await?;
+        checkpoint::move_alone(app.store().as_ref(), place, written, read_to).await?;
     }
     Ok(read_to)
 }

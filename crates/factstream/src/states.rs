@@ -29,11 +29,13 @@ pub(crate) struct State<A> {
     pub(crate) version: Version,
     /// The version of the newest snapshot known of, 0 without one.
     pub(crate) snapshot: Version,
+    /// The history of the log that it was folded from.
+    history: u64,
 }
 
 impl<A: Aggregate> State<A> {
-    pub(crate) fn new() -> Self {
-        Self { of: A::default(), version: 0, snapshot: 0 }
+    fn new(history: u64) -> Self {
+        Self { of: A::default(), version: 0, snapshot: 0, history }
     }
 
     /// Folds recorded events; they follow on `version` without a gap.
@@ -117,6 +119,11 @@ impl States {
         }
     }
 
+    /// The state of an aggregate that is not there yet.
+    pub(crate) fn begin<A: Aggregate>(&self) -> State<A> {
+        State::new(self.history())
+    }
+
     /// What is kept is kept of this store.
     pub(crate) fn follow(&self, store: Arc<dyn Store>) {
         let _ = self.store.set(store);
@@ -177,8 +184,7 @@ impl States {
     }
 
     pub(crate) fn put<A: Aggregate>(&self, stream: &StreamId, state: State<A>) {
-        let history = self.history();
-        let cached = Cached { version: state.version, history, state: Box::new(state) };
+        let cached = Cached { version: state.version, history: state.history, state: Box::new(state) };
         self.cache.lock().unwrap_or_else(PoisonError::into_inner).put(stream.clone(), cached);
     }
 
@@ -190,9 +196,12 @@ impl States {
         known: Option<State<A>>,
     ) -> Result<State<A>, Error> {
         let decoder = self.decoder::<A::Event>()?;
-        let mut state = match known {
-            Some(state) => state,
-            None => self.load_snapshot(store, stream).await?.unwrap_or_else(State::new),
+        let history = self.history();
+        let mut state = if let Some(state) = known {
+            state
+        } else {
+            let snapshot = self.load_snapshot(store, stream).await?;
+            snapshot.unwrap_or_else(|| State::new(history))
         };
         loop {
             let events = store.read_stream(stream, state.version, PAGE_EVENTS).await?;
@@ -216,7 +225,7 @@ impl States {
         version: Version,
     ) -> Result<Option<A>, Error> {
         let decoder = self.decoder::<A::Event>()?;
-        let mut state = State::<A>::new();
+        let mut state = State::<A>::new(self.history());
         while state.version < version {
             let missing = usize::try_from(version - state.version).unwrap_or(PAGE_EVENTS);
             let events = store.read_stream(stream, state.version, missing.min(PAGE_EVENTS)).await?;
@@ -238,6 +247,7 @@ impl States {
         store: &dyn Store,
         stream: &StreamId,
     ) -> Result<Option<State<A>>, Error> {
+        let history = self.history();
         let Some(policy) = A::snapshots() else { return Ok(None) };
         let params = factstream_core::params![stream.category(), stream.id()];
         let rows = store.query(sql::SELECT_SNAPSHOT, params).await?;
@@ -247,7 +257,7 @@ impl States {
         }
         let version = row.get::<Version>("version")?;
         match (policy.decode)(&row.get::<String>("state")?) {
-            Ok(of) => Ok(Some(State { of, version, snapshot: version })),
+            Ok(of) => Ok(Some(State { of, version, snapshot: version, history })),
             Err(error) => {
                 tracing::warn!(%stream, %error, "a snapshot does not fit its type; folding the events instead");
                 Ok(None)

@@ -316,7 +316,7 @@ impl Tx {
             None => states.load_snapshot(self.app.store().as_ref(), stream).await?,
             cached => cached,
         };
-        let mut state = known.unwrap_or_else(State::new);
+        let mut state = known.unwrap_or_else(|| states.begin());
         loop {
             let events = self.read_stream(stream, state.version, PAGE_EVENTS).await?;
             state.fold(stream, &events, &decoder)?;

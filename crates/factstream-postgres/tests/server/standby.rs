@@ -34,6 +34,7 @@ async fn a_standby_that_takes_over_without_the_newest_commits_is_gone_on_with_fr
         store.append(appending_one("kept", Expected::Exact(n)), None).await.unwrap();
     }
     let on_standby = connect(&database.replace(&place(&primary), &place(&standby))).await;
+    until(&on_standby, "SELECT count(*) FROM pg_tables WHERE tablename = 'events'", 1).await;
     until(&on_standby, "SELECT count(*) FROM events", 3).await;
     // From here on the standby is told nothing.
     on_standby.batch_execute("ALTER SYSTEM SET primary_conninfo = ''").await.unwrap();

@@ -29,6 +29,8 @@ pub(crate) struct EmbeddedSubscription {
     stored: HashMap<Partition, i64>,
     /// The next offset to read in each partition, once it was read from.
     next: BTreeMap<Partition, i64>,
+    /// The history of the store in which that is.
+    history: u64,
     /// Which topic is read first, so that none starves.
     turn: usize,
 }
@@ -48,6 +50,7 @@ impl EmbeddedSubscription {
         stored: &[(Partition, i64)],
     ) -> Self {
         Self {
+            history: store.history(),
             store,
             published,
             group: group.to_owned(),
@@ -59,6 +62,12 @@ impl EmbeddedSubscription {
     }
 
     async fn read(&mut self, records_max: usize) -> Result<Vec<Record>, BrokerError> {
+        let history = self.store.history();
+        if self.history != history {
+            // What comes after the committed offsets may be other records by now.
+            self.next.clear();
+            self.history = history;
+        }
         let behind = self.behind().await?;
         let (mut records, mut read_to) = (Vec::new(), Vec::new());
         let mut bytes_left = POLL_BYTES_MAX;
@@ -79,6 +88,9 @@ impl EmbeddedSubscription {
                 let offset: i64 = last.get("record_offset").map_err(StoreError::from)?;
                 read_to.push((partition.clone(), offset + 1));
             }
+        }
+        if self.store.history() != history {
+            return Ok(Vec::new());
         }
         // Only now, with nothing left to wait for: a poll that is given up half-way has read nothing.
         self.next.extend(read_to);
@@ -142,6 +154,9 @@ impl Subscription for EmbeddedSubscription {
 
     async fn commit(&mut self, next: &[(Partition, i64)]) -> Result<(), BrokerError> {
         let mut tx = self.store.begin().await?;
+        if self.store.history() != self.history {
+            return Ok(()); // what was read is read again, from what is committed there
+        }
         let rows =
             next.iter().map(|(at, offset)| params![&self.group, &at.topic, at.partition, *offset]).collect();
         tx.execute_many(sql::COMMIT_OFFSET, rows).await?;

@@ -27,12 +27,20 @@ pub(crate) struct Place {
     pub(crate) handler: String,
     pub(crate) generation: Generation,
     pub(crate) shard: u32,
+    /// The history of the log that its owner reads: what was read of another one must not move it.
+    pub(crate) history: u64,
 }
 
 impl Place {
     /// That of something which the framework runs itself.
-    pub(crate) fn own(handler: &str) -> Self {
-        Self { handler: handler.to_owned(), generation: OWN, shard: 0 }
+    pub(crate) fn own(handler: &str, history: u64) -> Self {
+        Self { handler: handler.to_owned(), generation: OWN, shard: 0, history }
+    }
+
+    /// Refuses to go on in a log that has lost its newest events since its owner began: it begins anew, at the checkpoint. In a transaction,
+    /// ask after its beginning.
+    pub(crate) fn refuse_other_history(&self, store: &dyn Store) -> Result<(), Error> {
+        if store.history() == self.history { Ok(()) } else { Err(self.superseded()) }
     }
 
     fn superseded(&self) -> Error {
@@ -184,6 +192,7 @@ pub(crate) async fn move_alone(
     to: Position,
 ) -> Result<(), Error> {
     let mut tx = store.begin().await?;
+    place.refuse_other_history(store)?;
     if tx.execute(move_statement(), move_params(place, from, to)).await? == 0 {
         return Err(place.superseded());
     }
@@ -191,11 +200,6 @@ pub(crate) async fn move_alone(
         Commit::Committed(_) => Ok(()),
         Commit::Conflict(conflict) => Err(Error::Conflict(conflict)),
     }
-}
-
-/// Refuses to go on in a log that has lost its newest events since `history`: the reader goes on from its checkpoint.
-pub(crate) fn refuse_other_history(store: &dyn Store, history: u64, handler: &str) -> Result<(), Error> {
-    if store.history() == history { Ok(()) } else { Err(Error::Superseded { handler: handler.to_owned() }) }
 }
 
 // --- What taking over does, in its own transaction.

@@ -131,7 +131,7 @@ impl Processor {
             app: app.clone(),
             store: Arc::clone(app.store()),
             name: spec.handler.clone(),
-            place: Place { handler: spec.handler.clone(), generation, shard },
+            place: Place { handler: spec.handler.clone(), generation, shard, history: app.store().history() },
             claim,
             cluster: Mutex::default(),
             reaction: Arc::clone(&spec.reaction),
@@ -147,7 +147,7 @@ impl Processor {
 
     /// The same handler under the name of a rebuild, on the rebuild's own tables beside the live ones.
     pub(crate) fn beside(mut self, name: String, tables: TableNames) -> Self {
-        self.place = Place::own(&name);
+        self.place = Place::own(&name, self.place.history);
         self.name = name;
         self.tables = tables;
         self
@@ -183,6 +183,7 @@ impl Processor {
 
     pub(crate) async fn begin(&self) -> Result<Tx, Error> {
         let tx = self.store.begin().await?;
+        self.place.refuse_other_history(self.store.as_ref())?;
         Ok(Tx::new(self.app.clone(), tx, self.app.command_origin(), self.tables.clone()))
     }
 

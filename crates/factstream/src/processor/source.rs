@@ -4,7 +4,6 @@
 //! progress may be recorded up to it. Polling again means that nothing of the last batch is in flight.
 
 use crate::error::Error;
-use crate::processor::checkpoint;
 use crate::processor::delivery::{Content, Delivery, Known};
 use crate::processor::options::{Tombstones, UnknownTypes};
 use crate::processor::reaction::SharedReaction;
@@ -90,6 +89,14 @@ impl Source {
 }
 
 impl Log {
+    /// What was read may be of a log that is there no more.
+    fn refuse_other_history(&self) -> Result<(), Error> {
+        if self.store.history() == self.history {
+            return Ok(());
+        }
+        Err(Error::Superseded { handler: "a reader of the log".to_owned() })
+    }
+
     async fn next(
         &mut self,
         events_max: usize,
@@ -100,12 +107,12 @@ impl Log {
         let mut events = self.store.read_log(self.read_to, events_max).await?;
         if events.is_empty() {
             if self.store.wait_beyond(self.read_to, wait).await? <= self.read_to {
-                checkpoint::refuse_other_history(self.store.as_ref(), self.history, "a reader of the log")?;
+                self.refuse_other_history()?;
                 return Ok(None);
             }
             events = self.store.read_log(self.read_to, events_max).await?;
         }
-        checkpoint::refuse_other_history(self.store.as_ref(), self.history, "a reader of the log")?;
+        self.refuse_other_history()?;
         let Some(last) = events.last() else { return Ok(None) };
         let end = last.position;
         self.read_to = end;

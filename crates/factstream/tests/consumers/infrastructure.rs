@@ -1,7 +1,9 @@
 //! What is not an event's fault is never counted against it: neither the store's faults nor other work on the same rows (G8).
 
-use crate::common::{OrderEvent, Shop, eventually, quick, stop};
-use crate::ledger::{ledger, note, what, with_ledger};
+use crate::common::{
+    Do, Order, OrderEvent, OrderRow, Shop, eventually, folded, quick, settled, stop, stored,
+};
+use crate::ledger::{CREATE_LEDGER, Ledger, ledger, note, what, with_ledger};
 use factstream::{App, Consumer, Envelope, Failure, Handler, Tx, params};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -170,6 +172,58 @@ mod on_postgres {
         let status = app.status().await;
         let found = &status.handlers[0];
         assert_eq!((found.attempts, found.restarts, found.dead_letters), (0, 0, Some(0)), "{status:?}");
+        stop(running).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_standby_that_lacks_the_newest_events_is_gone_on_with_from_what_it_has() {
+        let primary = factstream_tests::postgres::Postgres::start_own();
+        let database = primary.database();
+        let standby = primary.standby("standby");
+        let (head, name) = database.rsplit_once('/').unwrap();
+        let on_standby = head.replace(&primary.port().to_string(), &standby.port().to_string());
+        let places = [head, &on_standby].map(|url| url.rsplit_once('@').unwrap().1);
+        let both =
+            format!("postgres://factstream@{}/{name}?target_session_attrs=read-write", places.join(","));
+        let consumer = Consumer::new("ledger").handler(Ledger::default()).retry(quick(2));
+        let shop = Shop::at(both);
+        let app = shop.builder().read_model::<OrderRow>().consumer(consumer).open().await.unwrap();
+        let mut tx = app.begin().await.unwrap();
+        tx.execute(CREATE_LEDGER, params![]).await.unwrap();
+        tx.commit().await.unwrap();
+        let running = app.start().await.unwrap();
+        app.execute("o-1", Do::Create(1)).await.unwrap();
+        note(&app, "o-1", "kept").await;
+        settled(&app).await;
+        let copy = admin(&format!("{on_standby}/{name}")).await;
+        let count = async |sql: &str| copy.query_one(sql, &[]).await.unwrap().get::<_, i64>(0);
+        let tables = "SELECT count(*) FROM pg_tables WHERE tablename = 'ledger'";
+        eventually("the table is on the standby", || async { count(tables).await == 1 }).await;
+        eventually("it is on the standby", || async { count("SELECT count(*) FROM ledger").await == 2 })
+            .await;
+        copy.batch_execute("ALTER SYSTEM SET primary_conninfo = ''").await.unwrap();
+        copy.batch_execute("SELECT pg_reload_conf()").await.unwrap();
+        let receivers = "SELECT count(*) FROM pg_stat_wal_receiver";
+        eventually("the standby is told nothing", || async { count(receivers).await == 0 }).await;
+        note(&app, "o-1", "lost").await;
+        app.execute("o-2", Do::Create(2)).await.unwrap();
+        settled(&app).await;
+
+        primary.kill();
+        copy.batch_execute("SELECT pg_promote(true)").await.unwrap();
+        // Another process is there first: the stream is at the version that is remembered, with another event.
+        let other = Shop::at(format!("{on_standby}/{name}")).builder().open().await.unwrap();
+        other.execute("o-1", Do::Note("other".into())).await.unwrap();
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        while let Err(error) = app.execute("o-1", Do::Note("after".into())).await {
+            assert!(std::time::Instant::now() < deadline, "{error}");
+        }
+        let (order, _) = app.load::<Order>("o-1").await.unwrap();
+        assert_eq!(order.notes, ["kept", "other", "after"]);
+        settled(&app).await;
+        assert_eq!(ledger(&app, "o-1").await, ["created 1", "kept", "other", "after"]);
+        assert_eq!(ledger(&app, "o-2").await, Vec::<String>::new());
+        assert_eq!(stored::<OrderRow>(&app).await, folded(&app).await);
         stop(running).await;
     }
 }

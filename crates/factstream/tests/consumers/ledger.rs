@@ -12,7 +12,7 @@ pub(crate) struct Ledger {
     pub(crate) tried: Arc<Mutex<Vec<String>>>,
 }
 
-const CREATE_LEDGER: &str = "CREATE TABLE ledger (entry BIGINT, aggregate TEXT, what TEXT)";
+pub(crate) const CREATE_LEDGER: &str = "CREATE TABLE ledger (entry BIGINT, aggregate TEXT, what TEXT)";
 
 pub(crate) fn what(event: &OrderEvent) -> String {
     match event {
