@@ -35,6 +35,16 @@ fn a_service_and_its_tools_take_the_url_from_a_file() {
     let runner = format!("/{}", server.pid());
     assert!(handlers.contains("order_projections") && handlers.contains(&runner), "{handlers}");
     assert!(server.stop().success());
+    // Shown first, done when asked for.
+    let reset = |more: &[&str]| {
+        let args = [&["handlers", "reset", "payment", "--to", "now", "--store-file", &file], more].concat();
+        let output = orders(&args).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(reset(&[]).contains("Nothing was changed"));
+    let done = reset(&["--execute"]);
+    assert!(done.contains("set to") && done.contains("orders.events/0"), "{done}");
 }
 
 #[test]

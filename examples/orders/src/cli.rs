@@ -3,6 +3,7 @@
 use crate::app::Service;
 use crate::urls::{BrokerUrl, StoreUrl};
 use clap::{Args, Parser, Subcommand};
+use factstream::ResetTo;
 
 /// Orders, payments and stock, event-sourced on factstream.
 #[derive(Debug, Parser)]
@@ -120,6 +121,20 @@ pub struct Handlers {
 pub enum HandlersAction {
     /// Every handler, who runs it, and how far it is
     List,
+    /// Set where a handler goes on; shows what that would do, unless told to do it
+    Reset {
+        /// The handler
+        name: String,
+        /// Where to: `beginning`, `now` (behind what is there), or a position of the log
+        #[arg(long, value_parser = reset_to, value_name = "beginning|now|POSITION")]
+        to: ResetTo,
+        /// Do it; on Kafka, once the group's processes are stopped
+        #[arg(long)]
+        execute: bool,
+        /// Have effects again that were had before
+        #[arg(long)]
+        again: bool,
+    },
 }
 
 /// `orders deadletters`
@@ -238,6 +253,15 @@ pub enum TopicsAction {
     },
     /// Exit with an error if anything differs
     Check,
+}
+
+fn reset_to(text: &str) -> Result<ResetTo, String> {
+    match (text, text.parse()) {
+        ("beginning", _) => Ok(ResetTo::Beginning),
+        ("now", _) => Ok(ResetTo::End),
+        (_, Ok(position)) => Ok(ResetTo::Position(position)),
+        _ => Err("write beginning, now, or a position of the log".to_owned()),
+    }
 }
 
 fn rate(text: &str) -> Result<f64, String> {

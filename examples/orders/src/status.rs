@@ -5,6 +5,7 @@ use crate::cli::{Handlers, HandlersAction, Status as Args};
 use crate::output::{self, known};
 use crate::{Failed, cli};
 use factstream::status::{HandlerStatus, Status};
+use factstream::{ResetPlan, ResetStep};
 use std::process::ExitCode;
 
 /// Shows the status; success only if the store and the broker answer.
@@ -64,6 +65,16 @@ pub async fn run_handlers(args: Handlers) -> Result<ExitCode, Failed> {
                 false => print_handlers(&status),
             }
         }
+        HandlersAction::Reset { name, to, execute, again } => {
+            let plan = app.plan_reset(&name, to).await?;
+            if execute {
+                app.reset(&plan, again).await?;
+            }
+            match json {
+                true => println!("{}", serde_json::to_string_pretty(&plan)?),
+                false => print_reset(&plan, execute),
+            }
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -91,6 +102,19 @@ fn print_handlers(status: &Status) {
         for reason in unknown {
             println!("not known of {name}: {reason}");
         }
+    }
+}
+
+fn print_reset(plan: &ResetPlan, is_done: bool) {
+    let mut table =
+        output::table(&["place", "stands at", if is_done { "set to" } else { "would be set to" }]);
+    for ResetStep { topic, partition, from, to } in &plan.steps {
+        let topic = topic.as_deref().unwrap_or("log");
+        table.add_row([format!("{topic}/{partition}"), known(*from), to.to_string()]);
+    }
+    println!("{table}");
+    if !is_done {
+        println!("Nothing was changed; --execute does it.");
     }
 }
 
