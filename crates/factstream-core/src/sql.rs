@@ -245,6 +245,41 @@ pub fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
+/// A statement from its first word on, without the space, comments and empty statements before it. PostgreSQL's comments can
+/// stand in each other, SQLite's cannot.
+///
+/// ```
+/// use factstream_core::sql::code;
+///
+/// assert_eq!(code("; -- note\n /* a /* b */ */ COMMIT", true), "COMMIT");
+/// assert_eq!(code("/* a /* b */ COMMIT", false), "COMMIT");
+/// ```
+pub fn code(mut sql: &str, comments_nest: bool) -> &str {
+    loop {
+        sql =
+            sql.trim_start_matches(|first: char| first.is_whitespace() || matches!(first, ';' | '\u{feff}'));
+        sql = match sql.get(..2) {
+            Some("--") => sql.split_once('\n').map_or("", |(_, rest)| rest),
+            Some("/*") => behind_comment(&sql[2..], comments_nest),
+            _ => return sql,
+        };
+    }
+}
+
+/// What stands behind a comment that has begun.
+fn behind_comment(mut rest: &str, comments_nest: bool) -> &str {
+    let mut depth = 1;
+    while depth > 0 {
+        let Some(end) = rest.find("*/") else { return "" };
+        let inner = rest.find("/*").filter(|begin| comments_nest && *begin < end);
+        (depth, rest) = match inner {
+            Some(begin) => (depth + 1, &rest[begin + 2..]),
+            None => (depth - 1, &rest[end + 2..]),
+        };
+    }
+    rest
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

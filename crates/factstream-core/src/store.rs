@@ -54,7 +54,7 @@ impl Reading {
 pub trait Store: Send + Sync + 'static {
     /// Appends to one stream, atomically and durably (G1), at its expected version (G2).
     ///
-    /// With a `key`, the append takes effect once in the life of the store (G4): the key is recorded in the same
+    /// With a `key`, the append takes effect once for as long as the key is on record (G4): it is recorded in the same
     /// transaction, and a repeat is answered with [`Outcome::Repeated`]. An append without events but with a key
     /// records the key.
     ///

@@ -52,6 +52,7 @@ mod lost_commit;
 mod statements;
 mod announcements;
 mod listener;
+mod control;
 mod transaction;
 mod write_rows;
 mod values;

@@ -3,6 +3,7 @@
 use crate::announcements::Announcements;
 use crate::append_in::Identity;
 use crate::connect::{Purpose, Server};
+use crate::control::{leaves_traces, refuse_control};
 use crate::error::{of_limited, of_reading, of_statement};
 use crate::knowledge::Knowledge;
 use crate::listener;
@@ -15,7 +16,7 @@ use crate::rows;
 use crate::session::Session;
 use crate::shared::Shared;
 use crate::statements::{FENCE, HEAD};
-use crate::transaction::{PostgresTransaction, check_count, parameters, references, refuse_control};
+use crate::transaction::{PostgresTransaction, check_count, parameters, references};
 use crate::writer::{PendingAppend, Writer};
 use async_trait::async_trait;
 use factstream_core::envelope::{Position, RecordedEvent, StreamId, Version};
@@ -218,6 +219,9 @@ impl Store for PostgresStore {
             }
             found => found,
         };
+        if leaves_traces(sql) {
+            drop(Lent::take(client)); // it is not for others
+        }
         rows::collect(&found.map_err(failed)?)
     }
 

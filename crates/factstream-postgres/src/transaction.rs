@@ -3,6 +3,7 @@
 //! Invariants: events are inserted last, under the counter's lock. Dropping it rolls it back, whatever is under way: the
 //! connection is closed rather than given back in an unknown state.
 
+use crate::control::{leaves_traces, refuse_control};
 use crate::error::{first_line, of_append, of_limited, of_statement};
 use crate::group::{Group, Known};
 use crate::lost_commit::{self, Mark, NOT_REPLICATED, is_lost};
@@ -36,11 +37,13 @@ pub struct PostgresTransaction {
     /// Where it came from, and where a lost commit is asked for.
     pool: Pool,
     shared: Arc<Shared>,
+    /// Whether something was done that would outlive the transaction on its connection.
+    leaves_traces: bool,
 }
 
 impl PostgresTransaction {
     pub(crate) async fn begin(pool: &Pool, shared: Arc<Shared>) -> Result<Self, StoreError> {
-        let tx = Self { client: Some(pool.get().await?), pool: pool.clone(), shared };
+        let tx = Self { client: Some(pool.get().await?), pool: pool.clone(), shared, leaves_traces: false };
         tx.wrapper()?.batch_execute("BEGIN").await.map_err(|error| of_statement("BEGIN", &error))?;
         Ok(tx)
     }
@@ -84,8 +87,16 @@ impl PostgresTransaction {
 
     async fn roll_back(mut self) -> Result<(), StoreError> {
         self.wrapper()?.batch_execute("ROLLBACK").await.map_err(|error| of_statement("ROLLBACK", &error))?;
-        drop(self.client.take()); // back to the pool
+        self.give_back();
         Ok(())
+    }
+
+    /// Back to the pool; closed when others would find traces on it.
+    fn give_back(&mut self) {
+        match self.client.take() {
+            Some(client) if self.leaves_traces => drop(Lent::take(client)),
+            client => drop(client),
+        }
     }
 
     /// Commits. When the reply is lost, `mark` tells what happened.
@@ -109,7 +120,7 @@ impl PostgresTransaction {
             Err(error) => return Err(of_statement("COMMIT", &error)),
         };
         let Some(doubt) = doubt else {
-            drop(self.client.take()); // back to the pool
+            self.give_back();
             return Ok(());
         };
         if self.session()?.stood_idle() {
@@ -205,6 +216,7 @@ impl Transaction for PostgresTransaction {
     async fn execute_many(&mut self, sql: &str, params: Vec<Params>) -> Result<Vec<u64>, StoreError> {
         let Some(given) = params.first().map(Vec::len) else { return Ok(Vec::new()) };
         refuse_control(sql)?;
+        self.leaves_traces |= leaves_traces(sql);
         let statement = self.prepare(sql, given).await?;
         let (client, this) = (self.wrapper()?, &*self);
         // Sent one after the other without waiting in between, answered in the same order.
@@ -222,6 +234,7 @@ impl Transaction for PostgresTransaction {
 
     async fn query(&mut self, sql: &str, params: Params) -> Result<Vec<Row>, StoreError> {
         refuse_control(sql)?;
+        self.leaves_traces |= leaves_traces(sql);
         let statement = self.prepare(sql, params.len()).await?;
         let parameters = parameters(&params);
         let found = self.wrapper()?.query(&statement, &references(&parameters)).await;
@@ -265,16 +278,4 @@ impl Transaction for PostgresTransaction {
     fn as_any(&mut self) -> &mut dyn Any {
         self
     }
-}
-
-/// What begins and ends a transaction is not a user's to say.
-pub(crate) fn refuse_control(sql: &str) -> Result<(), StoreError> {
-    let code = sql.lines().map(str::trim_start).find(|line| !line.is_empty() && !line.starts_with("--"));
-    let word: String = code.unwrap_or_default().chars().take_while(char::is_ascii_alphabetic).collect();
-    let control = ["BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE", "PREPARE"];
-    if control.iter().any(|control| word.eq_ignore_ascii_case(control)) {
-        let message = format!("{word} is not allowed here: the transaction is the store's to begin and end");
-        return Err(StoreError::statement(message, first_line(sql)));
-    }
-    Ok(())
 }

@@ -102,6 +102,16 @@ pub(crate) fn of_open(path: &Path, error: &Error) -> StoreError {
     }
 }
 
+/// The file, or its write-ahead log, is not the one any more that was opened.
+pub(crate) fn displaced(path: &Path) -> StoreError {
+    StoreError::Unusable {
+        what: path.display().to_string(),
+        reason: "it was removed or replaced while it was open, so what was written just now may be lost and is not \
+                 acknowledged; stop every process of this store, put the file and its -wal back, then start them again"
+            .into(),
+    }
+}
+
 /// The file cannot be written.
 pub(crate) fn read_only(path: &Path) -> StoreError {
     StoreError::Unusable {

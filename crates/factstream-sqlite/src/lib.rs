@@ -20,6 +20,7 @@ mod url;
 mod options;
 mod open;
 mod patience;
+mod place;
 mod writer;
 mod append;
 mod transaction;

@@ -5,6 +5,7 @@ use crate::error;
 use crate::news::News;
 use crate::open;
 use crate::options::Options;
+use crate::place::Place;
 use crate::readers::Readers;
 use crate::rows;
 use crate::transaction::{SqliteTransaction, query};
@@ -100,7 +101,8 @@ impl SqliteStore {
         let thread =
             |error: std::io::Error| StoreError::Engine(format!("a thread cannot be started: {error}"));
         let watchdog = Watchdog::start(connection.get_interrupt_handle()).map_err(thread)?;
-        let writer = Writer { connection, watchdog, news: Arc::clone(&news), options };
+        let place = Place::of(path);
+        let writer = Writer { connection, watchdog, news: Arc::clone(&news), options, place };
         std::thread::Builder::new()
             .name("factstream-writer".into())
             .spawn(move || writer.run(queue))

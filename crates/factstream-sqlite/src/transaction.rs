@@ -12,7 +12,7 @@ use crate::rows;
 use crate::watchdog::Stopper;
 use crate::writer::{PendingBegin, Writer};
 use async_trait::async_trait;
-use factstream_core::sql::{Params, Row};
+use factstream_core::sql::{Params, Row, code};
 use factstream_core::store::{Append, Commit, Dependent, StoreError, TableRows, Transaction};
 use rusqlite::Connection;
 use std::any::Any;
@@ -215,7 +215,10 @@ fn take(writer: &mut Writer, step: Step) -> bool {
         }
         Step::Commit { appends, reply } => {
             writer.watchdog.end();
-            let committed = commit(connection, &appends);
+            let committed = commit(connection, &appends).and_then(|done| {
+                writer.place.check()?;
+                Ok(done)
+            });
             if !matches!(committed, Ok((Commit::Committed(_), _))) {
                 writer.roll_back();
             }
@@ -285,7 +288,16 @@ pub(crate) fn query(
 
 /// What begins and ends a transaction, or changes the connection for those who come after, is not a user's to say.
 fn refuse_control(sql: &str) -> Result<(), StoreError> {
-    let word: String = code(sql).chars().take_while(char::is_ascii_alphabetic).collect();
+    let mut words =
+        code(sql, false).split(|c: char| !c.is_ascii_alphabetic()).filter(|word| !word.is_empty());
+    let (word, next) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    if word.eq_ignore_ascii_case("CREATE")
+        && ["TEMP", "TEMPORARY"].iter().any(|temp| next.eq_ignore_ascii_case(temp))
+    {
+        let message = "a temporary object is not allowed here: it would outlive the transaction on the store's connection; \
+                       make a table, and drop it in the end";
+        return Err(StoreError::statement(message, first_line(sql)));
+    }
     let control = [
         "BEGIN",
         "COMMIT",
@@ -303,20 +315,6 @@ fn refuse_control(sql: &str) -> Result<(), StoreError> {
         return Err(StoreError::statement(message, first_line(sql)));
     }
     Ok(())
-}
-
-/// A statement from its first word on, without the space, comments and empty statements before it.
-fn code(mut sql: &str) -> &str {
-    loop {
-        sql =
-            sql.trim_start_matches(|first: char| first.is_whitespace() || matches!(first, ';' | '\u{feff}'));
-        let (comment, end) = match sql.get(..2) {
-            Some("--") => (sql, "\n"),
-            Some("/*") => (&sql[2..], "*/"),
-            _ => return sql,
-        };
-        sql = comment.split_once(end).map_or("", |(_, rest)| rest);
-    }
 }
 
 fn commit(connection: &Connection, appends: &[Append]) -> Result<(Commit, u64), StoreError> {

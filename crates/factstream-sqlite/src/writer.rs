@@ -9,6 +9,7 @@ use crate::error;
 use crate::news::News;
 use crate::options::Options;
 use crate::patience;
+use crate::place::Place;
 use crate::transaction::{Session, serve};
 use crate::watchdog::Watchdog;
 use factstream_core::store::{Append, CommandKey, Outcome, StoreError};
@@ -38,6 +39,7 @@ pub(crate) struct Writer {
     pub(crate) watchdog: Watchdog,
     pub(crate) news: Arc<News>,
     pub(crate) options: Options,
+    pub(crate) place: Place,
 }
 
 impl Writer {
@@ -109,6 +111,7 @@ impl Writer {
             self.roll_back();
         }
         let (outcomes, head) = written?;
+        self.place.check()?;
         self.news.tell(head);
         Ok(outcomes)
     }

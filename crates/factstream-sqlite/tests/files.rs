@@ -150,3 +150,35 @@ async fn a_file_that_cannot_be_written_is_refused_at_once() {
     let error = refused(&path).await;
     assert!(error.contains("cannot be written") || error.contains("cannot be opened"), "{error}");
 }
+
+/// An append to a file that nobody will find again must not be acknowledged; nor a transaction.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_file_that_is_removed_or_replaced_under_a_running_process_takes_no_append() {
+    for displace in [
+        |path: &Path| std::fs::remove_file(path).unwrap(),
+        |path: &Path| std::fs::rename(path, path.with_extension("moved")).unwrap(),
+        |path: &Path| {
+            std::fs::copy(path, path.with_extension("copy")).unwrap();
+            std::fs::rename(path.with_extension("copy"), path).unwrap();
+        },
+        |path: &Path| std::fs::remove_file(format!("{}-wal", path.display())).unwrap(),
+    ] {
+        let dir = tempdir().unwrap();
+        let path = dir.path().join("orders.db");
+        let store = SqliteStore::open(&path).await.unwrap();
+        assert!(matches!(store.append(append("a", 1), None).await, Ok(Outcome::Appended(_))));
+        displace(&path);
+        for _ in 0..2 {
+            let error = store.append(append("b", 1), None).await.unwrap_err();
+            assert!(
+                error.is_infrastructure() && error.to_string().contains("removed or replaced"),
+                "{error}"
+            );
+            let mut tx = store.begin().await.unwrap();
+            tx.execute("CREATE TABLE IF NOT EXISTS t (n BIGINT)", params![]).await.unwrap();
+            let error = tx.commit(vec![append("c", 1)]).await.unwrap_err();
+            assert!(error.to_string().contains("removed or replaced"), "{error}");
+        }
+    }
+}

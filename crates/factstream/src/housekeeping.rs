@@ -9,6 +9,7 @@ use crate::app::App;
 use crate::broker::Embedded;
 use crate::error::Error;
 use crate::processor::{From, Spec, checkpoint};
+use crate::retention::KeyTrim;
 use factstream_core::envelope::Position;
 use factstream_core::params;
 use jiff::{SignedDuration, Timestamp};
@@ -34,8 +35,10 @@ const RECORDS_MAX: u32 = 5_000;
 const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_hours(1);
 
 pub(crate) async fn run(app: &App, stop: CancellationToken) -> Result<(), Error> {
+    let mut keys = KeyTrim::default();
     while tokio::time::timeout(INTERVAL, stop.cancelled()).await.is_err() {
         tidy(app, &stop).await?;
+        keys.tidy(app).await?;
     }
     Ok(())
 }

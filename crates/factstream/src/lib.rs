@@ -38,6 +38,7 @@ mod progress;
 mod leases;
 mod store_clock;
 mod housekeeping;
+mod retention;
 mod reset;
 mod supervisor;
 pub mod status;
@@ -58,6 +59,7 @@ pub use processor::options::{Retry, Tombstones, UnknownTypes};
 pub use read_model::{Fold, Order, Page, Read, RebuildProgress};
 pub use registry::Registered;
 pub use reset::{ResetPlan, ResetStep, ResetTo};
+pub use retention::{COMMAND_KEY_RETENTION, LETTER_RETENTION};
 pub use supervisor::Running;
 pub use tx::Tx;
 

@@ -164,3 +164,43 @@ async fn a_server_that_turns_read_only_is_not_the_statements_fault_and_is_gone_b
         "where only reads are run, a write is wrong: {error:?}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_transaction_sets_does_not_reach_the_next_one() {
+    let store = PostgresStore::open_url(&format!("{}?transactions=1", server().database())).await.unwrap();
+    let pid = || async {
+        let mut tx = store.begin().await.unwrap();
+        let rows = tx.query("SELECT pg_backend_pid()::bigint", params![]).await.unwrap();
+        assert!(matches!(tx.commit(vec![]).await.unwrap(), Commit::Committed(_)));
+        rows[0].at::<i64>(0).unwrap()
+    };
+    let before = setting(&store, "work_mem").await;
+    for control in ["SET work_mem = '111kB'", "/* x */ COMMIT", "; /* a /* b */ */ rollback", "RESET ALL"] {
+        let mut tx = store.begin().await.unwrap();
+        tx.execute("CREATE TABLE t (n BIGINT)", params![]).await.unwrap();
+        let error = tx.execute(control, params![]).await.unwrap_err();
+        assert!(error.to_string().contains("not allowed here"), "{control}: {error}");
+        drop(tx);
+        assert!(
+            store.query("SELECT n FROM t", params![]).await.is_err(),
+            "{control} has ended the transaction"
+        );
+    }
+    for local in ["true", "false"] {
+        let mut tx = store.begin().await.unwrap();
+        tx.query(&format!("SELECT set_config('work_mem', '111kB', {local})"), params![]).await.unwrap();
+        assert!(matches!(tx.commit(vec![]).await.unwrap(), Commit::Committed(_)));
+        assert_eq!(setting(&store, "work_mem").await, before, "set_config(.., {local})");
+    }
+    let mut tx = store.begin().await.unwrap();
+    tx.execute("CREATE TEMP TABLE kept (n BIGINT)", params![]).await.unwrap();
+    assert!(matches!(tx.commit(vec![]).await.unwrap(), Commit::Committed(_)));
+    let mut tx = store.begin().await.unwrap();
+    assert!(
+        tx.query("SELECT n FROM kept", params![]).await.is_err(),
+        "a temporary table reaches the next transaction"
+    );
+    drop(tx);
+    let calm = pid().await;
+    assert_eq!(pid().await, calm, "a transaction that leaves nothing behind gives its connection back");
+}
