@@ -1,10 +1,12 @@
 //! The other side of the wire: programs that know the message contract and nothing of factstream.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+use factstream::{Aggregate, App, Event, Topic};
 use factstream_tests::client::Client;
 use factstream_tests::kafka_tools::Tools;
 use factstream_tests::pair::{Pair, Place};
 use factstream_tests::{eventually, ledger, peers};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -79,6 +81,100 @@ fn read_by_others(place: &Place) {
         let line = line.unwrap_or_else(|| panic!("Kafka's console consumer did not print {id}"));
         assert!(line.contains(&format!("event_type:{event_type}")), "{line}");
         assert!(line.contains(&format!("\t{aggregate_id}\t{{\"aggregate_id\":")), "{line}");
+    }
+}
+
+#[test]
+fn orders_of_another_team_that_tell_no_total_are_charged_in_every_codec_of_kafka() {
+    const OF_EACH: usize = 10;
+    let place = Place::new(Pair::SqliteKafka);
+    let server = place.serve(&["--service", "payment"]);
+    peers::run("order_producer.py", &place.broker, &[&OF_EACH.to_string()]);
+    let charged = || ledger::of_type(&ledger::events(&place.store), "PaymentProcessed").len();
+    eventually("all are charged", || charged() == 5 * OF_EACH);
+    let sql = "SELECT event_data FROM events WHERE event_type = 'PaymentProcessed'";
+    for row in ledger::query(&place.store, sql) {
+        let payment: Value = serde_json::from_str(row[0].as_deref().unwrap()).unwrap();
+        assert_eq!(payment["amount_cents"], 2 * 1_999 + 50, "{payment}");
+    }
+    assert_eq!(
+        ledger::query(&place.store, "SELECT count(*) FROM fs_dead_letters")[0][0].as_deref(),
+        Some("0")
+    );
+    assert!(server.stop().success());
+}
+
+#[derive(Event, Serialize, Deserialize)]
+#[event(topic = "notes.events")]
+enum NoteEvent {
+    #[event(name = "Noted")]
+    Noted { text: String },
+}
+
+#[derive(Default, Clone)]
+struct Note;
+
+impl Aggregate for Note {
+    const CATEGORY: &'static str = "note";
+    type Event = NoteEvent;
+    fn apply(&mut self, _: &NoteEvent) {}
+}
+
+/// Notes of an application on a topic that takes only small messages.
+async fn notes(app: &App, id: &str, texts: &[&str]) {
+    let mut tx = app.begin().await.unwrap();
+    let events: Vec<NoteEvent> =
+        texts.iter().map(|text| NoteEvent::Noted { text: (*text).to_owned() }).collect();
+    tx.append::<Note>(id, &events).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_is_too_large_for_kafka_stops_its_key_and_no_other() {
+    let place = Place::new(Pair::SqliteKafka);
+    let narrow = Topic::new("notes.events", 1).setting("max.message.bytes", 20_000);
+    let app = App::builder(&place.store).broker(&place.broker).aggregate::<Note>().topic(narrow);
+    let app = app.open().await.unwrap();
+    let large = "x".repeat(100_000);
+    notes(&app, "a", &["1", &large, "3"]).await;
+    notes(&app, "b", &["1"]).await;
+    let running = app.start().await.unwrap();
+    let waits = || async { app.status().await.relay.parked == Some(1) };
+    within("it is set aside", waits).await;
+    notes(&app, "a", &["4"]).await;
+    notes(&app, "b", &["2"]).await;
+    within("later ones, too", || async { app.status().await.relay.parked == Some(2) }).await;
+    assert_eq!(
+        (published(&place, 'a'), published(&place, 'b')),
+        (vec!["1".into()], vec!["1".into(), "2".into()])
+    );
+    let letter = app.dead_letters().list(None, false, 0).await.unwrap().remove(0);
+    assert!(letter.reason.unwrap().contains("too large"), "the reason tells");
+    app.dead_letters().edit(letter.id, r#"{"text":"2, in short"}"#).await.unwrap();
+    within("all is published", || async { app.status().await.relay.parked == Some(0) }).await;
+    assert_eq!(published(&place, 'a'), ["1", "2, in short", "3", "4"]);
+    assert!(running.stop(std::time::Duration::from_secs(10)).await);
+}
+
+/// The texts of a key's notes on their topic, in order; what was published again right away is told once.
+fn published(place: &Place, key: char) -> Vec<String> {
+    let lines = Tools::new(&place.broker).consume("notes.events");
+    let of_key = lines.iter().filter(|line| line.contains(&format!("\t{key}\t")));
+    let mut texts: Vec<String> = of_key
+        .map(|line| {
+            let event: Value = serde_json::from_str(line.rsplit('\t').next().unwrap()).unwrap();
+            event["text"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    texts.dedup();
+    texts
+}
+
+async fn within<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !condition().await {
+        assert!(std::time::Instant::now() < deadline, "this did not come about: {what}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
 }
 

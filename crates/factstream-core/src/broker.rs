@@ -143,6 +143,8 @@ pub struct Lag {
     pub events: u64,
     /// When the oldest of them was published, where the broker knows.
     pub oldest: Option<Timestamp>,
+    /// Records that retention had deleted before the group began, where the broker knows.
+    pub missed: u64,
 }
 
 /// A member of a group.
@@ -217,6 +219,9 @@ pub enum BrokerError {
         /// Where the partition ends: the offset of the next record that is published.
         end: i64,
     },
+    /// A message that this broker never takes as it is, however often it is sent (it is too large); others go through.
+    #[error("{0}")]
+    Unfit(String),
     /// The store behind an embedded broker.
     #[error(transparent)]
     Store(#[from] crate::store::StoreError),

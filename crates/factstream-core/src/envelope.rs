@@ -103,6 +103,7 @@ pub enum InvalidId {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct Metadata {
     /// The service that recorded it.
+    #[serde(default)]
     pub source: String,
     /// The whole conversation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -296,6 +297,7 @@ impl RecordedEvent {
 /// What an envelope tells of [`Metadata`].
 #[derive(Deserialize)]
 struct Surroundings {
+    #[serde(default)]
     source: String,
     correlation_id: Option<String>,
     causation_id: Option<String>,

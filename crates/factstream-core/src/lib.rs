@@ -31,6 +31,7 @@ pub mod read_model;
 mod command_key;
 mod dependent;
 pub mod store;
+pub mod recordable;
 pub mod broker;
 pub mod testkit;
 #[doc(hidden)]

@@ -22,6 +22,7 @@ use crate::envelope::{Metadata, RecordedEvent};
 use crate::partition::Partition;
 use crate::sql::format_timestamp;
 use jiff::Timestamp;
+use serde::ser::Error as _;
 use uuid::Uuid;
 
 #[cfg(doc)]
@@ -83,6 +84,9 @@ impl Message {
     pub fn of(event: &RecordedEvent) -> Result<Option<Self>, serde_json::Error> {
         let mut metadata: Metadata = serde_json::from_str(&event.metadata)?;
         let Some(topic) = metadata.topic.take() else { return Ok(None) };
+        if !is_topic(&topic) {
+            return Err(serde_json::Error::custom(format!("{topic:?} is no topic's name")));
+        }
         Ok(Some(Self {
             topic,
             key: Some(event.aggregate_id.clone().into_bytes()),
@@ -127,9 +131,14 @@ fn headers_with(event: &RecordedEvent, metadata: &Metadata) -> Headers {
     headers
 }
 
+/// Whether this can be the name of a topic, as Kafka has it.
+pub(crate) fn is_topic(name: &str) -> bool {
+    let is_sign = |sign: u8| sign.is_ascii_alphanumeric() || matches!(sign, b'.' | b'_' | b'-');
+    (1..=249).contains(&name.len()) && name.bytes().all(is_sign) && name != "." && name != ".."
+}
+
 /// `{"aggregate_id":"..",` and then the event's own fields, to the letter.
 fn flat_value(aggregate_id: &str, data: &str) -> Result<String, serde_json::Error> {
-    use serde::ser::Error as _;
     let own = data
         .trim_start()
         .strip_prefix('{')

@@ -305,6 +305,16 @@ pub enum StoreError {
         /// The constraint that it breaks, as the engine names it: PostgreSQL by its name, SQLite by table and columns.
         constraint: Option<String>,
     },
+    /// An event that no store takes, for it could not be read or published. Nothing was stored.
+    #[error("the event {event_type} of {stream} is not recorded: {reason}")]
+    Unrecordable {
+        /// The event's type.
+        event_type: String,
+        /// The stream.
+        stream: String,
+        /// Why, and what to do.
+        reason: String,
+    },
     /// The transaction was rolled back because it took longer than allowed.
     #[error(
         "the transaction took longer than {limit:?} and was rolled back; do less in it, or wait outside it"
@@ -371,6 +381,7 @@ impl StoreError {
             | Self::Closed => true,
             Self::Contention(_)
             | Self::Statement { .. }
+            | Self::Unrecordable { .. }
             | Self::TimedOut { .. }
             | Self::Row(_)
             | Self::Engine(_) => false,

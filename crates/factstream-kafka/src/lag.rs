@@ -42,5 +42,5 @@ fn ask(onlooker: &Onlooker, topics: &[String]) -> Result<Lag, BrokerError> {
             waiting.insert((topic.to_owned(), partition), at);
         }
     }
-    Ok(Lag { events, oldest: onlooker.oldest(&waiting) })
+    Ok(Lag { events, oldest: onlooker.oldest(&waiting), missed: 0 })
 }

@@ -8,6 +8,7 @@ use crate::shared::Shared;
 use crate::statements::Statements;
 use crate::store::PostgresStore;
 use crate::transaction::{Placed, append_within};
+use factstream_core::recordable;
 use factstream_core::store::{Append, Appended, Conflict, Outcome, StoreError};
 use tokio_postgres::{Client, Error, Transaction};
 
@@ -80,6 +81,7 @@ impl PostgresStore {
             return Ok(AppendedIn::Appended(Vec::new()));
         }
         let shared = self.shared();
+        recordable::check(&appends, shared.event_bytes_max)?;
         let failed = |error: Error| of_append(None, &error);
         transaction.batch_execute("SAVEPOINT fs_append").await.map_err(failed)?;
         let undo = "ROLLBACK TO SAVEPOINT fs_append; RELEASE SAVEPOINT fs_append";

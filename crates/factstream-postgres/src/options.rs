@@ -5,6 +5,8 @@ use std::time::Duration;
 
 /// Connections that a store works with at least: one for appends, one for reads, two for transactions.
 pub(crate) const CONNECTIONS_MIN: usize = 4;
+/// Large, for the store itself has no reason for less: an application says what its broker takes.
+const EVENT_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// How a store is run. The defaults fit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +41,8 @@ pub struct Options {
     /// Whether commits are announced with `NOTIFY`, and a connection listens to those of other processes. Announcements
     /// are hints, polling goes on beside them.
     pub hints: bool,
+    /// The most bytes of one event's data and metadata.
+    pub event_bytes_max: usize,
 }
 
 impl Default for Options {
@@ -56,6 +60,7 @@ impl Default for Options {
             poll_interval: Duration::from_millis(20),
             poll_interval_listening: Duration::from_millis(100),
             hints: true,
+            event_bytes_max: EVENT_BYTES_MAX,
         }
     }
 }

@@ -17,6 +17,8 @@ pub(crate) struct Shared {
     pub(crate) listening: watch::Sender<bool>,
     pub(crate) announcements: Announcements,
     pub(crate) lock_timeout: Duration,
+    /// The most bytes of one event.
+    pub(crate) event_bytes_max: usize,
     /// How long a statement may take.
     pub(crate) time_limit: Duration,
     /// How late an answer may be.

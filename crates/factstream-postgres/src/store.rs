@@ -20,6 +20,7 @@ use crate::transaction::{PostgresTransaction, check_count, parameters, reference
 use crate::writer::{PendingAppend, Writer};
 use async_trait::async_trait;
 use factstream_core::envelope::{Position, RecordedEvent, StreamId, Version};
+use factstream_core::recordable;
 use factstream_core::sql::{Params, Row};
 use factstream_core::store::{Append, CommandKey, Outcome, Reading, Store, StoreError, Transaction};
 use futures_util::TryStreamExt;
@@ -103,6 +104,7 @@ impl PostgresStore {
             knowledge,
             listening: watch::Sender::new(false),
             announcements: Announcements::new(options.hints),
+            event_bytes_max: options.event_bytes_max,
             lock_timeout: options.lock_timeout,
             time_limit: options.transaction_time_limit,
             answer_timeout: options.answer_timeout,
@@ -182,6 +184,7 @@ impl PostgresStore {
 #[async_trait]
 impl Store for PostgresStore {
     async fn append(&self, append: Append, key: Option<CommandKey>) -> Result<Outcome, StoreError> {
+        recordable::check([&append], self.inner.shared.event_bytes_max)?;
         let (reply, answer) = oneshot::channel();
         let history = self.inner.shared.knowledge.history();
         let pending = PendingAppend { append, key, history, reply };

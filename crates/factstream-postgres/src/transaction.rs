@@ -17,6 +17,7 @@ use crate::write_rows;
 use async_trait::async_trait;
 use deadpool_postgres::ClientWrapper;
 use factstream_core::envelope::{Position, StreamId};
+use factstream_core::recordable;
 use factstream_core::sql::{Params, Row};
 use factstream_core::store::{
     Append, Appended, Commit, Dependent, Outcome, StoreError, TableRows, Transaction,
@@ -253,6 +254,7 @@ impl Transaction for PostgresTransaction {
     }
 
     async fn commit(mut self: Box<Self>, appends: Vec<Append>) -> Result<Commit, StoreError> {
+        recordable::check(&appends, self.shared.event_bytes_max)?;
         let mut placed = Placed { appended: Vec::new(), head: None, announced: false };
         if !appends.is_empty() {
             match self.append(&appends).await.map_err(|error| self.too_late(error))? {

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// Large, for the store itself has no reason for less: an application says what its broker takes.
+const EVENT_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 /// How a store is run. The defaults fit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
@@ -20,6 +23,8 @@ pub struct Options {
     pub busy_timeout: Duration,
     /// How often to look for the commits of other processes while somebody waits for news.
     pub poll_interval: Duration,
+    /// The most bytes of one event's data and metadata.
+    pub event_bytes_max: usize,
 }
 
 impl Default for Options {
@@ -32,6 +37,7 @@ impl Default for Options {
             transaction_time_limit: Duration::from_secs(30),
             busy_timeout: Duration::from_secs(10),
             poll_interval: Duration::from_millis(50),
+            event_bytes_max: EVENT_BYTES_MAX,
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::watchdog::Watchdog;
 use crate::writer::{PendingAppend, Request, Writer};
 use async_trait::async_trait;
 use factstream_core::envelope::{Position, RecordedEvent, StreamId, Version};
+use factstream_core::recordable;
 use factstream_core::sql::{Params, Row};
 use factstream_core::store::{Append, CommandKey, Outcome, Store, StoreError, Transaction};
 use std::path::Path;
@@ -51,6 +52,7 @@ struct Inner {
     readers: Readers,
     news: Arc<News>,
     poll_interval: Duration,
+    event_bytes_max: usize,
 }
 
 impl SqliteStore {
@@ -68,7 +70,7 @@ impl SqliteStore {
     /// # Errors
     /// As [`SqliteStore::open`], and [`StoreError::Url`].
     pub async fn open_url(url: &str) -> Result<Self, StoreError> {
-        Self::open(url::path_of(url)?).await
+        Self::open_url_with(url, Options::default()).await
     }
 
     /// As [`SqliteStore::open_url`], with limits of your own.
@@ -97,7 +99,7 @@ impl SqliteStore {
         let head = append::head(&connection).map_err(|error| error::of_open(path, &error))?;
         let news = Arc::new(News::new(head));
         let (requests, queue) = mpsc::channel(options.queue_max.max(1));
-        let poll_interval = options.poll_interval;
+        let (poll_interval, event_bytes_max) = (options.poll_interval, options.event_bytes_max);
         let thread =
             |error: std::io::Error| StoreError::Engine(format!("a thread cannot be started: {error}"));
         let watchdog = Watchdog::start(connection.get_interrupt_handle()).map_err(thread)?;
@@ -107,7 +109,7 @@ impl SqliteStore {
             .name("factstream-writer".into())
             .spawn(move || writer.run(queue))
             .map_err(thread)?;
-        Ok(Self { inner: Arc::new(Inner { requests, readers, news, poll_interval }) })
+        Ok(Self { inner: Arc::new(Inner { requests, readers, news, poll_interval, event_bytes_max }) })
     }
 
     async fn request<T>(
@@ -134,6 +136,7 @@ impl SqliteStore {
 #[async_trait]
 impl Store for SqliteStore {
     async fn append(&self, append: Append, key: Option<CommandKey>) -> Result<Outcome, StoreError> {
+        recordable::check([&append], self.inner.event_bytes_max)?;
         self.request(|reply| Request::Append(Box::new(PendingAppend { append, key, reply }))).await
     }
 
@@ -174,7 +177,7 @@ impl Store for SqliteStore {
 
     async fn begin(&self) -> Result<Box<dyn Transaction>, StoreError> {
         let session = self.request(Request::Begin).await?;
-        Ok(Box::new(SqliteTransaction::new(session)))
+        Ok(Box::new(SqliteTransaction::new(session, self.inner.event_bytes_max)))
     }
 
     async fn wait_beyond(&self, after: Position, timeout: Duration) -> Result<Position, StoreError> {

@@ -12,6 +12,7 @@ use crate::rows;
 use crate::watchdog::Stopper;
 use crate::writer::{PendingBegin, Writer};
 use async_trait::async_trait;
+use factstream_core::recordable;
 use factstream_core::sql::{Params, Row, code};
 use factstream_core::store::{Append, Commit, Dependent, StoreError, TableRows, Transaction};
 use rusqlite::Connection;
@@ -48,11 +49,12 @@ pub struct SqliteTransaction {
     running: bool,
     /// Whether the caller was told that its time is over.
     over: bool,
+    event_bytes_max: usize,
 }
 
 impl SqliteTransaction {
-    pub(crate) fn new(session: Session) -> Self {
-        Self { session, running: false, over: false }
+    pub(crate) fn new(session: Session, event_bytes_max: usize) -> Self {
+        Self { session, running: false, over: false, event_bytes_max }
     }
 
     /// Runs `work` on the writer's own connection, within this transaction.
@@ -153,6 +155,7 @@ impl Transaction for SqliteTransaction {
     }
 
     async fn commit(mut self: Box<Self>, appends: Vec<Append>) -> Result<Commit, StoreError> {
+        recordable::check(&appends, self.event_bytes_max)?;
         let (reply, answer) = oneshot::channel();
         if self.over || self.session.steps.send(Step::Commit { appends, reply }).is_err() {
             return Err(self.ended());

@@ -19,6 +19,7 @@ use factstream_core::broker::Broker;
 use factstream_core::envelope::{Position, RecordedEvent, StreamId};
 use factstream_core::store::Store;
 use jiff::Timestamp;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
@@ -41,6 +42,8 @@ pub(crate) struct Parts {
     pub(crate) mirrors_dead_letters: bool,
     /// Until when records are known as earlier builds knew them.
     pub(crate) former_until: Option<Timestamp>,
+    /// The topic of each public event type that is declared.
+    pub(crate) topics_of_types: HashMap<&'static str, &'static str>,
     pub(crate) states: States,
     pub(crate) specs: Vec<Spec>,
     pub(crate) managed: Vec<Managed>,
@@ -170,6 +173,11 @@ impl App {
 
     pub(crate) fn mirrors_dead_letters(&self) -> bool {
         self.inner.mirrors_dead_letters
+    }
+
+    /// The topic of a public event type that this build declares.
+    pub(crate) fn topic_of(&self, event_type: &str) -> Option<&'static str> {
+        self.inner.topics_of_types.get(event_type).copied()
     }
 
     pub(crate) fn former_until(&self) -> Option<Timestamp> {

@@ -25,8 +25,9 @@ use factstream_core::broker::Topic;
 use factstream_core::decode::Upcasters;
 use factstream_core::envelope::check_id;
 use factstream_core::event::{EventSet, EventType};
+use factstream_core::recordable::EVENT_BYTES_MAX;
 use factstream_core::store::Store;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
@@ -46,6 +47,7 @@ pub struct Builder {
     service: String,
     formerly: BTreeSet<String>,
     states_max: usize,
+    event_bytes_max: usize,
     partitions: u32,
     mirrors_dead_letters: bool,
     topics: BTreeMap<String, Topic>,
@@ -88,6 +90,7 @@ impl Builder {
             service: UNNAMED.to_owned(),
             formerly: BTreeSet::new(),
             states_max: STATES_MAX,
+            event_bytes_max: EVENT_BYTES_MAX,
             partitions: PARTITIONS,
             mirrors_dead_letters: false,
             topics: BTreeMap::new(),
@@ -136,6 +139,14 @@ impl Builder {
     /// How many aggregate states are kept in memory, at least 1.
     pub fn states_max(mut self, states: usize) -> Self {
         self.states_max = states;
+        self
+    }
+
+    /// How many bytes one event's data and metadata may have: [`EVENT_BYTES_MAX`] unless said, which is what Kafka takes by
+    /// default. An event with more is refused. With more than that, raise Kafka's limits, too (`message.max.bytes` of the
+    /// URL and the cluster, the topic's `max.message.bytes`), also where the broker is embedded today.
+    pub fn event_bytes_max(mut self, bytes: usize) -> Self {
+        self.event_bytes_max = bytes;
         self
     }
 
@@ -244,10 +255,11 @@ impl Builder {
     pub async fn open(self) -> Result<App, Error> {
         let topics = self.topics();
         let plan = self.plan()?;
-        let store = connect::store(&plan.store_url, false).await?;
+        let store = connect::store(&plan.store_url, plan.event_bytes_max, false).await?;
         migrations::migrate(store.as_ref(), &connect::without_credentials(&plan.store_url)).await?;
         let app = plan.assemble(store, false).await?;
         app.broker().declare(&topics).await?;
+        app.begin_groups().await?;
         for build in app.builds() {
             registry::refuse_foreign_tables(app.store().as_ref(), build).await?;
             registry::bring_up(&app, build, Comeback::IfNobodyRuns).await?;
@@ -262,7 +274,7 @@ impl Builder {
     /// As [`Builder::open`]; and [`Error::Store`] when the store was not opened by this release of factstream yet.
     pub async fn inspect(self) -> Result<App, Error> {
         let plan = self.plan()?;
-        let store = connect::store(&plan.store_url, true).await?;
+        let store = connect::store(&plan.store_url, plan.event_bytes_max, true).await?;
         migrations::check(store.as_ref(), &connect::without_credentials(&plan.store_url)).await?;
         plan.assemble(store, true).await
     }
@@ -271,6 +283,7 @@ impl Builder {
     fn plan(self) -> Result<Plan, Error> {
         check_id("service name", &self.service)?;
         self.upcasters.decoder(self.event_types.iter().copied())?;
+        let topics_of_types = self.event_types.iter().filter_map(|of| Some((of.name, of.topic?))).collect();
         let states_max = NonZeroUsize::new(self.states_max).unwrap_or(NonZeroUsize::MIN);
         let states = States::new(states_max, self.upcasters);
         let mut managed: Vec<Managed> = Vec::new();
@@ -291,6 +304,8 @@ impl Builder {
         refuse_shared_tables(&managed)?;
         Ok(Plan {
             store_url: self.store_url,
+            event_bytes_max: self.event_bytes_max,
+            topics_of_types,
             broker_url: self.broker_url,
             namespace: self.namespace,
             service: self.service.into(),
@@ -306,6 +321,8 @@ impl Builder {
 /// An application that is checked, but not connected yet.
 struct Plan {
     store_url: String,
+    event_bytes_max: usize,
+    topics_of_types: HashMap<&'static str, &'static str>,
     broker_url: String,
     namespace: Option<String>,
     service: Arc<str>,
@@ -333,6 +350,7 @@ impl Plan {
             service: self.service,
             mirrors_dead_letters: self.mirrors_dead_letters,
             former_until,
+            topics_of_types: self.topics_of_types,
             states: self.states,
             specs: self.specs,
             managed: self.managed,

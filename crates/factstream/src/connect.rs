@@ -21,18 +21,19 @@ const KNOWN_BROKERS: &str = if cfg!(feature = "kafka") {
     "embedded; kafka:// needs the cargo feature kafka"
 };
 
-/// The store that a URL names; to look at it only, it must be there as this release has it.
-pub(crate) async fn store(url: &str, to_look: bool) -> Result<Arc<dyn Store>, Error> {
+/// The store that a URL names, for events up to this size; to look at it only, it must be there as this release has it.
+pub(crate) async fn store(url: &str, event_bytes_max: usize, to_look: bool) -> Result<Arc<dyn Store>, Error> {
     let makes_tables = !to_look;
     match url.split_once(':').map(|(scheme, _)| scheme) {
         #[cfg(feature = "sqlite")]
         Some("sqlite") => {
-            let options = factstream_sqlite::Options { makes_tables, ..Default::default() };
+            let options = factstream_sqlite::Options { makes_tables, event_bytes_max, ..Default::default() };
             Ok(Arc::new(factstream_sqlite::SqliteStore::open_url_with(url, options).await?))
         }
         #[cfg(feature = "postgres")]
         Some("postgres" | "postgresql") => {
-            let options = factstream_postgres::Options { makes_tables, ..Default::default() };
+            let options =
+                factstream_postgres::Options { makes_tables, event_bytes_max, ..Default::default() };
             Ok(Arc::new(factstream_postgres::PostgresStore::open_with(url, options).await?))
         }
         _ => Err(StoreError::Url { url: shown(url), reason: format!("this build knows {KNOWN}") }.into()),

@@ -68,6 +68,7 @@ pub use factstream_core::broker::{Member, Namespace, Topic};
 pub use factstream_core::decode::{self, Upcasters};
 pub use factstream_core::envelope::{self, Envelope, Position, RecordedEvent, Version};
 pub use factstream_core::event::{self, Event, EventSet};
+pub use factstream_core::recordable::EVENT_BYTES_MAX;
 pub use factstream_core::sql;
 pub use factstream_core::{derive_support, message, params, partition, store, testkit};
 

@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("sql/migrations/0003_identity.sql"),
     include_str!("sql/migrations/0004_handlers.sql"),
     include_str!("sql/migrations/0005_store.sql"),
+    include_str!("sql/migrations/0006_group_starts.sql"),
 ];
 /// Since this version, records of foreign producers have another identity.
 const IDENTITY: u32 = 3;

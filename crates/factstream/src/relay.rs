@@ -1,19 +1,25 @@
 //! The relay: the log, in order, to the broker. The log is the outbox; there is no second table and no dual write (G5).
 //!
 //! Invariants: one relay per store at a time, by a lease. It publishes in log order and moves its checkpoint only after
-//! the broker acknowledged; what it published before a crash is published again, never skipped.
+//! the broker acknowledged; what it published before a crash is published again, never skipped. An event that can never be
+//! published as it is stops its key, no other: it is a letter of the relay's ([`aside`]).
+
+mod aside;
+mod fit;
 
 use crate::app::App;
 use crate::error::Error;
 use crate::processor::checkpoint::{self, Place};
 use crate::status::Health;
 use crate::supervisor::joined;
+use aside::Aside;
+use factstream_core::broker::{BrokerError, PublishError};
 use factstream_core::envelope::{Position, RecordedEvent};
 use factstream_core::message::Message;
-use factstream_core::store::StoreError;
 use futures_util::future::try_join;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -25,13 +31,28 @@ const BATCH_EVENTS_MAX: usize = 2_000;
 const IDLE_WAIT: Duration = Duration::from_millis(500);
 /// So long without news, and the checkpoint is written by itself; else it is while the next batch is on its way.
 const CHECKPOINT_WAIT: Duration = Duration::from_millis(20);
+/// How often letters are looked for that a person has sent on their way again, while there are any.
+const LOOK_FOR_REDRIVEN: Duration = Duration::from_millis(250);
 /// How many private events may pass before the checkpoint is written although nothing was published.
 const UNWRITTEN_EVENTS_MAX: u64 = 10_000;
 
 /// Events of the log as the broker takes them, and where they end.
+#[derive(Default)]
 struct Batch {
     last: Position,
     messages: Vec<Message>,
+    /// Where each message's event lies.
+    positions: Vec<Position>,
+    /// Events of which no message can be made.
+    unfit: Vec<Unfit>,
+}
+
+/// An event that can never be published as it is.
+struct Unfit {
+    position: Position,
+    /// In whose order it is.
+    key: String,
+    reason: String,
 }
 
 /// Publishes until `stop`. While a batch is on its way to the broker, the next one is made ready and the checkpoint moves to
@@ -41,14 +62,21 @@ pub(crate) async fn run(app: &App, health: Arc<Health>, stop: CancellationToken)
     let place = Place::own(NAME, store.history());
     let mut written = checkpoint::begin(store.as_ref(), &place, NAME).await?;
     let mut published_to = written;
+    let mut aside = Aside::load(app).await?;
+    let mut looked = Instant::now();
     let mut ahead = read(app, published_to);
     while !stop.is_cancelled() {
+        if !aside.is_empty() && looked.elapsed() >= LOOK_FOR_REDRIVEN {
+            aside.publish_redriven(app, &stop).await?;
+            looked = Instant::now();
+        }
         app.progress().reached(KEY, published_to);
         let batch = joined(ahead.await)?;
         place.refuse_other_history(store.as_ref())?;
-        let Some(Batch { last, messages }) = batch else {
+        let Some(batch) = batch else {
             health.idle();
-            let wait = if written < published_to { CHECKPOINT_WAIT } else { IDLE_WAIT };
+            let idle = if aside.is_empty() { IDLE_WAIT } else { LOOK_FOR_REDRIVEN };
+            let wait = if written < published_to { CHECKPOINT_WAIT } else { idle };
             let head = tokio::select! {
                 () = stop.cancelled() => break,
                 head = store.wait_beyond(published_to, wait) => head?,
@@ -59,12 +87,29 @@ pub(crate) async fn run(app: &App, health: Arc<Health>, stop: CancellationToken)
             ahead = read(app, published_to);
             continue;
         };
+        let last = batch.last;
         ahead = read(app, last);
         health.running();
-        let published = messages.len() as u64;
+        if !aside.is_empty() || !batch.unfit.is_empty() {
+            health.handled(aside.publish_around(app, &place, batch, written).await?);
+            (written, published_to) = (last, last);
+            continue;
+        }
+        let published = batch.messages.len() as u64;
         if published > 0 {
-            let publish = async { Ok(app.broker().publish(messages).await?) };
-            ((), written) = try_join(publish, write_checkpoint(app, &place, written, published_to)).await?;
+            let publish = publish(app, batch.messages);
+            let refused;
+            (refused, written) =
+                try_join(publish, write_checkpoint(app, &place, written, published_to)).await?;
+            if let Some((acknowledged, _)) = refused {
+                // The messages are gone with it: they are made again, and go around the one that was refused.
+                let mut batch = read_between(app, published_to, last).await?;
+                batch.messages.drain(..acknowledged);
+                batch.positions.drain(..acknowledged);
+                health.handled(aside.publish_around(app, &place, batch, written).await?);
+                (written, published_to) = (last, last);
+                continue;
+            }
             health.handled(published);
         }
         published_to = last;
@@ -76,14 +121,37 @@ pub(crate) async fn run(app: &App, health: Arc<Health>, stop: CancellationToken)
     Ok(())
 }
 
+/// Publishes in order; the reason, when a message is refused for good. What is before it was acknowledged.
+async fn publish(app: &App, messages: Vec<Message>) -> Result<Option<(usize, String)>, Error> {
+    match app.broker().publish(messages).await {
+        Ok(()) => Ok(None),
+        Err(PublishError { acknowledged, source: BrokerError::Unfit(reason) }) => {
+            Ok(Some((acknowledged, reason)))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Reads the next batch and makes its messages, while others work; nothing when the log has no more.
 fn read(app: &App, after: Position) -> AbortOnDropHandle<Result<Option<Batch>, Error>> {
     let store = Arc::clone(app.store());
     AbortOnDropHandle::new(tokio::spawn(async move {
         let events = store.read_log(after, BATCH_EVENTS_MAX).await?;
-        let Some(last) = events.last().map(|event| event.position) else { return Ok(None) };
-        Ok(Some(Batch { last, messages: messages(&events)? }))
+        Ok(if events.is_empty() { None } else { Some(batch(&events)) })
     }))
+}
+
+/// Reads a batch again.
+async fn read_between(app: &App, after: Position, last: Position) -> Result<Batch, Error> {
+    let mut events = Vec::new();
+    let mut read_to = after;
+    while read_to < last {
+        let more = app.store().read_log(read_to, BATCH_EVENTS_MAX).await?;
+        let Some(end) = more.last() else { break };
+        read_to = end.position;
+        events.extend(more.into_iter().filter(|event| event.position <= last));
+    }
+    Ok(batch(&events))
 }
 
 async fn write_checkpoint(
@@ -98,14 +166,21 @@ async fn write_checkpoint(
     Ok(read_to)
 }
 
-fn messages(events: &[RecordedEvent]) -> Result<Vec<Message>, Error> {
-    let mut messages = Vec::with_capacity(events.len());
+fn batch(events: &[RecordedEvent]) -> Batch {
+    let mut batch = Batch { messages: Vec::with_capacity(events.len()), ..Batch::default() };
     for event in events {
-        let message = Message::of(event).map_err(|error| {
-            let position = event.position;
-            StoreError::Engine(format!("event {position} of the log is not as factstream wrote it: {error}"))
-        })?;
-        messages.extend(message);
+        batch.last = event.position;
+        match Message::of(event) {
+            Ok(Some(message)) => {
+                batch.messages.push(message);
+                batch.positions.push(event.position);
+            }
+            Ok(None) => {}
+            Err(error) => {
+                let (key, reason) = (event.aggregate_id.clone(), fit::reason(event, &error));
+                batch.unfit.push(Unfit { position: event.position, key, reason });
+            }
+        }
     }
-    Ok(messages)
+    batch
 }

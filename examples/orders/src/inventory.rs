@@ -3,7 +3,6 @@
 //! Invariants: what is available is never negative. An order's lines are reserved all together or not at all, once, and
 //! what comes back is what was reserved ([`Reservation`] remembers it, so that the stock's own state stays small).
 
-use crate::order::Item;
 use crate::reservation::{HoldLines, Line, Release, Reservation};
 use factstream::envelope::{InvalidId, check_id};
 use factstream::{Aggregate, Command, Consumer, Envelope, Event, Failure, Handler, Snapshots, Tx};
@@ -214,6 +213,15 @@ fn change(sku: &str, quantity: u64) -> Result<i64, StockError> {
     i64::try_from(quantity).map_err(|_| StockError::TooMuch { sku: sku.to_owned() })
 }
 
+/// What this service reads of one line of an order; what it costs is none of its business.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wanted {
+    /// What.
+    pub sku: String,
+    /// How many.
+    pub quantity: u32,
+}
+
 /// What this service reads of the order service's events.
 #[derive(Debug, Clone, PartialEq, Eq, Event, Serialize, Deserialize)]
 #[event(topic = "orders.events")]
@@ -222,7 +230,7 @@ pub enum OrderFact {
     #[event(name = "OrderCreated", version = 1)]
     Created {
         /// Which ones.
-        items: Vec<Item>,
+        items: Vec<Wanted>,
     },
     /// Goods are not wanted any more.
     #[event(name = "OrderCancelled", version = 1)]
@@ -250,7 +258,7 @@ impl Handler for Reserving {
 }
 
 /// The order's items by SKU: lines of the same SKU are added up.
-fn lines(items: &[Item]) -> Vec<Line> {
+fn lines(items: &[Wanted]) -> Vec<Line> {
     let mut by_sku = BTreeMap::<&str, u64>::new();
     for item in items {
         let quantity = by_sku.entry(&item.sku).or_default();

@@ -83,7 +83,7 @@ fn an_order_that_wants_too_much_is_told_of_and_changes_nothing() {
 
 #[test]
 fn lines_of_one_sku_are_added_up_without_overflow() {
-    let item = |sku: &str, quantity| Item { sku: sku.into(), quantity, price_cents: 1 };
+    let item = |sku: &str, quantity| Wanted { sku: sku.into(), quantity };
     let items = [item("B", 1), item("A", u32::MAX), item("B", 2), item("A", u32::MAX)];
     let wanted = [("A", 2 * u64::from(u32::MAX)), ("B", 3)];
     assert_eq!(lines(&items), wanted.map(|(sku, quantity)| Line { sku: sku.into(), quantity }));

@@ -18,6 +18,7 @@ pub mod order;
 pub mod inventory;
 pub mod reservation;
 pub mod gateway;
+pub mod amount;
 pub mod payment;
 pub mod fulfilment;
 pub mod projection;

@@ -3,6 +3,7 @@
 //! Invariants: one charge and one refund per order, ever: the gateway is given the event's identity as its idempotency key, and
 //! the outcome is recorded exactly once. Only an approved payment is refunded.
 
+use crate::amount::{self, Priced};
 use crate::gateway::{Answer, Gateway};
 use factstream::{Aggregate, Caller, Command, Consumer, Envelope, Event, Failure, Handler, Retry, Tx};
 use serde::{Deserialize, Serialize};
@@ -200,9 +201,20 @@ pub enum OrderPlaced {
     Created {
         /// Who.
         customer_id: String,
-        /// How much.
-        total_cents: u64,
+        /// How much, where it is told.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        total_cents: Option<u64>,
+        /// What, to work it out from.
+        #[serde(default)]
+        items: Vec<Priced>,
     },
+}
+
+impl OrderPlaced {
+    fn amount_cents(&self) -> Result<u64, Failure> {
+        let Self::Created { total_cents, items, .. } = self;
+        amount::of(*total_cents, items).map_err(Failure::permanent)
+    }
 }
 
 /// What this service reads of an order that is off.
@@ -247,8 +259,8 @@ impl<G: Gateway> Caller for Charging<G> {
     type Outcome = Answer;
 
     async fn call(&self, event: &Envelope<OrderPlaced>) -> Result<Answer, Failure> {
-        let OrderPlaced::Created { customer_id, total_cents } = &event.event;
-        Ok(self.gateway.charge(event.identity(), customer_id, *total_cents).await?)
+        let OrderPlaced::Created { customer_id, .. } = &event.event;
+        Ok(self.gateway.charge(event.identity(), customer_id, event.event.amount_cents()?).await?)
     }
 
     async fn handle(
@@ -257,9 +269,8 @@ impl<G: Gateway> Caller for Charging<G> {
         answer: &Answer,
         tx: &mut Tx,
     ) -> Result<(), Failure> {
-        let OrderPlaced::Created { total_cents, .. } = &event.event;
-        let order_id = event.aggregate_id.clone();
-        let record = RecordCharge { order_id, amount_cents: *total_cents, answer: answer.clone() };
+        let (order_id, amount_cents) = (event.aggregate_id.clone(), event.event.amount_cents()?);
+        let record = RecordCharge { order_id, amount_cents, answer: answer.clone() };
         tx.command::<Payment, _>(&event.aggregate_id, record).await?;
         Ok(())
     }

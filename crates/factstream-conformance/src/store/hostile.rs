@@ -9,7 +9,7 @@ use crate::support::{
 use factstream_core::envelope::{ID_BYTES_MAX, NewEvent, RecordedEvent, StreamId};
 use factstream_core::params;
 use factstream_core::sql::Value;
-use factstream_core::store::{CommandKey, Conflict, Expected, Outcome, TableRows};
+use factstream_core::store::{CommandKey, Conflict, Expected, Outcome, StoreError, TableRows};
 
 const TEXTS: [&str; 12] = [
     "'; DROP TABLE events; --",
@@ -153,6 +153,32 @@ pub async fn a_text_with_nul_is_kept_or_refused_but_never_cut(under_test: &dyn S
         Err(_) => assert_eq!(history(&*store, &stream("two")).await, [], "an append that failed is stored"),
     }
     land(&*store, &stream("after"), 1).await;
+}
+
+/// Data that is no JSON object, and metadata that nobody can read: refused by append and by commit, and nothing is stored.
+pub async fn an_event_that_nobody_could_read_or_publish_is_refused(under_test: &dyn StoreUnderTest) {
+    let store = under_test.open().await;
+    let with = |data: &str, metadata: &str| NewEvent { metadata: metadata.into(), ..event(data) };
+    let source = r#"{"source":"conformance"}"#;
+    let refused = [
+        with("[1]", source),
+        with("null", source),
+        with("", source),
+        with("{\"a\":", source),
+        with("{}", "null"),
+        with("{}", r#"{"source":5}"#),
+        with("{}", r#"{"source":"a","topic":"no topic"}"#),
+    ];
+    for bad in refused {
+        let appends = || appending(&stream("bad"), Expected::Any, vec![event("{}"), bad.clone()]);
+        let answer = soon("append", store.append(appends(), None)).await;
+        assert!(matches!(answer, Err(StoreError::Unrecordable { .. })), "{bad:?} came to {answer:?}");
+        let tx = begin(&*store).await;
+        let answer = soon("commit", tx.commit(vec![appends()])).await;
+        assert!(matches!(answer, Err(StoreError::Unrecordable { .. })), "{bad:?} came to {answer:?}");
+    }
+    assert_eq!(log(&*store).await, [], "what was refused is stored");
+    land(&*store, &stream("bad"), 1).await;
 }
 
 /// One large event, between small ones, by append and by transaction.

@@ -99,6 +99,7 @@ macro_rules! store_suite {
                 injected_sql_comes_back_to_the_letter,
                 ids_that_look_alike_are_different_streams,
                 a_text_with_nul_is_kept_or_refused_but_never_cut,
+                an_event_that_nobody_could_read_or_publish_is_refused,
                 an_event_of_a_megabyte_is_kept,
                 a_thousand_events_in_one_append_are_kept,
                 numbers_out_of_range_are_answered,

@@ -27,7 +27,7 @@ pub(super) fn next_batch_bytes(error: &KafkaError, message: &Message, batch_byte
 
 pub(super) fn too_large(message: &Message) -> BrokerError {
     let (topic, key) = (&message.topic, message.key_text());
-    BrokerError::Engine(format!(
+    BrokerError::Unfit(format!(
         "Kafka: a message of {} bytes is too large for topic {topic}, key {key:?}: raise the topic's max.message.bytes, \
          and above 1 MiB also message.max.bytes in the broker's URL",
         bytes(message)

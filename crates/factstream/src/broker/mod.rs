@@ -6,6 +6,7 @@
 //! offsets never go backwards. A publish is all or nothing.
 
 mod subscription;
+mod retention;
 
 use crate::headers;
 use crate::statements as sql;
@@ -201,33 +202,7 @@ impl Broker for Embedded {
         Ok(Lag {
             events: row.get("events").map_err(StoreError::from)?,
             oldest: row.get("oldest").map_err(StoreError::from)?,
+            missed: row.get("missed").map_err(StoreError::from)?,
         })
-    }
-}
-
-impl Embedded {
-    /// Deletes records that every group has read and that were published before `before`, at most `records_max`.
-    /// Gives the number of records deleted.
-    ///
-    /// # Errors
-    /// When the store cannot be written.
-    pub async fn trim(&self, before: jiff::Timestamp, records_max: u32) -> Result<u64, BrokerError> {
-        let rows = self.store.query(sql::SELECT_TRIMMABLE, params![before]).await?;
-        let mut deleted = 0;
-        for row in rows.iter().take(records_max as usize) {
-            let topic: String = row.get("topic").map_err(StoreError::from)?;
-            let partition: u32 = row.get("partition").map_err(StoreError::from)?;
-            let oldest: i64 = row.get("oldest_offset").map_err(StoreError::from)?;
-            let upto: i64 =
-                row.get::<i64>("upto").map_err(StoreError::from)?.min(oldest + i64::from(records_max));
-            let mut tx = self.store.begin().await?;
-            let sql = "DELETE FROM fs_records WHERE topic = $1 AND partition = $2 AND record_offset < $3";
-            deleted += tx.execute(sql, params![&topic, partition, upto]).await?;
-            let sql = "UPDATE fs_partitions SET oldest_offset = $3 WHERE topic = $1 AND partition = $2 AND oldest_offset < $3";
-            tx.execute(sql, params![&topic, partition, upto]).await?;
-            commit(tx).await?;
-        }
-        tracing::debug!(deleted, at = %now(), "trimmed the embedded broker's topics");
-        Ok(deleted)
     }
 }

@@ -105,6 +105,21 @@ impl Delivery {
         }
     }
 
+    /// An event of the log as it lies there, to be kept and not handled.
+    pub(crate) fn of_the_log(event: RecordedEvent) -> Self {
+        Self {
+            event_id: event.event_id.to_string(),
+            scoped_id: None,
+            key: event.aggregate_id.clone(),
+            event_type: Some(event.event_type.clone()),
+            position: Some(event.position),
+            timestamp: Some(event.timestamp),
+            content: Content::NotMine,
+            outcome: OnceLock::new(),
+            raw: Raw::Event(Box::new(event)),
+        }
+    }
+
     /// A record of a topic, or a letter that was one. The consumer's own decoder comes first.
     pub(crate) fn of_record(
         record: Record,

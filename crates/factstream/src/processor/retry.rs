@@ -147,7 +147,7 @@ impl Processor {
 }
 
 /// Locks the head of a key, if it still is the head and waits for an attempt.
-async fn claim(tx: &mut crate::tx::Tx, letter: &Letter) -> Result<bool, Error> {
+pub(crate) async fn claim(tx: &mut crate::tx::Tx, letter: &Letter) -> Result<bool, Error> {
     let sql = "UPDATE fs_blocked_keys SET next_attempt_at = next_attempt_at \
                WHERE handler = $1 AND event_key = $2 AND head_id = $3 AND next_attempt_at IS NOT NULL";
     Ok(tx.execute(sql, params![&letter.handler, &letter.key, letter.id]).await? > 0)

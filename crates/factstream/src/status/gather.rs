@@ -64,6 +64,11 @@ impl Stored {
         InLog { checkpoint, lag, seconds }
     }
 
+    fn of_relay(&self) -> Known<Waiting> {
+        let waiting = self.waiting.as_ref().map_err(|error| format!("dead letters: {error}"))?;
+        Ok(waiting.get(relay::KEY).copied().unwrap_or_default())
+    }
+
     fn of_letters(&self, spec: &Spec) -> Known<Waiting> {
         let waiting = self.waiting.as_ref().map_err(|error| format!("dead letters: {error}"))?;
         let of_handler = waiting.get(&spec.handler).filter(|_| spec.shard.is_first());
@@ -204,12 +209,16 @@ impl App {
         let health = self.healths().of(relay::KEY);
         let InLog { checkpoint, lag, seconds } = stored.in_log(relay::KEY, oldest);
         let mut unknown = Unknown::default();
+        let waiting = unknown.take(stored.of_relay());
         RelayStatus {
             state: health.state(),
             position: unknown.take(checkpoint),
             lag_events: unknown.take(lag),
             lag_seconds: unknown.take(seconds),
             restarts: health.counts().restarts,
+            retrying: waiting.map(|waiting| waiting.retrying),
+            dead_letters: waiting.map(|waiting| waiting.dead),
+            parked: waiting.map(|waiting| waiting.parked),
             unknown: unknown.0,
         }
     }
@@ -219,6 +228,7 @@ impl App {
         let InLog { checkpoint, lag, seconds } = stored.in_log(&spec.name, oldest);
         HandlerStatus {
             members: Some(Vec::new()),
+            missed: Some(0),
             checkpoint: unknown.take(checkpoint),
             lag_events: unknown.take(lag),
             lag_seconds: unknown.take(seconds),
@@ -246,6 +256,7 @@ impl App {
             foreign_stores: foreign_stores.into_iter().collect(),
             members,
             lag_events: lag.map(|lag| lag.events),
+            missed: lag.map(|lag| lag.missed),
             lag_seconds,
             ..self.handler_status(spec, stored, unknown)
         }
@@ -268,6 +279,7 @@ impl App {
             checkpoint: None,
             lag_events: None,
             lag_seconds: None,
+            missed: None,
             handled,
             skipped,
             attempts,

@@ -112,6 +112,12 @@ pub struct RelayStatus {
     pub lag_seconds: Option<f64>,
     /// How often it was started again in this process.
     pub restarts: u64,
+    /// Events that a person has sent on their way again and that are yet to be published; `None` when it is not known.
+    pub retrying: Option<u64>,
+    /// Events that cannot be published as they are and wait for a person; `None` when it is not known.
+    pub dead_letters: Option<u64>,
+    /// Events parked behind those; `None` when it is not known.
+    pub parked: Option<u64>,
     /// Why what is `None` is not known; empty when all is.
     pub unknown: Vec<String>,
 }
@@ -142,6 +148,9 @@ pub struct HandlerStatus {
     pub lag_events: Option<u64>,
     /// The age of the oldest of them, seconds; `None` when it is not known.
     pub lag_seconds: Option<f64>,
+    /// Records that retention had deleted before this group began, so that it never saw them (embedded topics; 0 on Apache
+    /// Kafka, which does not tell). `None` when it is not known.
+    pub missed: Option<u64>,
     /// Events handled since this process started.
     pub handled: u64,
     /// Events of types that no handler names, since this process started.
@@ -177,7 +186,8 @@ impl Status {
         for handler in &self.handlers {
             behind(&handler.name, handler.lag_events);
         }
-        for HandlerStatus { name, retrying, .. } in &self.handlers {
+        let handlers = self.handlers.iter().map(|handler| (handler.name.as_str(), handler.retrying));
+        for (name, retrying) in handlers.chain([("the relay", self.relay.retrying)]) {
             match retrying {
                 Some(0) => {}
                 Some(events) => {

@@ -13,6 +13,8 @@ mod dead_letters;
 mod unreadable;
 mod foreign;
 mod identities;
+mod retention;
+mod unpublishable;
 mod decoders;
 mod callers;
 mod owners;

@@ -1,0 +1,198 @@
+//! Events that can never be published as they are: set aside as letters of the relay's, with what comes behind them of their key.
+//!
+//! Invariants: what is set aside, and the checkpoint behind it, commit together. While a key has a letter, its later events
+//! are parked behind it, and others flow. A letter that a person sends on its way again is published, and then what is parked
+//! behind it, in order, before anything newer of its key (G5, G7, G9).
+
+use super::{Batch, KEY, NAME, Unfit, fit, publish};
+use crate::app::App;
+use crate::error::Error;
+use crate::handler::Failure;
+use crate::processor::checkpoint::{Place, move_params, move_statement};
+use crate::processor::delivery::Delivery;
+use crate::processor::letters::{self, Letter};
+use crate::processor::options::Retry;
+use crate::processor::retry::claim;
+use crate::statements as sql;
+use factstream_core::envelope::{Position, RecordedEvent};
+use factstream_core::message::Message;
+use factstream_core::params;
+use factstream_core::sql::{now, placeholders};
+use jiff::Timestamp;
+use std::collections::{BTreeMap, HashSet};
+use tokio_util::sync::CancellationToken;
+
+/// Letters taken up at once, and keys asked for at once.
+const KEYS_MAX: usize = 64;
+
+/// What is set aside of a batch: the reason, or `None` where it only waits behind another event of its key.
+type Held = BTreeMap<Position, Option<String>>;
+
+/// The keys that had a letter when it was looked last. Only the relay adds one; a discard may have freed it meanwhile.
+pub(super) struct Aside {
+    keys: HashSet<String>,
+}
+
+impl Aside {
+    pub(super) async fn load(app: &App) -> Result<Self, Error> {
+        let sql = "SELECT event_key FROM fs_blocked_keys WHERE handler = $1";
+        let rows = app.store().query(sql, params![KEY]).await?;
+        let keys = rows.iter().map(|row| row.get("event_key")).collect::<Result<_, _>>()?;
+        Ok(Self { keys })
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// Publishes what can be of a batch, sets the rest aside, and moves the checkpoint to its end; how many were published.
+    pub(super) async fn publish_around(
+        &mut self,
+        app: &App,
+        place: &Place,
+        batch: Batch,
+        written: Position,
+    ) -> Result<u64, Error> {
+        let last = batch.last;
+        let mut waiting = self.still_waiting(app, &batch).await?;
+        let (mut flowing, mut held) = divide(batch, &mut waiting);
+        let published = loop {
+            let messages = flowing.iter().map(|(_, message)| message.clone()).collect();
+            let Some((at, reason)) = publish(app, messages).await? else { break flowing.len() };
+            let Some((position, refused)) = flowing.get(at) else { break flowing.len() };
+            // What was acknowledged before it stays published; what comes of its key waits behind it.
+            held.insert(*position, Some(reason));
+            let key = refused.key.clone();
+            let rest = flowing.split_off(at + 1);
+            let (behind, rest): (Vec<_>, Vec<_>) = rest.into_iter().partition(|(_, other)| other.key == key);
+            held.extend(behind.into_iter().map(|(position, _)| (position, None)));
+            flowing = rest;
+        };
+        self.set_aside(app, place, held, written, last).await?;
+        Ok(published as u64)
+    }
+
+    /// Of the keys in a batch, those that have a letter now.
+    async fn still_waiting(&self, app: &App, batch: &Batch) -> Result<HashSet<String>, Error> {
+        let keys = batch.messages.iter().map(Message::key_text);
+        let keys = keys.chain(batch.unfit.iter().map(|unfit| unfit.key.clone()));
+        let keys: Vec<String> =
+            keys.filter(|key| self.keys.contains(key)).collect::<HashSet<_>>().into_iter().collect();
+        let mut waiting = HashSet::new();
+        for some in keys.chunks(KEYS_MAX) {
+            let list = placeholders(2, some.len());
+            let sql =
+                format!("SELECT event_key FROM fs_blocked_keys WHERE handler = $1 AND event_key IN ({list})");
+            let mut params = params![KEY];
+            params.extend(some.iter().map(Into::into));
+            for row in app.store().query(&sql, params).await? {
+                waiting.insert(row.get("event_key")?);
+            }
+        }
+        Ok(waiting)
+    }
+
+    async fn set_aside(
+        &mut self,
+        app: &App,
+        place: &Place,
+        held: Held,
+        written: Position,
+        last: Position,
+    ) -> Result<(), Error> {
+        let mut tx = app.begin().await?;
+        if tx.execute(move_statement(), move_params(place, written, last)).await? == 0 {
+            return Err(Error::Superseded { handler: NAME.to_owned() });
+        }
+        let mut keys = Vec::new();
+        for (position, reason) in held {
+            let Some(event) = event_at(app, position).await? else { continue };
+            let key = event.aggregate_id.clone();
+            let delivery = Delivery::of_the_log(event);
+            let failure = match &reason {
+                Some(reason) => Failure::permanent(reason.clone()),
+                None if letters::park(&mut tx, KEY, &delivery).await? => continue,
+                // Its key was freed just now: it is the next to be published.
+                None => Failure::transient("the event before it was discarded"),
+            };
+            letters::hold(&mut tx, KEY, &delivery, &failure, &Retry::default()).await?;
+            tracing::error!(position, %key, ?failure, "an event cannot be published and is set aside; its key waits");
+            keys.push(key);
+        }
+        tx.commit().await?;
+        self.keys.extend(keys);
+        Ok(())
+    }
+
+    /// Publishes the letters that a person has sent on their way again, each with what is parked behind it, in order.
+    pub(super) async fn publish_redriven(
+        &mut self,
+        app: &App,
+        stop: &CancellationToken,
+    ) -> Result<(), Error> {
+        let due =
+            app.store().query(sql::SELECT_DUE_KEYS, params![KEY, now(), Timestamp::MAX, KEYS_MAX]).await?;
+        for row in due {
+            let mut next = Some(row.get::<u64>("head_id")?);
+            while let Some(id) = next.filter(|_| !stop.is_cancelled()) {
+                next = publish_letter(app, id).await?;
+            }
+        }
+        *self = Self::load(app).await?;
+        Ok(())
+    }
+}
+
+/// What of a batch flows, in order, and what is held: unfit events, and what is behind a letter or behind one of these.
+fn divide(batch: Batch, waiting: &mut HashSet<String>) -> (Vec<(Position, Message)>, Held) {
+    let Batch { messages, positions, unfit, .. } = batch;
+    let (mut flowing, mut held) = (Vec::with_capacity(messages.len()), Held::new());
+    let mut unfit = unfit.into_iter().peekable();
+    for (position, message) in positions.into_iter().zip(messages) {
+        while let Some(Unfit { position, key, reason }) = unfit.next_if(|unfit| unfit.position < position) {
+            waiting.insert(key);
+            held.insert(position, Some(reason));
+        }
+        if waiting.contains(&message.key_text()) {
+            held.insert(position, None);
+        } else {
+            flowing.push((position, message));
+        }
+    }
+    held.extend(unfit.map(|Unfit { position, reason, .. }| (position, Some(reason))));
+    (flowing, held)
+}
+
+/// Publishes one letter that is due; the next of its key, when that is to follow.
+async fn publish_letter(app: &App, id: u64) -> Result<Option<u64>, Error> {
+    let rows = app.store().query(letters::SELECT_LETTER, params![id]).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let letter = Letter::of_row(row)?;
+    let made = match event_at(app, u64::try_from(letter.record.offset).unwrap_or(0)).await? {
+        Some(event) => fit::message(app, event, &letter),
+        None => Err("it is no longer in the log; discard it".to_owned()),
+    };
+    let refused = match made {
+        Ok(Some(message)) => publish(app, vec![message]).await?.map(|(_, reason)| reason),
+        Ok(None) => None,
+        Err(reason) => Some(reason),
+    };
+    let mut tx = app.begin().await?;
+    if !claim(&mut tx, &letter).await? {
+        return Ok(None);
+    }
+    let next = match refused {
+        None => letters::advance(&mut tx, &letter, "handled").await?,
+        Some(reason) => {
+            letters::fail_again(&mut tx, &letter, &Failure::permanent(reason), &Retry::default()).await?;
+            None
+        }
+    };
+    tx.commit().await?;
+    Ok(next)
+}
+
+async fn event_at(app: &App, position: Position) -> Result<Option<RecordedEvent>, Error> {
+    let events = app.store().read_log(position.saturating_sub(1), 1).await?;
+    Ok(events.into_iter().next().filter(|event| event.position == position))
+}
