@@ -41,7 +41,7 @@ pub trait Broker: Send + Sync + 'static {
         &self,
         group: &str,
         topics: &[String],
-        stored: &[(Partition, i64)],
+        stored: &[Stored],
     ) -> Result<Box<dyn Subscription>, BrokerError>;
 
     /// How far a group is behind in these topics, over all partitions, whoever reads them.

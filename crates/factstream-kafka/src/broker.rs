@@ -9,7 +9,7 @@ use crate::topics::{self, Admin};
 use crate::{lag, members};
 use async_trait::async_trait;
 use factstream_core::broker::{
-    Bounds, Broker, BrokerError, Lag, Member, Partition, PublishError, Subscription, Topic,
+    Bounds, Broker, BrokerError, Lag, Member, Partition, PublishError, Stored, Subscription, Topic,
 };
 use factstream_core::message::Message;
 use rdkafka::ClientConfig;
@@ -95,7 +95,7 @@ impl Broker for KafkaBroker {
         &self,
         group: &str,
         topics: &[String],
-        stored: &[(Partition, i64)],
+        stored: &[Stored],
     ) -> Result<Box<dyn Subscription>, BrokerError> {
         self.publisher.check_topics(topics.to_vec()).await?;
         let (config, present) = (config::consumer(&self.settings, group), self.presence.enter());

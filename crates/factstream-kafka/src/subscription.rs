@@ -12,7 +12,7 @@ mod unread;
 
 use crate::config::{Reasons, refused};
 use async_trait::async_trait;
-use factstream_core::broker::{BrokerError, Partition, Subscription};
+use factstream_core::broker::{BrokerError, Partition, Stored, Subscription};
 use factstream_core::message::Record;
 use group::Group;
 pub(crate) use group::Place;
@@ -41,7 +41,7 @@ impl KafkaSubscription {
     pub(crate) fn join(
         config: &ClientConfig,
         topics: &[String],
-        stored: &[(Partition, i64)],
+        stored: &[Stored],
         present: Present,
     ) -> Result<Self, BrokerError> {
         let reasons = Reasons::of(config);

@@ -163,7 +163,7 @@ impl App {
         let topics: Vec<String> = found.topics.iter().cloned().collect();
         let bounds = self.broker().bounds(&topics).await?;
         let steps = bounds.into_iter().map(|(partition, bounds)| ResetStep {
-            from: stored.iter().find(|(known, _)| *known == partition).map(|(_, next)| *next),
+            from: stored.iter().find(|known| known.partition == partition).map(|known| known.next),
             to: if to == ResetTo::End { bounds.end } else { bounds.start },
             topic: Some(partition.topic),
             partition: partition.partition,

@@ -5,7 +5,7 @@ use super::support::{
 };
 use crate::BrokerUnderTest;
 use crate::support::{DEADLINE, soon};
-use factstream_core::broker::{Broker, BrokerError, Partition, Subscription};
+use factstream_core::broker::{Broker, BrokerError, Partition, Stored, Subscription};
 use factstream_core::partition::partition_of;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -17,7 +17,11 @@ async fn join_with_stored(
     stored: &[(Partition, i64)],
 ) -> Box<dyn Subscription> {
     let topics = [topic.to_owned()];
-    let joined = soon("subscribe", broker.subscribe(group, &topics, stored)).await;
+    let joined = soon(
+        "subscribe",
+        broker.subscribe(group, &topics, &stored.iter().cloned().map(Stored::from).collect::<Vec<_>>()),
+    )
+    .await;
     joined.unwrap_or_else(|error| panic!("the group {group} cannot subscribe to {topic}: {error}"))
 }
 

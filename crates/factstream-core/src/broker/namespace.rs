@@ -27,7 +27,7 @@ impl Namespace {
     /// [`BrokerError::Name`] when it has characters that a topic of Kafka may not have, or is too long to stand before one.
     ///
     /// ```
-    /// use factstream_core::broker::{Namespace, Topic};
+    /// use factstream_core::broker::{Namespace, Stored, Topic};
     /// let eu = Namespace::new("eu.").unwrap();
     /// assert_eq!(eu.topic(Topic::new("orders.events", 6)).unwrap().name, "eu.orders.events");
     /// assert!(Namespace::new("eu/").is_err());
@@ -91,6 +91,11 @@ impl Namespace {
     fn places(&self, places: &[(Partition, i64)]) -> Vec<(Partition, i64)> {
         let whole = |partition: &Partition| Partition { topic: self.whole(&partition.topic), ..*partition };
         places.iter().map(|(partition, offset)| (whole(partition), *offset)).collect()
+    }
+
+    fn stored(&self, stored: &[Stored]) -> Vec<Stored> {
+        let whole = |partition: &Partition| Partition { topic: self.whole(&partition.topic), ..*partition };
+        stored.iter().map(|stored| Stored { partition: whole(&stored.partition), ..stored.clone() }).collect()
     }
 
     /// An error with the topic as the code knows it.
@@ -159,10 +164,10 @@ impl Broker for Namespaced {
         &self,
         group: &str,
         topics: &[String],
-        stored: &[(Partition, i64)],
+        stored: &[Stored],
     ) -> Result<Box<dyn Subscription>, BrokerError> {
         let (group, topics) = (self.namespace.whole(group), self.namespace.all(topics));
-        let joined = self.broker.subscribe(&group, &topics, &self.namespace.places(stored)).await;
+        let joined = self.broker.subscribe(&group, &topics, &self.namespace.stored(stored)).await;
         let subscription = self.told(joined)?;
         Ok(Box::new(Joined { namespace: self.namespace.clone(), subscription }))
     }

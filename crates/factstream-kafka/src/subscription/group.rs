@@ -7,7 +7,7 @@
 use super::place;
 use crate::broker::ANSWER;
 use crate::config::Reasons;
-use factstream_core::broker::Partition;
+use factstream_core::broker::Stored;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult};
@@ -22,7 +22,7 @@ pub(crate) type Place = (String, i32);
 pub(super) struct Group {
     pub(super) reasons: Reasons,
     /// Where to go on in partitions without a committed offset.
-    stored: HashMap<Place, i64>,
+    stored: HashMap<Place, Stored>,
     resumed: Mutex<HashMap<Place, i64>>,
     revoked: Mutex<HashSet<Place>>,
     /// Whether librdkafka was in the middle of joining, as far as was heard since this was reset.
@@ -30,8 +30,8 @@ pub(super) struct Group {
 }
 
 impl Group {
-    pub(super) fn new(reasons: Reasons, stored: &[(Partition, i64)]) -> Self {
-        let stored = stored.iter().map(|(partition, offset)| (place(partition), *offset)).collect();
+    pub(super) fn new(reasons: Reasons, stored: &[Stored]) -> Self {
+        let stored = stored.iter().map(|stored| (place(&stored.partition), stored.clone())).collect();
         Self {
             reasons,
             stored,
@@ -43,7 +43,7 @@ impl Group {
 
     /// Where to go on in a partition without a committed offset, if that is known.
     pub(super) fn stored(&self, place: &Place) -> Option<i64> {
-        self.stored.get(place).copied()
+        self.stored.get(place).map(|stored| stored.next)
     }
 
     /// What is heard from here on counts.
@@ -77,8 +77,16 @@ impl Group {
                 continue;
             }
             let place = (element.topic().to_owned(), element.partition());
-            match self.stored(&place) {
-                Some(next) => {
+            match self.stored.get(&place) {
+                Some(stored) if is_made_again(consumer, &place, stored)? => {
+                    tracing::warn!(
+                        topic = place.0,
+                        partition = place.1,
+                        "the topic was made again since the group read it; it is read from its beginning"
+                    );
+                    element.set_offset(Offset::Beginning)?;
+                }
+                Some(&Stored { next, .. }) => {
                     tracing::warn!(
                         topic = place.0,
                         partition = place.1,
@@ -145,6 +153,17 @@ impl ConsumerContext for Group {
             Rebalance::Error(error) => tracing::warn!(%error, "a rebalance failed; it is tried again"),
         }
     }
+}
+
+/// Whether a partition is one of a topic that was made again: a record before the stored offset is newer than everything that was
+/// read there.
+fn is_made_again(consumer: &BaseConsumer<Group>, place: &Place, stored: &Stored) -> KafkaResult<bool> {
+    let Some(newest) = stored.newest else { return Ok(false) };
+    let mut times = TopicPartitionList::new();
+    times.add_partition_offset(&place.0, place.1, Offset::Offset(newest.as_millisecond() + 1))?;
+    let found = consumer.offsets_for_times(times, ANSWER)?;
+    let first_newer = found.find_partition(&place.0, place.1).map(|found| found.offset());
+    Ok(matches!(first_newer, Some(Offset::Offset(offset)) if offset < stored.next))
 }
 
 pub(super) fn places(list: &TopicPartitionList) -> Vec<Place> {

@@ -4,7 +4,7 @@ use crate::support::{
     DEADLINE, POLL, declare, declared, delete_records, delete_topic, forget_group, join, join_with_stored,
     lag_becomes, message, number_of, open, read_until, relay, unique,
 };
-use factstream_core::broker::{Broker, BrokerError, Partition, Subscription, Topic};
+use factstream_core::broker::{Broker, BrokerError, Partition, Stored, Subscription, Topic};
 use factstream_kafka::KafkaBroker;
 use factstream_tests::kafka;
 use std::time::Instant;

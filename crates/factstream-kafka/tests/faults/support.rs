@@ -1,6 +1,6 @@
 //! What these tests are written with. Nothing waits without a deadline.
 
-use factstream_core::broker::{Broker, Partition, Subscription, Topic};
+use factstream_core::broker::{Broker, Partition, Stored, Subscription, Topic};
 use factstream_core::message::{Headers, Message, Record};
 use factstream_kafka::KafkaBroker;
 use factstream_kafka::rdkafka::admin::{AdminClient, AdminOptions};
@@ -46,7 +46,7 @@ pub(crate) async fn join_with_stored(
     broker: &KafkaBroker,
     group: &str,
     topic: &str,
-    stored: &[(Partition, i64)],
+    stored: &[Stored],
 ) -> Box<dyn Subscription> {
     broker.subscribe(group, &[topic.to_owned()], stored).await.expect("the group can be joined")
 }

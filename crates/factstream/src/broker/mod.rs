@@ -12,7 +12,7 @@ use crate::headers;
 use crate::statements as sql;
 use async_trait::async_trait;
 pub use factstream_core::broker::BrokerError;
-use factstream_core::broker::{Bounds, Broker, Lag, Partition, PublishError, Subscription, Topic};
+use factstream_core::broker::{Bounds, Broker, Lag, Partition, PublishError, Stored, Subscription, Topic};
 use factstream_core::message::Message;
 use factstream_core::params;
 use factstream_core::partition::partition_of;
@@ -151,7 +151,7 @@ impl Broker for Embedded {
         &self,
         group: &str,
         topics: &[String],
-        stored: &[(Partition, i64)],
+        stored: &[Stored],
     ) -> Result<Box<dyn Subscription>, BrokerError> {
         for topic in topics {
             let rows = self.store.query("SELECT 1 FROM fs_topics WHERE topic = $1", params![topic]).await?;

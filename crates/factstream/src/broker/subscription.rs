@@ -3,7 +3,7 @@
 use crate::headers;
 use crate::statements as sql;
 use async_trait::async_trait;
-use factstream_core::broker::{BrokerError, POLL_BYTES_MAX, Partition, Subscription};
+use factstream_core::broker::{BrokerError, POLL_BYTES_MAX, Partition, Stored, Subscription};
 use factstream_core::message::Record;
 use factstream_core::params;
 use factstream_core::sql::Row;
@@ -47,7 +47,7 @@ impl EmbeddedSubscription {
         published: watch::Receiver<u64>,
         group: &str,
         topics: &[String],
-        stored: &[(Partition, i64)],
+        stored: &[Stored],
     ) -> Self {
         Self {
             history: store.history(),
@@ -55,7 +55,7 @@ impl EmbeddedSubscription {
             published,
             group: group.to_owned(),
             topics: topics.to_vec(),
-            stored: stored.iter().cloned().collect(),
+            stored: stored.iter().map(|stored| (stored.partition.clone(), stored.next)).collect(),
             next: BTreeMap::new(),
             turn: 0,
         }

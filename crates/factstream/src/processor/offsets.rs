@@ -8,7 +8,7 @@ use crate::processor::{Processor, lock};
 use crate::registry::Generation;
 use crate::statements as sql;
 use crate::tx::Tx;
-use factstream_core::broker::Partition;
+use factstream_core::broker::{Partition, Stored};
 use factstream_core::params;
 use factstream_core::sabotage::{Sabotage, is_on};
 use factstream_core::sql::{Row, now};
@@ -26,15 +26,12 @@ pub(crate) struct Reached<'a> {
 }
 
 /// Where a consumer stands in each partition of a cluster.
-pub(crate) async fn stored(
-    store: &dyn Store,
-    handler: &str,
-    cluster: &str,
-) -> Result<Vec<(Partition, i64)>, Error> {
-    let sql = "SELECT topic, partition, next_offset FROM fs_offsets WHERE handler = $1 AND cluster = $2";
+pub(crate) async fn stored(store: &dyn Store, handler: &str, cluster: &str) -> Result<Vec<Stored>, Error> {
+    let sql =
+        "SELECT topic, partition, next_offset, newest_at FROM fs_offsets WHERE handler = $1 AND cluster = $2";
     let of_row = |row: &Row| {
         let partition = Partition { topic: row.get("topic")?, partition: row.get("partition")? };
-        Ok((partition, row.get("next_offset")?))
+        Ok(Stored { partition, next: row.get("next_offset")?, newest: row.get("newest_at")? })
     };
     store.query(sql, params![handler, cluster]).await?.iter().map(of_row).collect()
 }
