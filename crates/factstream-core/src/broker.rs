@@ -80,6 +80,24 @@ pub struct Bounds {
     pub end: i64,
 }
 
+/// Where a group's owner has come in a partition, as it keeps that with its effects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// The partition.
+    pub partition: Partition,
+    /// The offset of the next record to read.
+    pub next: i64,
+    /// The newest time of a record that was read there, where it is known. A partition that has a newer record before `next` is one
+    /// of a topic that was made again, and is read from its beginning.
+    pub newest: Option<Timestamp>,
+}
+
+impl From<(Partition, i64)> for Stored {
+    fn from((partition, next): (Partition, i64)) -> Self {
+        Self { partition, next, newest: None }
+    }
+}
+
 /// One member of a group. Dropping it begins to leave the group; [`Broker::until_left`] waits for the end of that.
 #[async_trait]
 pub trait Subscription: Send {

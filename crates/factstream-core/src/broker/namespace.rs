@@ -3,7 +3,7 @@
 //! Invariant: outside the broker nobody knows of it. Names get it on their way in and lose it on their way out, so records,
 //! dead letters and stored offsets have the names that the code has, and so has an error that names a topic.
 
-use super::{Bounds, Broker, BrokerError, Lag, Member, PublishError, Subscription, Topic};
+use super::{Bounds, Broker, BrokerError, Lag, Member, PublishError, Stored, Subscription, Topic};
 use crate::message::{Message, Record};
 use crate::partition::Partition;
 use async_trait::async_trait;

@@ -113,7 +113,7 @@ async fn a_group_beyond_the_end_of_a_topic_that_was_made_anew_halts() {
     publish(&url, &topic, 0, 3).await;
     let mut member = join(&broker, &group, &topic).await;
     read_until(member.as_mut(), |read| read.len() == 3).await;
-    member.commit(&at_ten(&topic)).await.expect("a commit");
+    member.commit(&[(Partition { topic: topic.clone(), partition: 0 }, 10)]).await.expect("a commit");
     drop(member);
     let mut member = join(&broker, &group, &topic).await;
     for _ in 0..2 {
@@ -128,8 +128,8 @@ fn assert_beyond_end(error: &BrokerError, topic: &str) {
     assert!(said && error.contains(topic), "{error}");
 }
 
-fn at_ten(topic: &str) -> [(Partition, i64); 1] {
-    [(Partition { topic: topic.to_owned(), partition: 0 }, 10)]
+fn at_ten(topic: &str) -> [Stored; 1] {
+    [Stored::from((Partition { topic: topic.to_owned(), partition: 0 }, 10))]
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -171,6 +171,25 @@ async fn a_group_whose_stored_offset_is_of_a_topic_that_was_made_again_halts() {
     for _ in 0..2 {
         assert_beyond_end(&failure(member.as_mut()).await, &topic);
     }
+}
+
+/// It has grown beyond the stored offset by then, so only the records' times tell.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_longer_topic_that_was_made_again_is_read_from_its_beginning() {
+    let url = kafka::server();
+    let broker = open(&url);
+    let (topic, group) = read_ten(&url, &broker).await;
+    let [stored] = at_ten(&topic);
+    let stored = Stored { newest: Some(jiff::Timestamp::now()), ..stored };
+    let mut member = join_with_stored(&broker, &unique("group"), &topic, &[stored.clone()]).await;
+    assert!(member.poll(100, POLL).await.unwrap().is_empty(), "it is the same topic: nothing is read again");
+    drop(member);
+    delete_topic(&url, &topic).await;
+    declare_anew(&url, &topic).await;
+    publish(&url, &topic, 0, 20).await;
+    let mut member = join_with_stored(&broker, &group, &topic, &[stored]).await;
+    let records = read_until(member.as_mut(), |read| read.len() >= 20).await;
+    assert_eq!(records.len(), 20);
 }
 
 /// Deleting a topic takes the cluster a moment.
