@@ -65,7 +65,7 @@ fn a_name_is_used_to_the_byte_or_refused(place: &Place) {
         }
         block_in_place(|| is_still(&place.store, &before));
 
-        let mut wired = app(place).service(names[0].as_str());
+        let mut wired = app(place).service(names[0].as_str()).formerly("orders");
         for (at, name) in names.iter().enumerate() {
             let table = format!("notes_{at}");
             wired = wired.consumer(Consumer::new(name.as_str()).handler(Dies));
