@@ -57,6 +57,14 @@ enum Failure {
     Refused(BrokerError),
 }
 
+/// A message of this size has nothing behind it when it may be refused: librdkafka may still send what waits behind a refused
+/// message, and later ones of its key would overtake it.
+const ALONE_BYTES: usize = 16 * 1024;
+
+fn is_to_go_alone(message: &Message) -> bool {
+    message.value.as_ref().map_or(0, Vec::len) >= ALONE_BYTES
+}
+
 impl Publisher {
     pub(crate) fn new(config: &ClientConfig) -> Result<Self, BrokerError> {
         let reasons = Reasons::of(config);
@@ -124,6 +132,19 @@ impl Publisher {
         }
     }
 
+    /// Waits for all that was sent, and counts it.
+    async fn deliveries(
+        &self,
+        sent: &mut VecDeque<DeliveryFuture>,
+        delivered: &mut usize,
+    ) -> Result<(), Failure> {
+        while !sent.is_empty() {
+            self.delivery(sent).await?;
+            *delivered += 1;
+        }
+        Ok(())
+    }
+
     /// Sends these and waits for them; how many from the first are acknowledged, and why the next one is not.
     async fn deliver(
         &self,
@@ -134,6 +155,10 @@ impl Publisher {
         let mut delivered = 0;
         let mut unsent = None;
         'messages: for message in messages {
+            let alone = is_to_go_alone(message);
+            if alone && let Err(failure) = self.deliveries(&mut sent, &mut delivered).await {
+                return (delivered, Some(failure));
+            }
             loop {
                 match self.send(producer, message) {
                     Ok(delivery) => {
@@ -160,14 +185,14 @@ impl Publisher {
                     }
                 }
             }
-        }
-        while !sent.is_empty() {
-            if let Err(failure) = self.delivery(&mut sent).await {
+            if alone && let Err(failure) = self.deliveries(&mut sent, &mut delivered).await {
                 return (delivered, Some(failure));
             }
-            delivered += 1;
         }
-        (delivered, unsent)
+        match self.deliveries(&mut sent, &mut delivered).await {
+            Ok(()) => (delivered, unsent),
+            Err(failure) => (delivered, Some(failure)),
+        }
     }
 
     /// Waits for the oldest message.

@@ -20,8 +20,14 @@ pub(crate) async fn refuse_transactions(
     let refuse =
         || Err(StoreError::Unusable { what: server.place.clone(), reason: TRANSACTION_POOLING.to_owned() });
     // Statement pooling has no transactions of more than one statement.
-    if one.batch_execute("BEGIN").await.map_err(failed).is_err() && !one.is_closed() {
-        return refuse();
+    match one.batch_execute("BEGIN").await {
+        Ok(()) => {}
+        // The pooler says so and may close the connection at once; a server that shuts down says that instead.
+        Err(error) if error.as_db_error().is_some_and(|said| !said.code().code().starts_with("57")) => {
+            return refuse();
+        }
+        Err(_) if !one.is_closed() => return refuse(),
+        Err(error) => return Err(failed(error)),
     }
     let found = (backend(one).await.map_err(failed)?, backend(other).await.map_err(failed)?);
     one.batch_execute("ROLLBACK").await.map_err(failed)?;
