@@ -181,7 +181,7 @@ async fn a_longer_topic_that_was_made_again_is_read_from_its_beginning() {
     let (topic, group) = read_ten(&url, &broker).await;
     let [stored] = at_ten(&topic);
     let stored = Stored { newest: Some(jiff::Timestamp::now()), ..stored };
-    let mut member = join_with_stored(&broker, &unique("group"), &topic, &[stored.clone()]).await;
+    let mut member = join_with_stored(&broker, &unique("group"), &topic, std::slice::from_ref(&stored)).await;
     assert!(member.poll(100, POLL).await.unwrap().is_empty(), "it is the same topic: nothing is read again");
     drop(member);
     delete_topic(&url, &topic).await;
