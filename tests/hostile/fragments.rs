@@ -80,7 +80,7 @@ pub(crate) fn schema(store: &str) -> Schema {
         &[
             "SELECT table_schema, table_name, column_name, data_type FROM information_schema.columns \
              WHERE table_schema NOT IN ('pg_catalog', 'information_schema')",
-            "SELECT schemaname, tablename, replace(indexname, '__rebuild', '') FROM pg_indexes WHERE schemaname <> 'pg_catalog'",
+            "SELECT schemaname, tablename, regexp_replace(indexname, '__r[0-9]+', '') FROM pg_indexes WHERE schemaname <> 'pg_catalog'",
             "SELECT proname FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace \
              WHERE n.nspname NOT IN ('pg_catalog', 'information_schema')",
         ]
