@@ -3,7 +3,9 @@
 use crate::fragments::{fragments, is_id, is_still, schema};
 use factstream::message::{Headers, Message};
 use factstream::sql::now;
-use factstream::{App, Builder, Consumer, Envelope, Error, Failure, Handler, Projection, Tx, params};
+use factstream::{
+    App, Builder, Consumer, Envelope, Error, Failure, Handler, Projection, Projector, Rows, Tx, params,
+};
 use factstream_tests::ledger;
 use factstream_tests::pair::Place;
 use orders::app::{Config, builder};
@@ -32,10 +34,10 @@ struct Notes {
     table: String,
 }
 
-impl Handler for Notes {
+impl Projector for Notes {
     type Events = PaymentFact;
 
-    async fn handle(&self, event: &Envelope<PaymentFact>, tx: &mut Tx) -> Result<(), Failure> {
+    async fn project(&self, event: &Envelope<PaymentFact>, tx: &mut Rows) -> Result<(), Failure> {
         let sql = format!("INSERT INTO {} (handler, event_id) VALUES ($1, $2)", tx.table(&self.table));
         tx.execute(&sql, params![&self.name, &event.event_id]).await?;
         Ok(())

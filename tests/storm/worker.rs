@@ -8,7 +8,8 @@
 use clap::Args;
 use factstream::event::EventSet;
 use factstream::{
-    App, Consumer, Envelope, Event, Failure, Handler, Projection, Retry, Tx, UnknownTypes, params,
+    App, Consumer, Envelope, Event, Failure, Handler, Projection, Projector, Retry, Rows, Tx, UnknownTypes,
+    params,
 };
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -191,10 +192,10 @@ enum Any {
     Stock(StockFact),
 }
 
-impl Handler for Tally {
+impl Projector for Tally {
     type Events = Any;
 
-    async fn handle(&self, event: &Envelope<Any>, tx: &mut Tx) -> Result<(), Failure> {
+    async fn project(&self, event: &Envelope<Any>, tx: &mut Rows) -> Result<(), Failure> {
         let table = tx.table("storm_tally");
         let sql = format!(
             "INSERT INTO {table} (aggregate_id, events, last_position, disorder) VALUES ($1, 1, $2, 0) \

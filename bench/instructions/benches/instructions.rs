@@ -114,7 +114,7 @@ mod paths {
     fn consume(decoder: &Decoder, records: &[Record]) -> Vec<Envelope<OrderEvent>> {
         let read = |record: &Record| {
             let envelope = record.envelope().expect("a record as it was published");
-            let event = decoder.decode(&envelope.event_type, envelope.schema_version, envelope.event);
+            let event = decoder.decode(&envelope.event_type, envelope.schema_version, &envelope.event);
             envelope.with(event.expect("a known event"))
         };
         records.iter().map(read).collect()

@@ -3,6 +3,7 @@
 //! Invariants: upcasters go one step (version n to n+1) at a time, JSON to JSON; the chain of every known type is
 //! checked when the application starts ([`Upcasters::decoder`]), so a missing step is found before the first event.
 
+use crate::digits::{Spellings, has_reals};
 use crate::event::{EventSet, EventType};
 use serde_json::Value;
 use std::borrow::Cow;
@@ -15,6 +16,9 @@ pub type UpcastFailure = Box<dyn std::error::Error + Send + Sync>;
 type Lift = Arc<dyn Fn(Value) -> Result<Value, UpcastFailure> + Send + Sync>;
 
 /// The steps from old schema versions to those that this build knows.
+///
+/// A number that an upcaster leaves alone, moves or renames keeps every digit, also where it is larger or finer than the `f64` that
+/// the upcaster sees.
 ///
 /// An additive change (a new field with `#[serde(default)]`) needs no new version and no upcaster.
 ///
@@ -88,12 +92,20 @@ impl Upcasters {
     /// As [`Upcasters::decoder`], for one set of an application's types: steps for other types are left aside.
     ///
     /// # Errors
-    /// As [`Upcasters::decoder`].
+    /// As [`Upcasters::decoder`], and when two enums of the set name one event: the second would never be given it.
     pub fn decoder_of<'a>(
         &self,
         known: impl IntoIterator<Item = &'a EventType>,
     ) -> Result<Decoder, WiringError> {
+        let known: Vec<&EventType> = known.into_iter().collect();
+        refuse_twins(&known)?;
         self.chain(known_types(known)?)
+    }
+
+    /// All steps of both. Two that begin at one version are refused by [`Upcasters::decoder`].
+    pub fn and(mut self, others: Self) -> Self {
+        self.steps.extend(others.steps);
+        self
     }
 
     fn chain(&self, mut types: HashMap<String, KnownType>) -> Result<Decoder, WiringError> {
@@ -120,6 +132,21 @@ impl Upcasters {
     }
 }
 
+/// Of two enums in one set that name one event, only the first would ever be asked.
+fn refuse_twins(set: &[&EventType]) -> Result<(), WiringError> {
+    let mut seen: HashMap<&str, &str> = HashMap::new();
+    for EventType { name, declared_by, .. } in set {
+        if let Some(first) = seen.insert(name, declared_by) {
+            return Err(WiringError::TwiceInSet {
+                event_type: (*name).to_owned(),
+                one: first.to_owned(),
+                other: (*declared_by).to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
 /// The declared types by name; two declarations of one name must agree.
 fn known_types<'a>(
     declared: impl IntoIterator<Item = &'a EventType>,
@@ -134,7 +161,12 @@ fn known_types<'a>(
             let (one, other) = (show(topic), show(event_type.topic));
             return Err(WiringError::TwoTopics { event_type: name.to_owned(), one, other });
         }
-        let new = KnownType { version: event_type.version, since: event_type.since, steps: Vec::new() };
+        let new = KnownType {
+            version: event_type.version,
+            since: event_type.since,
+            former_name: event_type.former_name(),
+            steps: Vec::new(),
+        };
         let known = types.entry(name.to_owned()).or_insert(new);
         if known.version != event_type.version {
             let (one, other) = (known.version, event_type.version);
@@ -165,6 +197,7 @@ impl Step {
 
 /// Why the events and upcasters of an application do not fit together. Found at start.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum WiringError {
     /// No upcaster leads on from a version that may lie in the store.
     #[error(
@@ -254,6 +287,18 @@ pub enum WiringError {
         /// The other.
         other: u32,
     },
+    /// Two enums of one event set declare the same name.
+    #[error(
+        "event type {event_type} is declared by {one} and by {other} in one event set, and the second would never be given it; take one of the two out of the set"
+    )]
+    TwiceInSet {
+        /// The type.
+        event_type: String,
+        /// The enum that comes first.
+        one: String,
+        /// The other.
+        other: String,
+    },
     /// Two enums send the same name to different topics.
     #[error(
         "event type {event_type} is declared with topic {one} and with topic {other} in one application; one event type has one topic"
@@ -278,6 +323,7 @@ pub struct Decoder {
 struct KnownType {
     version: u32,
     since: u32,
+    former_name: Option<&'static str>,
     steps: Vec<Lift>,
 }
 
@@ -303,6 +349,15 @@ impl Decoder {
         }
     }
 
+    fn unknown(&self, event_type: &str) -> DecodeError {
+        let event_type = event_type.to_owned();
+        let renamed = self.types.iter().find(|(_, known)| known.former_name == Some(&event_type));
+        match renamed {
+            Some((now, _)) => DecodeError::Renamed { event_type, now: now.clone() },
+            None => DecodeError::UnknownType { event_type },
+        }
+    }
+
     /// The JSON of the current schema version.
     ///
     /// # Errors
@@ -313,9 +368,7 @@ impl Decoder {
         schema_version: u32,
         json: &'j str,
     ) -> Result<Cow<'j, str>, DecodeError> {
-        let Some(known) = self.types.get(event_type) else {
-            return Err(DecodeError::UnknownType { event_type: event_type.to_owned() });
-        };
+        let Some(known) = self.types.get(event_type) else { return Err(self.unknown(event_type)) };
         if schema_version == known.version {
             return Ok(Cow::Borrowed(json));
         }
@@ -339,18 +392,33 @@ impl Decoder {
                 source,
             })?;
         }
-        serde_json::to_string(&value).map(Cow::Owned).map_err(content)
+        let written = match has_reals(&value) {
+            true => Spellings::of(json).write(&value),
+            false => serde_json::to_string(&value),
+        };
+        written.map(Cow::Owned).map_err(content)
     }
 }
 
 /// Why an event cannot be decoded. Never retried: the same bytes give the same answer.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum DecodeError {
     /// This build declares no such type.
     #[error("this build does not know the event type {event_type:?}; deploy the version that declares it")]
     UnknownType {
         /// The type.
         event_type: String,
+    },
+    /// Recorded under the name that factstream 0.1 gave it.
+    #[error(
+        "this build calls the event type {event_type:?} {now:?}; to keep the stored name, write #[event(name = {event_type:?})] on the variant, or #[event(prefix = \"\")] on its enum"
+    )]
+    Renamed {
+        /// The stored name.
+        event_type: String,
+        /// The name in this build.
+        now: String,
     },
     /// Written by a newer build, or by one older than `since`.
     #[error(
@@ -397,6 +465,7 @@ mod tests {
     use factstream_macros::Event;
     use serde::{Deserialize, Serialize};
     use serde_json::json;
+    use serde_json::value::RawValue;
 
     #[derive(Debug, PartialEq, Event, Serialize, Deserialize)]
     enum Customer {
@@ -439,6 +508,25 @@ mod tests {
     }
 
     #[test]
+    fn an_upcaster_keeps_the_digits_of_what_it_moves() {
+        #[derive(Debug, Event, Serialize, Deserialize)]
+        enum Meter {
+            #[event(name = "MeterRead", version = 2)]
+            Read { value: u128, exact: Box<RawValue>, limit: u64 },
+        }
+
+        let upcasters = Upcasters::new().step("MeterRead", 1, 2, |mut event| {
+            event["exact"] = event["fine"].take();
+            event["value"] = event["large"].take();
+            Ok(event)
+        });
+        let decoder = upcasters.decoder(Meter::event_types()).unwrap();
+        let json = r#"{"large":340282366920938463463374607431768211455,"fine":0.12345678901234567890123,"limit":18446744073709551615}"#;
+        let Meter::Read { value, exact, limit } = decoder.decode("MeterRead", 1, json).unwrap();
+        assert_eq!((value, exact.get(), limit), (u128::MAX, "0.12345678901234567890123", u64::MAX));
+    }
+
+    #[test]
     fn a_missing_step_a_cycle_a_jump_and_a_duplicate_are_refused_by_name() {
         let missing = refused(&Upcasters::new().step("CustomerAdded", 1, 2, split_name));
         assert!(missing.contains("CustomerAdded") && missing.contains("from version 2 to 3"), "{missing}");
@@ -468,8 +556,7 @@ mod tests {
 
     #[test]
     fn two_declarations_of_one_name_must_agree() {
-        let topic = Some(crate::event::DEFAULT_TOPIC);
-        let other = EventType { name: "CustomerAdded", version: 2, since: 1, topic };
+        let other = EventType::new("CustomerAdded").at_version(2);
         let types = Customer::event_types().into_iter().chain([&other]);
         let error = both().decoder(types).err().expect("refused");
         assert!(matches!(error, WiringError::TwoVersions { one: 3, other: 2, .. }));

@@ -7,7 +7,15 @@
 pub const DEFAULT_TOPIC: &str = "domain.events";
 
 /// What the code says about one type of event.
+///
+/// ```
+/// use factstream_core::event::EventType;
+///
+/// const MOVED: EventType = EventType::new("CustomerMoved").at_version(2).topic(Some("customers.events"));
+/// assert_eq!((MOVED.version, MOVED.since), (2, 1));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct EventType {
     /// The name on the wire and in the store, for example `OrderCreated`.
     pub name: &'static str,
@@ -17,6 +25,52 @@ pub struct EventType {
     pub since: u32,
     /// The topic that the relay publishes it to; `None` keeps it at home (`#[event(private)]`).
     pub topic: Option<&'static str>,
+    /// The variant in the code, where the name was made from it: what factstream 0.1 called the event.
+    pub variant: Option<&'static str>,
+    /// The enum that declares it, with its module; empty where it was not derived.
+    pub declared_by: &'static str,
+}
+
+impl EventType {
+    /// A type of this name: version 1, published to [`DEFAULT_TOPIC`].
+    pub const fn new(name: &'static str) -> Self {
+        Self { name, version: 1, since: 1, topic: Some(DEFAULT_TOPIC), variant: None, declared_by: "" }
+    }
+
+    /// The schema version that this build writes.
+    pub const fn at_version(mut self, version: u32) -> Self {
+        self.version = version;
+        self
+    }
+
+    /// The oldest schema version that may still lie in a store.
+    pub const fn since(mut self, version: u32) -> Self {
+        self.since = version;
+        self
+    }
+
+    /// Its topic; `None` keeps it at home.
+    pub const fn topic(mut self, topic: Option<&'static str>) -> Self {
+        self.topic = topic;
+        self
+    }
+
+    /// The enum that declares it.
+    pub const fn declared_by(mut self, path: &'static str) -> Self {
+        self.declared_by = path;
+        self
+    }
+
+    /// The variant that its name was made from.
+    pub const fn variant(mut self, variant: &'static str) -> Self {
+        self.variant = Some(variant);
+        self
+    }
+
+    /// What factstream 0.1 called it, where that was another name: the variant alone.
+    pub fn former_name(&self) -> Option<&'static str> {
+        self.variant.filter(|variant| *variant != self.name)
+    }
 }
 
 /// A set of event types that can be decoded: one enum of events, or several joined with `#[derive(EventSet)]`.

@@ -23,6 +23,7 @@ pub mod aggregate;
 pub mod envelope;
 mod finite;
 mod variant;
+mod digits;
 pub mod decode;
 pub mod message;
 pub mod partition;

@@ -12,6 +12,7 @@ mod time;
 mod order_key;
 mod identity;
 mod reading;
+mod own_fields;
 mod decoded;
 
 pub use decoded::Decoded;
@@ -27,6 +28,10 @@ use uuid::Uuid;
 
 #[cfg(doc)]
 use crate::envelope::Envelope;
+
+/// The topic that records are filed under which are events of the log itself: their values are the events' own fields, and
+/// nothing else. No topic of a broker is called so.
+pub const LOG: &str = "log";
 
 /// The headers that are read.
 const HEADERS: [&str; 11] = [

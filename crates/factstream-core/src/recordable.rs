@@ -5,6 +5,7 @@
 
 use crate::envelope::{NewEvent, StreamId};
 use crate::message::is_topic;
+use crate::sql::has_nanoseconds;
 use crate::store::{Append, StoreError};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -54,6 +55,11 @@ fn check_event(event: &NewEvent, bytes_max: usize) -> Result<(), String> {
             "it has {bytes} bytes, and at most {bytes_max} are taken; keep what is large elsewhere and its address in the event, \
              or raise Builder::event_bytes_max (and on Kafka message.max.bytes of the URL, the topic and the cluster)"
         ));
+    }
+    if has_nanoseconds(event.timestamp) {
+        return Err(
+            "its timestamp has nanoseconds, and microseconds are kept; take it from sql::now()".into()
+        );
     }
     if !event.data.trim_ascii_start().starts_with('{') {
         return Err("its data is not a JSON object; put the value into a field".into());

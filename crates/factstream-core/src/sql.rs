@@ -1,6 +1,7 @@
 //! Values, parameters and rows of SQL, the same on every engine. Placeholders are `$1`, `$2`, ..
 //!
-//! Times are kept as text: RFC 3339, UTC, always with six digits of microseconds, so that they sort as they read.
+//! Times are kept as text: RFC 3339, UTC, with six digits of microseconds, so that they sort as they read. One with nanoseconds
+//! beyond these keeps them and has nine; beside another time of the same microsecond it may then sort on the wrong side.
 
 use jiff::Timestamp;
 use std::sync::Arc;
@@ -86,13 +87,30 @@ impl<T: Into<Value>> From<Option<T>> for Value {
 }
 
 /// Why a number that no engine can hold is refused.
-pub fn too_large(number: u64) -> String {
-    format!("{number} is larger than the largest whole number of a database ({}); keep it as text", i64::MAX)
+pub fn too_large() -> String {
+    format!("a whole number is larger than the largest of a database ({}); keep it as text", i64::MAX)
 }
 
-/// RFC 3339, UTC, six digits of microseconds: `2026-11-23T13:31:14.000000Z`.
+/// RFC 3339, UTC, six digits of microseconds: `2026-11-23T13:31:14.000000Z`; nine where there is anything beyond these, so that
+/// no digit is lost. One time is always written in one way.
+///
+/// ```
+/// use factstream_core::sql::format_timestamp;
+///
+/// assert_eq!(format_timestamp("2026-11-23T13:31:14.5Z".parse()?), "2026-11-23T13:31:14.500000Z");
+/// assert_eq!(format_timestamp("2026-11-23T13:31:14.000000001Z".parse()?), "2026-11-23T13:31:14.000000001Z");
+/// # Ok::<(), jiff::Error>(())
+/// ```
 pub fn format_timestamp(timestamp: Timestamp) -> String {
-    format!("{timestamp:.6}")
+    match has_nanoseconds(timestamp) {
+        true => format!("{timestamp:.9}"),
+        false => format!("{timestamp:.6}"),
+    }
+}
+
+/// Whether there is anything below microseconds.
+pub(crate) fn has_nanoseconds(timestamp: Timestamp) -> bool {
+    timestamp.subsec_nanosecond() % 1_000 != 0
 }
 
 /// A time without what lies below microseconds, so that it is the same after it was stored.
@@ -204,11 +222,17 @@ from_value! {
     i32 => Value::Integer(number) => i32::try_from(*number).ok();
     u64 => Value::Integer(number) => u64::try_from(*number).ok();
     u32 => Value::Integer(number) => u32::try_from(*number).ok();
-    f64 => Value::Real(number) => Some(*number), Value::Integer(number) => Some(*number as f64);
+    f64 => Value::Real(number) => Some(*number), Value::Integer(number) => exactly(*number);
     String => Value::Text(text) => Some(text.clone());
     Vec<u8> => Value::Blob(bytes) => Some(bytes.clone());
     Uuid => Value::Text(text) => text.parse().ok();
     Timestamp => Value::Text(text) => text.parse().ok();
+}
+
+/// The same number as floating point, where that has all of its digits.
+fn exactly(number: i64) -> Option<f64> {
+    let real = number as f64;
+    (real as i128 == i128::from(number)).then_some(real)
 }
 
 impl FromValue for Value {
@@ -234,6 +258,57 @@ impl<T: FromValue> FromValue for Option<T> {
 pub fn placeholders(first: usize, count: usize) -> String {
     let list: Vec<String> = (first..first + count).map(|at| format!("${at}")).collect();
     list.join(", ")
+}
+
+/// The same SQL with placeholders that count from `$by+1` on instead of `$1`, so that it can stand behind another text. What
+/// stands in quotes or comments stays.
+///
+/// ```
+/// use factstream_core::sql::renumbered;
+///
+/// assert_eq!(renumbered("a = $1 OR b = '$1'", 2), "a = $3 OR b = '$1'");
+/// ```
+pub fn renumbered(sql: &str, by: usize) -> String {
+    let mut out = String::with_capacity(sql.len() + 4);
+    let mut rest = sql;
+    while let Some(at) = rest.find(['$', '\'', '"', '-', '/']) {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let digits = rest[1..].bytes().take_while(u8::is_ascii_digit).count();
+        if rest.starts_with('$')
+            && let Ok(number) = rest[1..=digits].parse::<usize>()
+        {
+            out.push('$');
+            out.push_str(&(number + by).to_string());
+            rest = &rest[1 + digits..];
+            continue;
+        }
+        let (as_it_is, behind) = rest.split_at(opaque(rest).min(rest.len()));
+        out.push_str(as_it_is);
+        rest = behind;
+    }
+    out + rest
+}
+
+/// How many bytes of an SQL text, which begins with one of `$'"-/`, are to be taken as they are.
+fn opaque(sql: &str) -> usize {
+    let behind = |from: usize, end: &str| sql[from..].find(end).map_or(sql.len(), |at| from + at + end.len());
+    match sql.as_bytes() {
+        [b'\'', ..] => behind(1, "'"),
+        [b'"', ..] => behind(1, "\""),
+        [b'-', b'-', ..] => behind(2, "\n"),
+        [b'/', b'*', ..] => sql.len() - behind_comment(&sql[2..], true).len(),
+        [b'$', ..] => {
+            let name = sql[1..]
+                .find(|sign: char| !sign.is_alphanumeric() && sign != '_')
+                .map_or(sql.len(), |at| 1 + at);
+            match sql[name..].starts_with('$') {
+                true => behind(name + 1, &sql[..=name]), // PostgreSQL's text between two $tag$
+                false => name,
+            }
+        }
+        _ => 1,
+    }
 }
 
 /// A name in a statement, where it may also be a word of SQL's own, such as `order`.
@@ -299,6 +374,34 @@ mod tests {
     fn a_number_that_no_engine_can_hold_is_not_made_smaller() {
         let (largest, beyond) = (i64::MAX.cast_unsigned(), i64::MAX.cast_unsigned() + 1);
         assert_eq!(params![largest, beyond], [Value::Integer(i64::MAX), Value::TooLarge(beyond)]);
+    }
+
+    #[test]
+    fn a_whole_number_is_read_as_floating_point_only_with_all_of_its_digits() {
+        for number in [0, -1, 1 << 53, i64::MIN, (1 << 62) + (1 << 12)] {
+            assert_eq!(f64::from_value(&Value::Integer(number)), Some(number as f64));
+        }
+        for number in [(1 << 53) + 1, i64::MAX, i64::MIN + 1] {
+            assert_eq!(f64::from_value(&Value::Integer(number)), None, "{number}");
+        }
+    }
+
+    #[test]
+    fn placeholders_are_renumbered_and_what_is_quoted_stays() {
+        for (sql, renumbered_sql) in [
+            ("a = $1 AND b < $12", "a = $4 AND b < $15"),
+            ("a = '$1''$1' AND \"$1\" = $1", "a = '$1''$1' AND \"$1\" = $4"),
+            (
+                "a = $1 -- $1\nAND b = $2 /* $1 /* $2 */ $3 */ - $3",
+                "a = $4 -- $1\nAND b = $5 /* $1 /* $2 */ $3 */ - $6",
+            ),
+            ("a = $$ $1 $$ OR a = $t$ $1 $$ $t$ OR a = $1", "a = $$ $1 $$ OR a = $t$ $1 $$ $t$ OR a = $4"),
+            ("a = 'open", "a = 'open"),
+            ("$", "$"),
+            ("ä - $1 / $2", "ä - $4 / $5"),
+        ] {
+            assert_eq!(renumbered(sql, 3), renumbered_sql);
+        }
     }
 
     #[test]

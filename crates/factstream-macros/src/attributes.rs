@@ -12,6 +12,7 @@ pub(crate) struct EventAttribute {
     pub(crate) since: Option<LitInt>,
     pub(crate) topic: Option<LitStr>,
     pub(crate) private: Option<Span>,
+    pub(crate) prefix: Option<LitStr>,
 }
 
 impl EventAttribute {
@@ -23,6 +24,8 @@ impl EventAttribute {
                     set(&mut read.topic, meta.value()?.parse()?, "topic")
                 } else if meta.path.is_ident("private") {
                     set(&mut read.private, meta.path.span(), "private")
+                } else if !on_variant && meta.path.is_ident("prefix") {
+                    set(&mut read.prefix, meta.value()?.parse()?, "prefix")
                 } else if on_variant && meta.path.is_ident("name") {
                     set(&mut read.name, meta.value()?.parse()?, "name")
                 } else if on_variant && meta.path.is_ident("version") {
@@ -32,7 +35,7 @@ impl EventAttribute {
                 } else if on_variant {
                     Err(meta.error("unknown key; a variant knows: name = \"..\", version = 1, since = 1, topic = \"..\", private"))
                 } else {
-                    Err(meta.error("unknown key; the enum knows: topic = \"..\", private (name, version and since belong on a variant)"))
+                    Err(meta.error("unknown key; the enum knows: topic = \"..\", private, prefix = \"..\" (name, version and since belong on a variant)"))
                 }
             })?;
         }

@@ -4,6 +4,7 @@
 //! ([`crate::serde_rules`]).
 
 use crate::attributes::{EventAttribute, positive, refuse_generics};
+use crate::naming::Naming;
 use crate::serde_rules;
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -17,12 +18,15 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     refuse_generics(input, "an enum of events")?;
     serde_rules::check_enum(&input.attrs)?;
     let of_enum = EventAttribute::read(&input.attrs, false)?;
+    let enum_ident = &input.ident;
+    let naming = Naming::of(&input.ident, of_enum.prefix.as_ref());
     let mut names = HashSet::new();
     let (mut types, mut decodes, mut matches) = (Vec::new(), Vec::new(), Vec::new());
     for (at, variant) in variants.variants.iter().enumerate() {
         check_variant(variant)?;
         let attribute = EventAttribute::read(&variant.attrs, true)?;
-        let name = name_of(variant, &attribute)?;
+        let is_given = attribute.name.is_some();
+        let name = name_of(variant, attribute.name.as_ref(), &naming)?;
         if !names.insert(name.value()) {
             let text = format!("two variants are called {:?}; give each a name of its own", name.value());
             return Err(Error::new(name.span(), text));
@@ -30,11 +34,20 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
         let (version, since) = versions_of(&attribute)?;
         let topic = topic_of(&attribute, &of_enum);
         let (index, ident) = (u32::try_from(at).unwrap_or(u32::MAX), &variant.ident);
-        types.push(quote!(factstream::event::EventType { name: #name, version: #version, since: #since, topic: #topic }));
+        let variant_name = ident.unraw().to_string();
+        let variant_name = (!is_given).then(|| quote!(.variant(#variant_name)));
+        types.push(quote! {
+            factstream::event::EventType::new(#name)
+                .at_version(#version)
+                .since(#since)
+                .topic(#topic)
+                .declared_by(::core::concat!(::core::module_path!(), "::", ::core::stringify!(#enum_ident)))
+                #variant_name
+        });
         decodes.push(quote!(#name => ::core::option::Option::Some(factstream::derive_support::decode_variant::<Self>(#index, json))));
         matches.push(quote!(Self::#ident { .. } => &TYPES[#at]));
     }
-    let (ident, count) = (&input.ident, types.len());
+    let (ident, count) = (enum_ident, types.len());
     Ok(quote! {
         const _: () = {
             static TYPES: [factstream::event::EventType; #count] = [#(#types),*];
@@ -120,9 +133,9 @@ fn is_never_an_object(ty: &Type) -> bool {
     }
 }
 
-fn name_of(variant: &Variant, attribute: &EventAttribute) -> Result<LitStr> {
-    let name = attribute.name.clone();
-    let name = name.unwrap_or_else(|| LitStr::new(&variant.ident.unraw().to_string(), variant.ident.span()));
+fn name_of(variant: &Variant, given: Option<&LitStr>, naming: &Naming) -> Result<LitStr> {
+    let made = || LitStr::new(&naming.name(&variant.ident.unraw().to_string()), variant.ident.span());
+    let name = given.cloned().unwrap_or_else(made);
     let value = name.value();
     if value.is_empty() || value.len() > 255 || value.chars().any(char::is_control) {
         return Err(Error::new(

@@ -4,6 +4,7 @@
 
 mod attributes;
 mod serde_rules;
+mod naming;
 mod event;
 mod event_set;
 mod read_model;
@@ -13,8 +14,13 @@ use proc_macro::TokenStream;
 /// Makes an enum the events of an aggregate.
 ///
 /// `#[event(topic = "..")]` or `#[event(private)]` on the enum holds for all variants; on a variant,
-/// `#[event(name = "..", version = 1, since = 1, topic = "..", private)]`. A name is the variant's identifier unless said;
-/// versions count from 1; the topic is `domain.events` unless said. Derive serde's `Serialize` and `Deserialize` too.
+/// `#[event(name = "..", version = 1, since = 1, topic = "..", private)]`. Versions count from 1, and the topic is `domain.events`
+/// by default. Derive serde's `Serialize` and `Deserialize` too.
+///
+/// The default name says whose event it is: the enum's name without `Event`, `Events`, `Fact` or `Facts`, and then the
+/// variant's. `Created` of an enum `OrderEvent` is `OrderCreated`, and so is `OrderCreated`. `#[event(prefix = "Order")]` on the enum
+/// puts another word first; with `prefix = ""` the variant's name stands alone, as in factstream 0.1. A name is part of what is
+/// stored: before you rename a variant or its enum, write its name out with `name = ".."`.
 ///
 /// `version` is the schema that this build writes, `since` the oldest that may still lie in a store: upcasters lead from
 /// there to `version`. A variant has named fields, none, or one unnamed field that holds a struct. No field is called

@@ -71,8 +71,8 @@ fn attributes_of_a_variant_win_over_those_of_the_enum() {
         told,
         [
             ("OrderCreated", 3, 2, Some("orders.events")),
-            ("Checked", 1, 1, None),
-            ("Closed", 1, 1, Some("closings")),
+            ("OrderChecked", 1, 1, None),
+            ("OrderClosed", 1, 1, Some("closings")),
         ]
     );
     assert_eq!(PaymentEvent::event_types()[0].topic, Some(DEFAULT_TOPIC));
@@ -97,7 +97,7 @@ fn a_set_decodes_what_any_of_its_enums_knows_and_nothing_else() {
     assert_eq!(Facts::event_types().len(), 4);
     let payment = Facts::decode("PaymentProcessed", r#"{"cents":5}"#).unwrap().unwrap();
     assert_eq!(payment, Facts::Payment(PaymentEvent::PaymentProcessed { cents: 5 }));
-    let order = Facts::decode("Checked", "{}").unwrap().unwrap();
+    let order = Facts::decode("OrderChecked", "{}").unwrap().unwrap();
     assert_eq!(order, Facts::Order(OrderEvent::Checked));
     assert!(Facts::decode("Nobody", "{}").is_none());
     assert!(Facts::decode("PaymentProcessed", "{}").unwrap().is_err());
@@ -106,7 +106,7 @@ fn a_set_decodes_what_any_of_its_enums_knows_and_nothing_else() {
 #[test]
 fn a_topic_on_a_variant_wins_over_a_private_enum_and_a_raw_name_is_plain() {
     let told: Vec<_> = NoteEvent::event_types().iter().map(|t| (t.name, t.topic)).collect();
-    assert_eq!(told, [("Type", None), ("Struck", Some("notes"))]);
+    assert_eq!(told, [("NoteType", None), ("NoteStruck", Some("notes"))]);
 }
 
 #[test]
@@ -114,9 +114,9 @@ fn a_published_value_with_added_fields_is_the_same_event() {
     let note = NoteEvent::Type { r#type: "n".into(), by: Author { name: "a".into() } };
     assert_eq!(note.encode().unwrap(), r#"{"type":"n","name":"a"}"#);
     let published = r#"{"aggregate_id":"o-1","type":"n","name":"a","added":[1]}"#;
-    assert_eq!(NoteEvent::decode("Type", published).unwrap().unwrap(), note);
-    assert_eq!(OrderEvent::decode("Checked", published).unwrap().unwrap(), OrderEvent::Checked);
-    assert!(NoteEvent::decode("Struck", r#"{"cause":"c"}"#).unwrap().is_ok());
+    assert_eq!(NoteEvent::decode("NoteType", published).unwrap().unwrap(), note);
+    assert_eq!(OrderEvent::decode("OrderChecked", published).unwrap().unwrap(), OrderEvent::Checked);
+    assert!(NoteEvent::decode("NoteStruck", r#"{"cause":"c"}"#).unwrap().is_ok());
 }
 
 #[test]
@@ -128,9 +128,12 @@ fn sets_are_joined_to_wider_sets() {
     }
 
     assert_eq!(All::event_types().len(), 6);
-    assert!(matches!(All::decode("Checked", "{}"), Some(Ok(All::Facts(Facts::Order(OrderEvent::Checked))))));
-    let note = All::decode("Struck", r#"{"why":"w"}"#).unwrap().unwrap();
-    assert!(matches!(note, All::Note(note) if note.event_type().name == "Struck"));
+    assert!(matches!(
+        All::decode("OrderChecked", "{}"),
+        Some(Ok(All::Facts(Facts::Order(OrderEvent::Checked))))
+    ));
+    let note = All::decode("NoteStruck", r#"{"why":"w"}"#).unwrap().unwrap();
+    assert!(matches!(note, All::Note(note) if note.event_type().name == "NoteStruck"));
 }
 
 /// A module in which every short name that generated code could lean on means something else.
@@ -177,9 +180,9 @@ mod shadowed {
 #[test]
 fn generated_code_does_not_lean_on_names_that_a_user_may_take() {
     let _ = (shadowed::String, shadowed::Vec, [shadowed::Some, shadowed::None, shadowed::Ok, shadowed::Err]);
-    assert_eq!(shadowed::Set::event_types()[0].name, "Macro");
+    assert_eq!(shadowed::Set::event_types()[0].name, "ThroughMacro");
     let shadowed::Set::Through(shadowed::Through::Macro(closing)) =
-        shadowed::Set::decode("Macro", r#"{"reason":"r"}"#).unwrap().unwrap();
+        shadowed::Set::decode("ThroughMacro", r#"{"reason":"r"}"#).unwrap().unwrap();
     assert_eq!(closing, Closing { reason: "r".into() });
 }
 

@@ -45,7 +45,7 @@ impl ToSql for Parameter<'_> {
             (Value::Text(_), _) => refuse("text"),
             (Value::Blob(bytes), &Type::BYTEA) => bytes.as_slice().to_sql(ty, out),
             (Value::Blob(_), _) => refuse("bytes"),
-            (Value::TooLarge(number), _) => Err(too_large(*number).into()),
+            (Value::TooLarge(_), _) => Err(too_large().into()),
         }
     }
 

@@ -22,7 +22,7 @@ impl ToSql for Bound<'_> {
             Value::Real(number) => ToSqlOutput::Owned(Owned::Real(*number)),
             Value::Text(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
             Value::Blob(bytes) => ToSqlOutput::Borrowed(ValueRef::Blob(bytes)),
-            Value::TooLarge(number) => return Err(refused(too_large(*number))),
+            Value::TooLarge(_) => return Err(refused(too_large())),
         })
     }
 }

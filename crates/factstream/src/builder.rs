@@ -3,6 +3,7 @@
 use crate::app::{App, Parts};
 use crate::connect::{self, Connected};
 use crate::declare::{Consumer, Projection};
+use crate::emitters::Emitters;
 use crate::error::Error;
 use crate::leases;
 use crate::migrations;
@@ -50,8 +51,9 @@ pub struct Builder {
     event_bytes_max: usize,
     partitions: u32,
     mirrors_dead_letters: bool,
-    topics: BTreeMap<String, Topic>,
+    topics: Vec<Topic>,
     upcasters: Upcasters,
+    emitters: Box<Result<Emitters, Error>>,
     event_types: Vec<&'static EventType>,
     handlers: Vec<Declared>,
 }
@@ -93,8 +95,9 @@ impl Builder {
             event_bytes_max: EVENT_BYTES_MAX,
             partitions: PARTITIONS,
             mirrors_dead_letters: false,
-            topics: BTreeMap::new(),
+            topics: Vec::new(),
             upcasters: Upcasters::new(),
+            emitters: Box::new(Ok(Emitters::default())),
             event_types: Vec::new(),
             handlers: Vec::new(),
         }
@@ -159,7 +162,7 @@ impl Builder {
     /// How a topic is made: partitions, replication and settings. Others get [`Builder::partitions`] and the broker's
     /// defaults.
     pub fn topic(mut self, topic: Topic) -> Self {
-        self.topics.insert(topic.name.clone(), topic);
+        self.topics.push(topic);
         self
     }
 
@@ -168,7 +171,7 @@ impl Builder {
         let of_events = self.event_types.iter().filter_map(|event_type| event_type.topic);
         let mut topics: BTreeMap<String, Topic> =
             of_events.map(|name| (name.to_owned(), Topic::new(name, self.partitions))).collect();
-        topics.extend(self.topics.clone());
+        topics.extend(self.topics.iter().map(|topic| (topic.name.clone(), topic.clone())));
         let consumers = self.handlers.iter().filter(|declared| declared.kind == Kind::Consumer);
         let consumed: BTreeSet<&str> = match self.mirrors_dead_letters {
             true => consumers.flat_map(Declared::topics).collect(),
@@ -187,14 +190,20 @@ impl Builder {
         self
     }
 
-    /// The steps from old schema versions to today's. Checked by [`Builder::open`].
+    /// Steps from old schema versions to today's, beside those that were given before. Checked by [`Builder::open`].
     pub fn upcasters(mut self, upcasters: Upcasters) -> Self {
-        self.upcasters = upcasters;
+        self.upcasters = self.upcasters.and(upcasters);
         self
     }
 
-    /// Declares an aggregate, so that its events' upcasters are checked and its topics made at start.
+    /// Declares an aggregate, so that its category, the names of its events and their upcasters are checked and its topics made
+    /// at start.
     pub fn aggregate<A: Aggregate>(mut self) -> Self {
+        if let Ok(emitters) = self.emitters.as_mut()
+            && let Err(error) = emitters.add::<A>()
+        {
+            *self.emitters = Err(error);
+        }
         self.event_types.extend(A::Event::event_types());
         self
     }
@@ -282,10 +291,12 @@ impl Builder {
     /// Puts the parts together and checks what can be known without the store.
     fn plan(self) -> Result<Plan, Error> {
         check_id("service name", &self.service)?;
+        let emitters = (*self.emitters)?;
+        refuse_topics_given_twice(&self.topics)?;
         self.upcasters.decoder(self.event_types.iter().copied())?;
         let topics_of_types = self.event_types.iter().filter_map(|of| Some((of.name, of.topic?))).collect();
         let states_max = NonZeroUsize::new(self.states_max).unwrap_or(NonZeroUsize::MIN);
-        let states = States::new(states_max, self.upcasters);
+        let states = States::new(states_max, self.upcasters, emitters);
         let mut managed: Vec<Managed> = Vec::new();
         let (mut builds, mut specs): (Vec<Build>, Vec<Spec>) = (Vec::new(), Vec::new());
         for declared in self.handlers {
@@ -362,6 +373,20 @@ impl Plan {
     }
 }
 
+/// Refuses a topic that is given twice and not alike: one of the two would count for nothing.
+fn refuse_topics_given_twice(topics: &[Topic]) -> Result<(), Error> {
+    let mut given: BTreeMap<&str, &Topic> = BTreeMap::new();
+    for topic in topics {
+        if given.insert(&topic.name, topic).is_some_and(|first| first != topic) {
+            let name = &topic.name;
+            return Err(Error::Wiring(format!(
+                "the topic {name} is given twice, with other partitions or settings; keep one of the two"
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// Refuses a table that two handlers declare.
 fn refuse_shared_tables(managed: &[Managed]) -> Result<(), Error> {
     let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
@@ -369,9 +394,15 @@ fn refuse_shared_tables(managed: &[Managed]) -> Result<(), Error> {
         managed.iter().flat_map(|of| of.tables.iter().map(|table| (&table.name, &of.projection)))
     {
         if let Some(other) = owners.insert(table, handler) {
-            return Err(Error::Wiring(format!(
-                "the table {table} is declared by {other} and by {handler}; a table belongs to one handler"
-            )));
+            let text = match other == handler {
+                true => format!("{handler} declares the table {table} twice; keep one of the two"),
+                false => {
+                    format!(
+                        "the table {table} is declared by {other} and by {handler}; a table belongs to one handler"
+                    )
+                }
+            };
+            return Err(Error::Wiring(text));
         }
     }
     Ok(())

@@ -1,14 +1,14 @@
 //! What handlers are declared with: a projection's or a consumer's name, its handlers and how they are run.
 
-use crate::handler::{Caller, Handler};
+use crate::handler::{Caller, Handler, Projector};
 use crate::processor::options::{Options, Tombstones, UnknownTypes, option_methods};
-use crate::processor::reaction::{Calling, Handlers, Handling};
+use crate::processor::reaction::{Calling, Handlers, Handling, Projecting};
 use crate::read_model::table::Table;
 use factstream_core::message::{Decoded, Record};
 
 /// A projection that writes SQL, fed from the store's log in order. **Exactly once.**
 ///
-/// Its tables are declared with [`Projection::table`] and reached with [`Tx::table`](crate::Tx::table), so that it can be rebuilt.
+/// Its tables are declared with [`Projection::table`] and reached with [`Rows::table`](crate::Rows::table), so that it can be rebuilt.
 pub struct Projection {
     pub(crate) name: String,
     pub(crate) options: Options,
@@ -17,10 +17,10 @@ pub struct Projection {
 }
 
 impl Projection {
-    /// A projection with one handler.
-    pub fn new<H: Handler>(name: impl Into<String>, handler: H) -> Self {
+    /// A projection with one projector.
+    pub fn new<P: Projector>(name: impl Into<String>, projector: P) -> Self {
         let mut handlers = Handlers::default();
-        handlers.add(Handling::boxed(handler));
+        handlers.add(Projecting::boxed(projector));
         Self { name: name.into(), options: Options::default(), handlers, tables: Vec::new() }
     }
 

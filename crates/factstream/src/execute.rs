@@ -78,6 +78,7 @@ impl<'a, A: Aggregate, C: Command<A>> Execute<'a, A, C> {
 
     async fn run(self) -> Result<Done, ExecuteError<C::Error>> {
         let stream = StreamId::new(A::CATEGORY, self.id).map_err(Error::from)?;
+        self.app.states().admit::<A>()?;
         let key = match self.key {
             Some(key) => Some(command_key::<A, C>(key, self.fingerprint).map_err(Error::from)?),
             None => None,

@@ -1,8 +1,9 @@
 //! What a user's handlers look like, and how they fail. The step after the broker: effects.
 //!
-//! Three kinds, told apart by their type: a [`Fold`](crate::read_model::Fold) is a pure function over events, a
-//! [`Handler`] has effects inside the store only, a [`Caller`] asks the outside world first. Each says its guarantee.
+//! Four kinds, told apart by their type: a [`Fold`](crate::read_model::Fold) is a pure function over events, a [`Projector`] writes
+//! rows with SQL, a [`Handler`] has effects inside the store only, a [`Caller`] asks the outside world first. Each says its guarantee.
 
+use crate::rows::Rows;
 use crate::tx::Tx;
 use factstream_core::envelope::Envelope;
 use factstream_core::event::EventSet;
@@ -58,6 +59,79 @@ pub trait Handler: Send + Sync + 'static {
         &self,
         event: &Envelope<Self::Events>,
         tx: &mut Tx,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+/// Rows written with SQL, from the events of the log. **Exactly once, replayable, rebuildable.**
+///
+/// A rebuild runs it again over the whole log, on new tables beside the live ones. So it is given [`Rows`] and no transaction that
+/// could append an event or execute a command, and reaches its tables by [`Rows::table`].
+///
+/// ```
+/// use factstream::{Envelope, Event, Failure, Projection, Projector, Rows, params};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Event, Serialize, Deserialize)]
+/// enum OrderEvent {
+///     Created { customer_id: String },
+/// }
+///
+/// struct CountOrders;
+///
+/// impl Projector for CountOrders {
+///     type Events = OrderEvent;
+///
+///     async fn project(&self, event: &Envelope<OrderEvent>, rows: &mut Rows) -> Result<(), Failure> {
+///         let OrderEvent::Created { customer_id } = &event.event;
+///         let table = rows.table("customers");
+///         let sql = format!(
+///             "INSERT INTO {table} (customer_id, orders) VALUES ($1, 1) \
+///              ON CONFLICT (customer_id) DO UPDATE SET orders = {table}.orders + 1"
+///         );
+///         rows.execute(&sql, params![customer_id]).await?;
+///         Ok(())
+///     }
+/// }
+///
+/// let create = "CREATE TABLE {table} (customer_id TEXT PRIMARY KEY, orders BIGINT NOT NULL)";
+/// let projection = Projection::new("customers", CountOrders).table("customers", create, &[]);
+/// # let _ = projection;
+/// ```
+///
+/// An event that it appended would be appended again by each rebuild. This does not compile:
+///
+/// ```compile_fail,E0599
+/// # use factstream::{Aggregate, Event, Rows};
+/// # #[derive(Event, serde::Serialize, serde::Deserialize)]
+/// # enum OrderEvent { Created {} }
+/// # #[derive(Default, Clone)]
+/// # struct Order;
+/// # impl Aggregate for Order {
+/// #     const CATEGORY: &'static str = "order";
+/// #     type Event = OrderEvent;
+/// #     fn apply(&mut self, _: &OrderEvent) {}
+/// # }
+/// # async fn project(rows: &mut Rows) {
+/// rows.append::<Order>("o-1", &[OrderEvent::Created {}]).await;
+/// # }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a projector",
+    label = "this does not implement `Projector`",
+    note = "implement `Projector` (it writes rows with SQL) for it; what appends events or executes commands is a `Handler` of a `Consumer`"
+)]
+pub trait Projector: Send + Sync + 'static {
+    /// The events it is given.
+    type Events: EventSet;
+
+    /// Writes the rows of one event. Events of one key come one at a time and in order (G7).
+    ///
+    /// # Errors
+    /// As [`Handler::handle`].
+    fn project(
+        &self,
+        event: &Envelope<Self::Events>,
+        rows: &mut Rows,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 }
 

@@ -10,7 +10,8 @@
 //! | test them without a store | [`testkit`] |
 //! | put an application together | [`App::builder`] |
 //! | fold events into rows | [`Fold`], [`ReadModel`] |
-//! | have effects in the store, exactly once | [`Handler`], [`Consumer`], [`Projection`], [`Tx`] |
+//! | write rows with SQL | [`Projector`], [`Projection`], [`Rows`] |
+//! | have effects in the store, exactly once | [`Handler`], [`Consumer`], [`Tx`] |
 //! | call the outside world | [`Caller`] |
 //! | see and mend what failed | [`App::status`], [`App::dead_letters`], [`App::rebuild`] |
 
@@ -20,8 +21,10 @@ mod declare;
 pub mod setting;
 mod connect;
 mod origin;
+mod emitters;
 mod states;
 mod execute;
+mod rows;
 mod tx;
 mod migrations;
 mod system;
@@ -51,7 +54,7 @@ pub use connect::without_credentials;
 pub use declare::{Consumer, Projection};
 pub use error::{Error, ExecuteError};
 pub use execute::{ATTEMPTS_MAX, Done, Execute};
-pub use handler::{Caller, Failure, Handler};
+pub use handler::{Caller, Failure, Handler, Projector};
 pub use housekeeping::{INBOX_RETENTION, TOPIC_RETENTION};
 pub use leases::Owner;
 pub use processor::Kind;
@@ -60,6 +63,7 @@ pub use read_model::{Fold, Order, Page, Read, RebuildProgress};
 pub use registry::Registered;
 pub use reset::{ResetPlan, ResetStep, ResetTo};
 pub use retention::{COMMAND_KEY_RETENTION, LETTER_RETENTION};
+pub use rows::Rows;
 pub use supervisor::Running;
 pub use tx::Tx;
 

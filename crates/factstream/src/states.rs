@@ -4,6 +4,7 @@
 //! than the store (another process wrote), never newer. So it is safe to decide on: an append checks the version (G2),
 //! and a refusal is only believed after the stream was looked at.
 
+use crate::emitters::Emitters;
 use crate::error::Error;
 use crate::statements as sql;
 use factstream_core::aggregate::Aggregate;
@@ -102,18 +103,20 @@ pub(crate) struct States {
     cache: Mutex<LruCache<StreamId, Cached>>,
     decoders: Mutex<HashMap<TypeId, Decoder>>,
     upcasters: Upcasters,
+    emitters: Mutex<Emitters>,
     snapshot_writers: Arc<Semaphore>,
     /// Command types whose last aggregate that was not in the cache was there already; of others it is taken to be new.
     go_on: Mutex<HashSet<&'static str>>,
 }
 
 impl States {
-    pub(crate) fn new(states_max: NonZeroUsize, upcasters: Upcasters) -> Self {
+    pub(crate) fn new(states_max: NonZeroUsize, upcasters: Upcasters, emitters: Emitters) -> Self {
         Self {
             store: OnceLock::new(),
             cache: Mutex::new(LruCache::new(states_max)),
             decoders: Mutex::default(),
             upcasters,
+            emitters: Mutex::new(emitters),
             snapshot_writers: Arc::new(Semaphore::new(1)),
             go_on: Mutex::default(),
         }
@@ -131,6 +134,11 @@ impl States {
 
     fn history(&self) -> u64 {
         self.store.get().map_or(0, |store| store.history())
+    }
+
+    /// Makes sure that this aggregate shares neither its category nor a name of an event with another one.
+    pub(crate) fn admit<A: Aggregate>(&self) -> Result<(), Error> {
+        self.emitters.lock().unwrap_or_else(PoisonError::into_inner).add::<A>()
     }
 
     /// The decoder of an event set, made and checked at its first use.
@@ -195,6 +203,7 @@ impl States {
         stream: &StreamId,
         known: Option<State<A>>,
     ) -> Result<State<A>, Error> {
+        self.admit::<A>()?;
         let decoder = self.decoder::<A::Event>()?;
         let history = self.history();
         let mut state = if let Some(state) = known {

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Do, Order, OrderEvent, Shop, quick, settled, stop};
-use factstream::{App, Envelope, Failure, Handler, Projection, Tx, params};
+use factstream::{App, Envelope, Failure, Projection, Projector, Rows, params};
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -35,10 +35,10 @@ struct Applied {
     failed: Mutex<HashSet<String>>,
 }
 
-impl Handler for Applied {
+impl Projector for Applied {
     type Events = OrderEvent;
 
-    async fn handle(&self, event: &Envelope<OrderEvent>, tx: &mut Tx) -> Result<(), Failure> {
+    async fn project(&self, event: &Envelope<OrderEvent>, tx: &mut Rows) -> Result<(), Failure> {
         if event.aggregate_id == GATED {
             self.gate.0.subscribe().wait_for(|open| *open).await?;
         }

@@ -1,17 +1,20 @@
 //! A record read as an event: by our own headers and its value.
 
 use super::identity::{Identified, is_ours};
+use super::own_fields::own_fields;
 use super::texts::{Texts, shorten};
-use super::{Record, time};
+use super::{LOG, Record, time};
 use crate::envelope::{Envelope, check_id};
 use jiff::Timestamp;
+use std::borrow::Cow;
 
 impl Record {
-    /// The envelope and the JSON text of the value.
+    /// The envelope and the JSON text of the event's own fields: of an event that a factstream store has published, as they were
+    /// recorded; of any other, all of the value.
     ///
     /// # Errors
     /// [`Unreadable`]: the record becomes a dead letter, bytes intact (G12).
-    pub fn envelope(&self) -> Result<Envelope<&str>, Unreadable> {
+    pub fn envelope(&self) -> Result<Envelope<Cow<'_, str>>, Unreadable> {
         self.envelope_known_as(None)
     }
 
@@ -19,7 +22,7 @@ impl Record {
     ///
     /// # Errors
     /// As [`Record::envelope`].
-    pub fn envelope_known_as(&self, kept: Option<&str>) -> Result<Envelope<&str>, Unreadable> {
+    pub fn envelope_known_as(&self, kept: Option<&str>) -> Result<Envelope<Cow<'_, str>>, Unreadable> {
         let headers = Texts::of(&self.headers)?;
         let event_type = headers.text("event_type").ok_or(Unreadable::NoHeader { header: "event_type" })?;
         if check_id("event_type", event_type).is_err() {
@@ -39,11 +42,15 @@ impl Record {
         let position = headers.number("position")?;
         let is_ours = is_ours(event_id, position);
         let aggregate_id = self.aggregate_id(is_ours)?;
+        let own = match is_ours && self.partition.topic != LOG {
+            true => own_fields(event, &aggregate_id),
+            false => None,
+        };
         let owned = |name| headers.text(name).map(str::to_owned);
         let source = owned("source").unwrap_or_default();
         let Identified { event_id, scoped_id } = self.identified(owned("event_id"), &source, is_ours, kept);
         Ok(Envelope {
-            event,
+            event: own.map_or(Cow::Borrowed(event), Cow::Owned),
             event_id,
             scoped_id,
             event_type: event_type.to_owned(),

@@ -43,7 +43,11 @@ fn a_published_event_is_read_back_whole() {
     let event = recorded(r#"{"tracking_number":"TN"}"#);
     let record = published();
     let envelope = record.envelope().unwrap();
-    assert_eq!(envelope.event, r#"{"aggregate_id":"o-\"1","tracking_number":"TN"}"#);
+    assert_eq!(
+        record.value.as_deref(),
+        Some(br#"{"aggregate_id":"o-\"1","tracking_number":"TN"}"#.as_slice())
+    );
+    assert_eq!(envelope.event, event.data, "as it was recorded");
     assert_eq!(envelope.clone().with(()), event.envelope().unwrap());
 }
 

@@ -13,8 +13,7 @@ use jiff::Timestamp;
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
-/// Stands for the topic of events that come straight from the log.
-pub(crate) const LOG: &str = "log";
+pub(crate) use factstream_core::message::LOG;
 
 /// By what a record is known.
 #[derive(Clone, Copy)]
@@ -145,9 +144,9 @@ impl Delivery {
             if let Some(decoded) = decoded {
                 return Ok((record.envelope_of(&decoded, kept)?, Cow::Owned(decoded.value.to_string())));
             }
-            let envelope = record.envelope_known_as(kept)?;
-            let json = envelope.event;
-            Ok((envelope.with(()), Cow::Borrowed(json)))
+            let mut envelope = record.envelope_known_as(kept)?;
+            let json = std::mem::take(&mut envelope.event);
+            Ok((envelope.with(()), json))
         });
         let (event_id, scoped_id, position, timestamp, content) = match read {
             Ok((envelope, json)) => {

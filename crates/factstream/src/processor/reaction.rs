@@ -1,7 +1,7 @@
 //! What is done with events: a fold, or a consumer's handlers, behind one small trait, so that the processor is one.
 
 use crate::error::Error;
-use crate::handler::{Caller, Failure, Handler};
+use crate::handler::{Caller, Failure, Handler, Projector};
 use crate::origin::Origin;
 use crate::read_model::fill::Filling;
 use crate::tx::Tx;
@@ -219,8 +219,12 @@ pub(crate) trait AnyHandler: Send + Sync {
     fn event_types(&self) -> Vec<&'static EventType>;
     fn wire(&mut self, decoders: &crate::states::States) -> Result<(), Error>;
     fn decode(&self, envelope: Envelope<()>, json: &str) -> Result<Decoded, DecodeError>;
-    fn calls(&self) -> bool;
-    async fn call(&self, event: &Decoded) -> Result<Outcome, Failure>;
+    fn calls(&self) -> bool {
+        false
+    }
+    async fn call(&self, _event: &Decoded) -> Result<Outcome, Failure> {
+        Ok(Box::new(()))
+    }
     async fn handle(&self, event: &Decoded, outcome: Option<&Outcome>, tx: &mut Tx) -> Result<(), Failure>;
 }
 
@@ -277,16 +281,39 @@ impl<H: Handler> AnyHandler for Handling<H> {
         self.decoder.decode(envelope, json)
     }
 
-    fn calls(&self) -> bool {
-        false
+    async fn handle(&self, event: &Decoded, _outcome: Option<&Outcome>, tx: &mut Tx) -> Result<(), Failure> {
+        self.handler.handle(typed(event), tx).await
+    }
+}
+
+/// A [`Projector`] with its types hidden.
+pub(crate) struct Projecting<P: Projector> {
+    projector: P,
+    decoder: SetDecoder<P::Events>,
+}
+
+impl<P: Projector> Projecting<P> {
+    pub(crate) fn boxed(projector: P) -> Box<dyn AnyHandler> {
+        Box::new(Self { projector, decoder: SetDecoder::new() })
+    }
+}
+
+#[async_trait]
+impl<P: Projector> AnyHandler for Projecting<P> {
+    fn event_types(&self) -> Vec<&'static EventType> {
+        P::Events::event_types()
     }
 
-    async fn call(&self, _event: &Decoded) -> Result<Outcome, Failure> {
-        Ok(Box::new(()))
+    fn wire(&mut self, decoders: &crate::states::States) -> Result<(), Error> {
+        self.decoder.wire(decoders)
+    }
+
+    fn decode(&self, envelope: Envelope<()>, json: &str) -> Result<Decoded, DecodeError> {
+        self.decoder.decode(envelope, json)
     }
 
     async fn handle(&self, event: &Decoded, _outcome: Option<&Outcome>, tx: &mut Tx) -> Result<(), Failure> {
-        self.handler.handle(typed(event), tx).await
+        self.projector.project(typed(event), tx).await
     }
 }
 

@@ -73,7 +73,7 @@ impl<R: Fold> Folding<R> {
         }
         Key::of(value).map(Some).map_err(|value| {
             Failure::permanent(match value {
-                Value::TooLarge(number) => format!("the key of a row of {}: {}", R::TABLE, too_large(number)),
+                Value::TooLarge(_) => format!("the key of a row of {}: {}", R::TABLE, too_large()),
                 value => format!("{value:?} cannot be the key of a row; use text or a whole number"),
             })
         })
@@ -125,7 +125,8 @@ impl<R: Fold> Folding<R> {
                 None => deletes.push(key),
             }
         }
-        tx.write_rows(Self::table_rows(tx, true, upserts)).await?;
+        let upserts = Self::table_rows(tx, true, upserts);
+        tx.write_rows(upserts).await?;
         Self::delete(&deletes, tx).await
     }
 

@@ -23,6 +23,8 @@ pub(crate) struct Build {
     /// The tables that a rebuild fills.
     pub(crate) tables: Vec<String>,
     pub(crate) event_types: BTreeMap<String, Option<String>>,
+    /// What factstream 0.1 called event types that have another name today.
+    pub(crate) former_names: Vec<(&'static str, &'static str)>,
     pub(crate) topics: BTreeSet<String>,
     pub(crate) shards: u32,
     pub(crate) has_lanes: bool,
@@ -56,6 +58,8 @@ impl Build {
             .into_iter()
             .map(|event_type| (event_type.name.to_owned(), topic(event_type)))
             .collect();
+        let types = spec.reaction.event_types().into_iter();
+        let former_names = types.filter_map(|of| Some((of.former_name()?, of.name)));
         let topics: BTreeSet<String> = event_types.values().flatten().cloned().collect();
         let tables = managed.map_or(&[][..], |managed| &managed.tables);
         let shape = Shape {
@@ -74,6 +78,7 @@ impl Build {
             shape,
             tables: tables.iter().map(|table| table.name.clone()).collect(),
             event_types,
+            former_names: former_names.collect(),
             topics,
             shards: spec.options.shards,
             has_lanes: spec.options.concurrency > 1,

@@ -84,6 +84,7 @@ pub(crate) async fn bring_up(app: &App, build: &Build, comeback: Comeback) -> Re
             (Step::New, _) => register(app, build).await?,
             (Step::Rename, _) => rename(app, build).await?,
             (Step::TakeOver { rebuild }, Some(found)) => {
+                refuse_renamed(build, &found)?;
                 if comeback == Comeback::IfNobodyRuns
                     && was_registered(store, build).await?
                     && leases::may_run(store, &found.handler, &found.build).await?
@@ -347,6 +348,19 @@ fn skipped(build: &Build, passed_over: &[(String, u64)]) -> Error {
         build.handler,
         counts.join(", ")
     ))
+}
+
+/// Refuses a build that calls what is stored by another name, only because factstream makes default names in another way than 0.1.
+fn refuse_renamed(build: &Build, found: &Registered) -> Result<(), Error> {
+    let is_known = |name: &str| found.event_types.contains_key(name);
+    let renamed = build.former_names.iter().find(|(former, now)| is_known(former) && !is_known(now));
+    let Some((former, now)) = renamed else { return Ok(()) };
+    Err(Error::Wiring(format!(
+        "{} has handled events of type {former}, which this build calls {now}: it would leave those that are stored \
+         unhandled. To keep the stored name, write #[event(name = \"{former}\")] on the variant, or #[event(prefix = \"\")] \
+         on its enum. If they are two events, write #[event(name = \"{now}\")]",
+        build.handler
+    )))
 }
 
 fn other_service(build: &Build, found: &Registered) -> Error {

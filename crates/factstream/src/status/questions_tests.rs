@@ -4,7 +4,7 @@ extern crate self as factstream;
 
 use crate::app::{App, Parts};
 use crate::broker::Embedded;
-use crate::{Consumer, Error, Failure, Handler, Projection, Tx};
+use crate::{Consumer, Error, Failure, Handler, Projection, Projector, Rows, Tx};
 use async_trait::async_trait;
 use factstream_core::envelope::{Envelope, Position, RecordedEvent, StreamId, Version};
 use factstream_core::sql::{Params, Row};
@@ -67,6 +67,14 @@ enum Counted {
 }
 
 struct Nothing;
+
+impl Projector for Nothing {
+    type Events = Counted;
+
+    async fn project(&self, _: &Envelope<Counted>, _: &mut Rows) -> Result<(), Failure> {
+        Ok(())
+    }
+}
 
 impl Handler for Nothing {
     type Events = Counted;

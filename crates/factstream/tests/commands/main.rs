@@ -206,6 +206,7 @@ async fn an_aggregate_can_be_seen_as_it_was() {
 }
 
 #[derive(Event, Serialize, Deserialize)]
+#[event(prefix = "")]
 enum Tick {
     Ticked { by: u64 },
 }

@@ -8,7 +8,7 @@ use crate::steps::{Setup, Temper, What, Who};
 use factstream::decode::UpcastFailure;
 use factstream::{
     Aggregate, App, Builder, Caller, Command, Consumer, Envelope, Event, EventSet, Failure, Fold, Handler,
-    Projection, ReadModel, Retry, Tx, UnknownTypes, Upcasters, params,
+    Projection, Projector, ReadModel, Retry, Rows, Tx, UnknownTypes, Upcasters, params,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
@@ -247,7 +247,7 @@ impl World {
 pub(crate) const CREATE_EFFECTS: &str =
     "CREATE TABLE effects (handler TEXT, account TEXT, entry BIGINT, tag TEXT)";
 
-async fn add_effect(tx: &mut Tx, handler: &str, account: &str, tag: &str) -> Result<(), Failure> {
+async fn add_effect(tx: &mut Rows, handler: &str, account: &str, tag: &str) -> Result<(), Failure> {
     let sql = "INSERT INTO effects (handler, account, entry, tag) \
                SELECT $1, $2, coalesce(max(entry), 0) + 1, $3 FROM effects";
     tx.execute(sql, params![handler, account, tag]).await?;
@@ -313,10 +313,10 @@ impl Handler for Pager {
 /// Every event of the log, in a table of its own that can be rebuilt.
 struct Journal(Arc<World>);
 
-impl Handler for Journal {
+impl Projector for Journal {
     type Events = AccountEvent;
 
-    async fn handle(&self, event: &Envelope<AccountEvent>, tx: &mut Tx) -> Result<(), Failure> {
+    async fn project(&self, event: &Envelope<AccountEvent>, tx: &mut Rows) -> Result<(), Failure> {
         let (tag, temper) = match &event.event {
             AccountEvent::Deposited { tag, temper, .. } | AccountEvent::Withdrawn { tag, temper, .. } => {
                 (tag, *temper)

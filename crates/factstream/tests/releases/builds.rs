@@ -1,7 +1,7 @@
 //! Releases of one small application, and what they leave in the store.
 
 use crate::common::{OrderEvent, Shop, eventually};
-use factstream::{App, Builder, Envelope, Failure, Fold, Handler, ReadModel, Tx, params};
+use factstream::{App, Builder, Envelope, Failure, Fold, Handler, Projector, ReadModel, Rows, Tx, params};
 
 /// The read model of the first release.
 #[derive(ReadModel, Clone, Debug, PartialEq)]
@@ -113,7 +113,15 @@ impl Handler for Effects {
     }
 }
 
-pub(crate) async fn write_effect<E>(who: &str, event: &Envelope<E>, tx: &mut Tx) -> Result<(), Failure> {
+impl Projector for Effects {
+    type Events = OrderEvent;
+
+    async fn project(&self, event: &Envelope<OrderEvent>, rows: &mut Rows) -> Result<(), Failure> {
+        write_effect(self.0, event, rows).await
+    }
+}
+
+pub(crate) async fn write_effect<E>(who: &str, event: &Envelope<E>, tx: &mut Rows) -> Result<(), Failure> {
     let sql = "INSERT INTO effects (who, event_id, event_type) VALUES ($1, $2, $3)";
     tx.execute(sql, params![who, &event.event_id, &event.event_type]).await?;
     Ok(())

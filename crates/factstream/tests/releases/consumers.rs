@@ -4,7 +4,7 @@ use crate::builds::{Effects, effects, make_effects, number, write_effect};
 use crate::common::{Do, Shop, eventually, settled, stop};
 use factstream::message::Message;
 use factstream::status::State;
-use factstream::{App, Consumer, Envelope, Error, Event, Failure, Handler, Projection, Tx};
+use factstream::{App, Consumer, Envelope, Error, Event, Failure, Handler, Projection, Projector, Rows, Tx};
 use serde::{Deserialize, Serialize};
 
 /// What a release handles: fewer types than the next one.
@@ -30,6 +30,14 @@ impl Handler for OnlyCreated {
 
     async fn handle(&self, event: &Envelope<Created>, tx: &mut Tx) -> Result<(), Failure> {
         write_effect("c", event, tx).await
+    }
+}
+
+impl Projector for OnlyCreated {
+    type Events = Created;
+
+    async fn project(&self, event: &Envelope<Created>, rows: &mut Rows) -> Result<(), Failure> {
+        write_effect("c", event, rows).await
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::builds::{Effects, caught_up, effects, make_effects, write_effect};
 use crate::common::{Do, OrderEvent, Shop, eventually, stop};
 use crate::processes::{child, url};
-use factstream::{App, Consumer, Envelope, Failure, Handler, Projection, Tx};
+use factstream::{App, Consumer, Envelope, Failure, Projection, Projector, Rows};
 
 /// Takes effect, but for one order, at which the process dies as by kill -9 after the others have committed.
 struct Dies;
@@ -19,10 +19,10 @@ fn deadly() -> String {
     ids().find(|id| factstream::partition::partition_of(id.as_bytes(), 4) == 3).unwrap()
 }
 
-impl Handler for Dies {
+impl Projector for Dies {
     type Events = OrderEvent;
 
-    async fn handle(&self, event: &Envelope<OrderEvent>, tx: &mut Tx) -> Result<(), Failure> {
+    async fn project(&self, event: &Envelope<OrderEvent>, tx: &mut Rows) -> Result<(), Failure> {
         if event.aggregate_id == deadly() {
             let app = App::builder(url()).service("shop").open().await?;
             eventually("the other lanes have committed", || async { effects(&app, "p").await.0 >= 10 }).await;

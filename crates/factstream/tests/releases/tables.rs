@@ -2,15 +2,15 @@
 
 use crate::builds::{caught_up, number};
 use crate::common::{Do, OrderEvent, Shop, stop};
-use factstream::{App, Envelope, Error, Failure, Handler, Projection, Tx, params};
+use factstream::{App, Envelope, Error, Failure, Projection, Projector, Rows, params};
 
 /// A row for each event, in each of its tables.
 struct Copies(&'static [&'static str]);
 
-impl Handler for Copies {
+impl Projector for Copies {
     type Events = OrderEvent;
 
-    async fn handle(&self, event: &Envelope<OrderEvent>, tx: &mut Tx) -> Result<(), Failure> {
+    async fn project(&self, event: &Envelope<OrderEvent>, tx: &mut Rows) -> Result<(), Failure> {
         for table in self.0 {
             let sql = format!("INSERT INTO {} (id) VALUES ($1)", tx.table(table));
             tx.execute(&sql, params![&event.event_id]).await?;

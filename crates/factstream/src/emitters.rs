@@ -1,0 +1,82 @@
+//! Which aggregates record which events, so that no two of them share a name.
+//!
+//! Invariant: a handler names events by their type alone. So one name in the log means one enum, and one category one aggregate:
+//! this is checked when an application is opened for what is declared, and at its first use for an aggregate that is not.
+
+use crate::error::Error;
+use factstream_core::aggregate::Aggregate;
+use factstream_core::envelope::check_id;
+use factstream_core::event::{EventSet, EventType};
+use std::any::{TypeId, type_name};
+use std::collections::{HashMap, HashSet};
+
+/// An aggregate that records events.
+#[derive(Debug, Clone)]
+struct Emitter {
+    aggregate: &'static str,
+    category: &'static str,
+}
+
+/// The aggregates of one application.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Emitters {
+    known: HashSet<TypeId>,
+    by_category: HashMap<&'static str, Emitter>,
+    by_event: HashMap<&'static str, (Emitter, &'static EventType)>,
+}
+
+impl Emitters {
+    /// Takes an aggregate in.
+    ///
+    /// # Errors
+    /// [`Error::Wiring`] when another aggregate has its category, or another enum of events one of its names.
+    pub(crate) fn add<A: Aggregate>(&mut self) -> Result<(), Error> {
+        if self.known.contains(&TypeId::of::<A>()) {
+            return Ok(());
+        }
+        check_id("category", A::CATEGORY)?;
+        let emitter = Emitter { aggregate: type_name::<A>(), category: A::CATEGORY };
+        if let Some(other) = self.by_category.get(A::CATEGORY) {
+            return Err(shared_category(other, &emitter));
+        }
+        let types = A::Event::event_types();
+        for event_type in &types {
+            if let Some((other, named)) = self.by_event.get(event_type.name)
+                && named.declared_by != event_type.declared_by
+            {
+                return Err(shared_name((other, named), (&emitter, event_type)));
+            }
+        }
+        self.by_event.extend(types.into_iter().map(|of| (of.name, (emitter.clone(), of))));
+        self.by_category.insert(A::CATEGORY, emitter);
+        self.known.insert(TypeId::of::<A>());
+        Ok(())
+    }
+}
+
+fn shared_category(one: &Emitter, other: &Emitter) -> Error {
+    Error::Wiring(format!(
+        "the aggregates {} and {} have the same CATEGORY, {:?}: each would load the other's events. Give one of them \
+         another",
+        one.aggregate, other.aggregate, one.category
+    ))
+}
+
+fn shared_name(one: (&Emitter, &EventType), other: (&Emitter, &EventType)) -> Error {
+    let name = one.1.name;
+    Error::Wiring(format!(
+        "the event type {name} is recorded by {} (as {}) and by {} (as {}): handlers of one would be given the events \
+         of the other. Give one of them another name, for example #[event(name = \"{}{name}\")]",
+        one.0.aggregate,
+        one.1.declared_by,
+        other.0.aggregate,
+        other.1.declared_by,
+        capitalised(other.0.category),
+    ))
+}
+
+fn capitalised(word: &str) -> String {
+    let mut letters = word.chars().filter(char::is_ascii_alphanumeric);
+    let first = letters.next().map(|first| first.to_ascii_uppercase());
+    first.into_iter().chain(letters).collect()
+}
