@@ -1,6 +1,9 @@
 //! Stores that cannot be used, and a second process: clear errors, and nothing lost.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+#[path = "bad_stores/read_only.rs"]
+mod read_only;
+
 use factstream_tests::client::{Client, order};
 use factstream_tests::process::{Server, run};
 use factstream_tests::{eventually, ledger};

@@ -6,6 +6,8 @@
 mod status;
 #[path = "services/leaving.rs"]
 mod leaving;
+#[path = "services/clocks.rs"]
+mod clocks;
 #[path = "services/urls.rs"]
 mod urls;
 #[path = "services/namespaces.rs"]

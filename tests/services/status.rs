@@ -81,3 +81,39 @@ fn with_postgres_away_the_status_tells_what_this_process_knows() {
     eventually("all has settled again", || client.is_settled());
     assert!(server.stop().success());
 }
+
+#[test]
+fn with_one_broker_of_three_killed_the_status_comes_at_once_and_all_goes_on() {
+    let mut brokers = Kafka::start_cluster();
+    let addresses: Vec<String> =
+        brokers.iter().map(|broker| broker.plain_url().replace("kafka://", "")).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let store = format!("sqlite://{}", folder.path().join("orders.db").display());
+    let server = Server::start(&store, &["--broker", &format!("kafka://{}", addresses.join(","))]);
+    let client = Client::new(&server.url);
+    client.stock("SKU-1", 100);
+    client.place("SKU-1", 3);
+    eventually("all has settled", || client.is_settled());
+
+    // Whichever it is: the leader of some partitions, the coordinator of some groups.
+    for broker in &mut brokers {
+        broker.kill();
+        for _ in 0..3 {
+            let (status, took) = look(&client);
+            is_at_once(took, &status);
+            assert!(status["position"].as_u64().is_some(), "{status}");
+            assert_eq!(handler(&status, "order_projections")["lag_events"], 0, "{status}");
+            let payment = handler(&status, "payment");
+            // What a part does not say, it has a reason for.
+            let is_told =
+                payment["lag_events"].is_u64() || !payment["unknown"].as_array().unwrap().is_empty();
+            assert!(is_told, "{status}");
+        }
+        client.place("SKU-1", 1);
+        eventually("all has settled with two brokers", || client.is_settled());
+        assert_eq!(look(&client).0["broker"]["answers"], true, "two of three are a cluster");
+        broker.start();
+        eventually("the broker is in the cluster again", || client.is_settled());
+    }
+    assert!(server.stop().success());
+}

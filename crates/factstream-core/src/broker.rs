@@ -3,11 +3,13 @@
 //! Nothing is in flight between two calls of [`Subscription::poll`]: the processor handles and commits a batch before
 //! it polls again. So a broker moves partitions between members inside `poll` only, and no drain protocol is needed.
 
+mod committer;
 mod namespace;
 
 use crate::message::{Message, Record};
 pub use crate::partition::Partition;
 use async_trait::async_trait;
+pub use committer::Committer;
 use jiff::Timestamp;
 pub use namespace::Namespace;
 use std::collections::BTreeMap;
@@ -36,13 +38,25 @@ pub trait Broker: Send + Sync + 'static {
     /// In each partition the group goes on at its committed offset. Where the broker has none, because it forgets those of
     /// a group that was away for long, it goes on at the one in `stored`: the next offsets that the group's owner keeps with
     /// its effects. Where there is neither, it starts at the oldest record. A group whose next offset is not in the partition
-    /// is given nothing: its polls fail with [`BrokerError::OffsetGone`] or [`BrokerError::OffsetBeyondEnd`].
+    /// is given nothing: its polls fail with [`BrokerError::OffsetGone`] or [`BrokerError::OffsetBeyondEnd`]. One whose offsets
+    /// another system has committed is refused with [`BrokerError::OtherSystem`], here or by a poll.
     async fn subscribe(
         &self,
         group: &str,
         topics: &[String],
         stored: &[Stored],
     ) -> Result<Box<dyn Subscription>, BrokerError>;
+
+    /// Whether a group could go on in these topics, asked without joining it: fails as its polls would. Whoever has halted asks
+    /// this, and so disturbs nobody. Brokers that cannot tell say yes.
+    async fn check_group(
+        &self,
+        _group: &str,
+        _topics: &[String],
+        _stored: &[Stored],
+    ) -> Result<(), BrokerError> {
+        Ok(())
+    }
 
     /// How far a group is behind in these topics, over all partitions, whoever reads them.
     async fn lag(&self, group: &str, topics: &[String]) -> Result<Lag, BrokerError>;
@@ -90,6 +104,13 @@ pub struct Stored {
     /// The newest time of a record that was read there, where it is known. A partition that has a newer record before `next` is one
     /// of a topic that was made again, and is read from its beginning.
     pub newest: Option<Timestamp>,
+}
+
+impl BrokerError {
+    /// Whether trying again is of no use: a person has to decide where the group goes on, or which system it belongs to.
+    pub fn halts(&self) -> bool {
+        matches!(self, Self::OffsetGone { .. } | Self::OffsetBeyondEnd { .. } | Self::OtherSystem { .. })
+    }
 }
 
 impl From<(Partition, i64)> for Stored {
@@ -155,7 +176,7 @@ impl Topic {
 }
 
 /// How far a group is behind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Lag {
     /// Records that are not committed yet.
     pub events: u64,
@@ -163,6 +184,8 @@ pub struct Lag {
     pub oldest: Option<Timestamp>,
     /// Records that retention had deleted before the group began, where the broker knows.
     pub missed: u64,
+    /// Who has committed the group's offsets, where the offsets say so.
+    pub committers: Vec<Committer>,
 }
 
 /// A member of a group.
@@ -214,7 +237,7 @@ pub enum BrokerError {
     /// The records after the group's next offset were deleted (retention). Halts loudly, never skips.
     #[error(
         "{partition}: {} records were deleted unread: the group's next offset is {committed}, the oldest record left is \
-         {oldest}; restore them, or move the group on by hand", .oldest - .committed
+         {oldest}; restore them, or set where the group goes on (handlers reset)", .oldest - .committed
     )]
     OffsetGone {
         /// The partition.
@@ -227,7 +250,7 @@ pub enum BrokerError {
     /// The group's next offset lies beyond the end of the partition. Halts loudly: what is there now was never read.
     #[error(
         "{partition}: the group's next offset is {next}, but the partition ends at {end}: the topic was deleted and made \
-         again, or it lost records; nothing is read until you move the group by hand"
+         again, or it lost records; nothing is read until you set where the group goes on (handlers reset)"
     )]
     OffsetBeyondEnd {
         /// The partition.
@@ -236,6 +259,21 @@ pub enum BrokerError {
         next: i64,
         /// Where the partition ends: the offset of the next record that is published.
         end: i64,
+    },
+    /// The group's offsets were committed by another system: both would handle a part of the events only. Halts loudly.
+    #[error(
+        "the group {group} is another system's: its offsets were committed by {theirs}, and this is {ours}; each would handle a \
+         part of the events only. Give each system a namespace of its own for its topics and groups (--namespace, \
+         Builder::namespace); where the other one is gone for good, take the group over by setting where it goes on (handlers \
+         reset)"
+    )]
+    OtherSystem {
+        /// The group.
+        group: String,
+        /// Who committed its offsets.
+        theirs: Committer,
+        /// Who would join it.
+        ours: Committer,
     },
     /// A message that this broker never takes as it is, however often it is sent (it is too large); others go through.
     #[error("{0}")]

@@ -26,6 +26,17 @@ pub enum Value {
     TooLarge(u64),
 }
 
+impl Value {
+    /// How many bytes it takes, about.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Text(text) => size_of::<Self>() + text.len(),
+            Self::Blob(bytes) => size_of::<Self>() + bytes.len(),
+            _ => size_of::<Self>(),
+        }
+    }
+}
+
 /// The parameters of one statement: `params[0]` is `$1`.
 pub type Params = Vec<Value>;
 
@@ -131,6 +142,11 @@ impl Row {
     pub fn new(columns: Arc<[String]>, values: Vec<Value>) -> Self {
         debug_assert_eq!(columns.len(), values.len(), "a row has one value for each column");
         Self { columns, values }
+    }
+
+    /// How many bytes its values take, about.
+    pub fn bytes(&self) -> usize {
+        self.values.iter().map(Value::bytes).sum()
     }
 
     /// The value of the named column.

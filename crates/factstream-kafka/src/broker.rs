@@ -6,10 +6,10 @@ use crate::publish::Publisher;
 use crate::reset;
 use crate::subscription::{KafkaSubscription, Presence};
 use crate::topics::{self, Admin};
-use crate::{lag, members};
+use crate::{lag, members, standing};
 use async_trait::async_trait;
 use factstream_core::broker::{
-    Bounds, Broker, BrokerError, Lag, Member, Partition, PublishError, Stored, Subscription, Topic,
+    Bounds, Broker, BrokerError, Committer, Lag, Member, Partition, PublishError, Stored, Subscription, Topic,
 };
 use factstream_core::message::Message;
 use rdkafka::ClientConfig;
@@ -28,6 +28,7 @@ pub struct KafkaBroker {
     onlookers: Arc<Onlookers>,
     admin: Admin,
     presence: Presence,
+    committer: Option<Committer>,
 }
 
 impl KafkaBroker {
@@ -50,7 +51,14 @@ impl KafkaBroker {
         let admin = config::admin(&settings);
         let admin = admin.create_with_context(Reasons::of(&admin)).map_err(|error| refused(&error))?;
         let admin = Arc::new(admin);
-        Ok(Self { settings, publisher, onlookers, admin, presence: Presence::default() })
+        Ok(Self { settings, publisher, onlookers, admin, presence: Presence::default(), committer: None })
+    }
+
+    /// The system that this broker works for. Every offset that it commits says so, and a group whose offsets another store has
+    /// committed is refused.
+    pub fn for_system(mut self, committer: Committer) -> Self {
+        self.committer = Some(committer);
+        self
     }
 
     pub(crate) fn admin(&self) -> &Admin {
@@ -98,8 +106,22 @@ impl Broker for KafkaBroker {
         stored: &[Stored],
     ) -> Result<Box<dyn Subscription>, BrokerError> {
         self.publisher.check_topics(topics.to_vec()).await?;
+        let ours = self.committer.as_ref();
+        // Before it joins: a member that is refused must not take partitions from the system whose group it is.
+        standing::refuse_other_system(&self.onlookers, group, topics, ours).await?;
         let (config, present) = (config::consumer(&self.settings, group), self.presence.enter());
-        Ok(Box::new(KafkaSubscription::join(&config, topics, stored, present)?))
+        Ok(Box::new(KafkaSubscription::join(&config, group, topics, stored, ours, present)?))
+    }
+
+    async fn check_group(
+        &self,
+        group: &str,
+        topics: &[String],
+        stored: &[Stored],
+    ) -> Result<(), BrokerError> {
+        self.publisher.check_topics(topics.to_vec()).await?;
+        standing::refuse_other_system(&self.onlookers, group, topics, self.committer.as_ref()).await?;
+        standing::check_places(&self.onlookers, group, topics, stored).await
     }
 
     async fn bounds(&self, topics: &[String]) -> Result<Vec<(Partition, Bounds)>, BrokerError> {
@@ -108,7 +130,7 @@ impl Broker for KafkaBroker {
     }
 
     async fn reset(&self, group: &str, next: &[(Partition, i64)]) -> Result<(), BrokerError> {
-        reset::reset(&self.onlookers, group, next).await
+        reset::reset(&self.onlookers, group, next, self.committer.as_ref()).await
     }
 
     async fn lag(&self, group: &str, topics: &[String]) -> Result<Lag, BrokerError> {

@@ -18,6 +18,9 @@ const RECONNECT_MS_MAX: &str = "1000";
 /// The most that a message may have, as brokers have it by default. librdkafka's own default is less.
 const MESSAGE_BYTES_MAX: &str = "1048588";
 
+/// How long messages for a topic that was there and is not any more are held, before that is told.
+const TOPIC_GONE_MS: &str = "5000";
+
 /// How old the knowledge of topics may be. A partition that was added is unread, and gets no messages, for that long.
 const METADATA_MS_MAX: &str = "10000";
 
@@ -108,7 +111,8 @@ pub(crate) fn producer(user: &ClientConfig) -> ClientConfig {
     config
         .set("linger.ms", "0")
         .set("partitioner", "murmur2_random")
-        .set("message.max.bytes", MESSAGE_BYTES_MAX);
+        .set("message.max.bytes", MESSAGE_BYTES_MAX)
+        .set("topic.metadata.propagation.max.ms", TOPIC_GONE_MS);
     overlay(&mut config, user);
     for name in OTHER_NAMES {
         config.remove(name);

@@ -2,11 +2,10 @@
 //! them.
 
 use crate::onlookers::{Onlooker, Onlookers, answered};
+use crate::standing;
 use factstream_core::broker::{BrokerError, Lag};
+use rdkafka::Offset;
 use rdkafka::consumer::Consumer;
-use rdkafka::metadata::MetadataTopic;
-use rdkafka::topic_partition_list::TopicPartitionListElem;
-use rdkafka::{Offset, TopicPartitionList};
 use std::collections::HashMap;
 
 pub(crate) async fn of(onlookers: &Onlookers, group: &str, topics: &[String]) -> Result<Lag, BrokerError> {
@@ -16,19 +15,7 @@ pub(crate) async fn of(onlookers: &Onlookers, group: &str, topics: &[String]) ->
 
 fn ask(onlooker: &Onlooker, topics: &[String]) -> Result<Lag, BrokerError> {
     let client = &onlooker.client;
-    let mut partitions = TopicPartitionList::new();
-    for topic in topics {
-        let metadata = answered(client, |wait| client.fetch_metadata(Some(topic), wait))?;
-        for partition in metadata.topics().iter().flat_map(MetadataTopic::partitions) {
-            partitions.add_partition(topic, partition.id());
-        }
-    }
-    // Asks again while the group is on its way to its broker, as it is when it is new.
-    let committed = answered(client, |wait| {
-        let committed = client.committed_offsets(partitions.clone(), wait)?;
-        committed.elements().iter().try_for_each(TopicPartitionListElem::error)?;
-        Ok(committed)
-    })?;
+    let committed = standing::committed(onlooker, topics)?;
     let (mut events, mut waiting) = (0, HashMap::new());
     for element in committed.elements() {
         let (topic, partition) = (element.topic(), element.partition());
@@ -42,5 +29,6 @@ fn ask(onlooker: &Onlooker, topics: &[String]) -> Result<Lag, BrokerError> {
             waiting.insert((topic.to_owned(), partition), at);
         }
     }
-    Ok(Lag { events, oldest: onlooker.oldest(&waiting), missed: 0 })
+    let committers = standing::committers(&committed).into_iter().collect();
+    Ok(Lag { events, oldest: onlooker.oldest(&waiting), missed: 0, committers })
 }

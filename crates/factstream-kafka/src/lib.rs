@@ -7,6 +7,7 @@
 //! | how a group reads | `subscription` |
 //! | what an error says, and never says | `config::reason` |
 //! | who asks about a group without being in it | `onlookers` |
+//! | where a group stands, and whose it is | `standing` |
 //! | how far a group is behind | `lag` |
 //! | who is in a group | `members` |
 //! | topics as code | [`Change`] and [`KafkaBroker::plan_topics`] |
@@ -22,6 +23,7 @@ mod broker;
 mod publish;
 mod subscription;
 mod onlookers;
+mod standing;
 mod lag;
 mod reset;
 mod members;

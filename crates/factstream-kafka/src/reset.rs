@@ -1,12 +1,12 @@
 //! Setting a group to another place: where its partitions begin and end, and offsets committed from outside the group.
 
 use crate::onlookers::{Onlooker, Onlookers, answered};
-use factstream_core::broker::{Bounds, BrokerError, Partition};
+use crate::standing::to_commit;
+use factstream_core::broker::{Bounds, BrokerError, Committer, Partition};
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::types::RDKafkaErrorCode;
-use rdkafka::{Offset, TopicPartitionList};
 
 /// A group that does not exist: nobody's offsets are asked for.
 const NO_GROUP: &str = "factstream-bounds";
@@ -33,26 +33,30 @@ fn bounds_of(onlooker: &Onlooker, topics: &[String]) -> Result<Vec<(Partition, B
     Ok(bounds)
 }
 
+/// Commits from outside the group; from then on it is the committer's.
 pub(crate) async fn reset(
     onlookers: &Onlookers,
     group: &str,
     next: &[(Partition, i64)],
+    committer: Option<&Committer>,
 ) -> Result<(), BrokerError> {
     if next.is_empty() {
         return Ok(());
     }
-    let (name, next) = (group.to_owned(), next.to_vec());
-    onlookers.ask(group, move |onlooker| commit(onlooker, &name, &next)).await
+    let (name, next, text) = (group.to_owned(), next.to_vec(), committer.map(Committer::to_text));
+    onlookers.ask(group, move |onlooker| commit(onlooker, &name, &next, text.as_deref())).await
 }
 
-fn commit(onlooker: &Onlooker, group: &str, next: &[(Partition, i64)]) -> Result<(), BrokerError> {
-    let mut offsets = TopicPartitionList::new();
-    for (Partition { topic, partition }, next) in next {
-        let partition = i32::try_from(*partition).unwrap_or(i32::MAX);
-        offsets
-            .add_partition_offset(topic, partition, Offset::Offset(*next))
-            .map_err(|error| BrokerError::Engine(error.to_string()))?;
-    }
+fn commit(
+    onlooker: &Onlooker,
+    group: &str,
+    next: &[(Partition, i64)],
+    committer: Option<&str>,
+) -> Result<(), BrokerError> {
+    let places = next.iter().map(|(Partition { topic, partition }, next)| {
+        (topic.as_str(), i32::try_from(*partition).unwrap_or(i32::MAX), *next)
+    });
+    let offsets = to_commit(places, committer).map_err(|error| BrokerError::Engine(error.to_string()))?;
     onlooker.client.commit(&offsets, CommitMode::Sync).map_err(|error| match error {
         KafkaError::ConsumerCommit(
             RDKafkaErrorCode::UnknownMemberId

@@ -12,7 +12,7 @@ mod unread;
 
 use crate::config::{Reasons, refused};
 use async_trait::async_trait;
-use factstream_core::broker::{BrokerError, Partition, Stored, Subscription};
+use factstream_core::broker::{BrokerError, Committer, Partition, Stored, Subscription};
 use factstream_core::message::Record;
 use group::Group;
 pub(crate) use group::Place;
@@ -40,12 +40,14 @@ pub(crate) struct KafkaSubscription {
 impl KafkaSubscription {
     pub(crate) fn join(
         config: &ClientConfig,
+        name: &str,
         topics: &[String],
         stored: &[Stored],
+        ours: Option<&Committer>,
         present: Present,
     ) -> Result<Self, BrokerError> {
         let reasons = Reasons::of(config);
-        let group = Group::new(reasons.clone(), stored);
+        let group = Group::new(reasons.clone(), name, stored, ours);
         let consumer: BaseConsumer<Group> =
             config.create_with_context(group).map_err(|error| refused(&error))?;
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
@@ -88,10 +90,10 @@ impl Subscription for KafkaSubscription {
     }
 }
 
-fn place(partition: &Partition) -> Place {
+pub(crate) fn place(partition: &Partition) -> Place {
     (partition.topic.clone(), i32::try_from(partition.partition).unwrap_or(-1))
 }
 
-fn partition_of(topic: &str, partition: i32) -> Partition {
+pub(crate) fn partition_of(topic: &str, partition: i32) -> Partition {
     Partition { topic: topic.to_owned(), partition: u32::try_from(partition).unwrap_or_default() }
 }

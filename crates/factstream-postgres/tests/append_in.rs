@@ -6,7 +6,7 @@ mod common;
 use common::{append, connect, log, number};
 use factstream_conformance::support::appending_one;
 use factstream_core::store::{Append, Expected, Outcome, Store, StoreError};
-use factstream_postgres::{AppendedIn, PostgresStore};
+use factstream_postgres::{AppendedIn, Options, PostgresStore};
 use factstream_tests::postgres::server;
 use tokio_postgres::{Client, IsolationLevel};
 
@@ -146,4 +146,25 @@ async fn own_transactions_beside_appends_and_the_stores_transactions_leave_no_ga
     }
     assert_eq!(log(&store).await.len(), 3 * 40 + 3 * 80 + 3 * 60);
     assert_eq!(number(&connect(&url).await, ROWS).await, 90);
+}
+
+#[tokio::test]
+async fn an_event_that_is_too_large_is_refused_and_leaves_the_transaction_as_it_was() {
+    let url = server().database();
+    let options = Options { event_bytes_max: 2_000, ..Options::default() };
+    let store = PostgresStore::open_with(&url, options).await.unwrap();
+    let mut client = connect(&url).await;
+    client.batch_execute("CREATE TABLE mine (id TEXT PRIMARY KEY)").await.unwrap();
+    let tx = client.transaction().await.unwrap();
+    tx.execute("INSERT INTO mine VALUES ('a')", &[]).await.unwrap();
+    let mut large = append("a");
+    large.events[0].data = format!("{{\"text\":\"{}\"}}", "x".repeat(2_000));
+    let refused = store.append_in(&tx, vec![append("b"), large]).await.unwrap_err();
+    let text = refused.to_string();
+    assert!(text.contains("event_bytes_max") && !refused.is_infrastructure(), "{text}");
+    // The log's lock was never taken, and what fits goes in.
+    store.append(append("c"), None).await.unwrap();
+    assert!(matches!(store.append_in(&tx, vec![append("b")]).await.unwrap(), AppendedIn::Appended(_)));
+    tx.commit().await.unwrap();
+    assert_eq!((number(&client, ROWS).await, log(&store).await.len()), (1, 2));
 }

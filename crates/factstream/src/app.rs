@@ -9,6 +9,7 @@ use crate::processor::Spec;
 use crate::progress::Progress;
 use crate::read_model::Managed;
 use crate::registry::Build;
+use crate::retention::Retention;
 use crate::states::States;
 use crate::status::Healths;
 use crate::store_clock::StoreClock;
@@ -40,6 +41,7 @@ pub(crate) struct Parts {
     pub(crate) owned_groups: bool,
     pub(crate) service: Arc<str>,
     pub(crate) mirrors_dead_letters: bool,
+    pub(crate) retention: Retention,
     /// Until when records are known as earlier builds knew them.
     pub(crate) former_until: Option<Timestamp>,
     /// The topic of each public event type that is declared.
@@ -173,6 +175,10 @@ impl App {
 
     pub(crate) fn mirrors_dead_letters(&self) -> bool {
         self.inner.mirrors_dead_letters
+    }
+
+    pub(crate) fn retention(&self) -> Retention {
+        self.inner.retention
     }
 
     /// The topic of a public event type that this build declares.

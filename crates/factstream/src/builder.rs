@@ -17,7 +17,8 @@ use crate::read_model::fold::Folding;
 use crate::read_model::table::Table;
 use crate::read_model::{Fold, Managed};
 use crate::registry::{self, Build, Comeback, UNNAMED};
-use crate::states::States;
+use crate::retention::Retention;
+use crate::states::{Limits, States};
 use crate::status::Healths;
 use crate::store_clock::StoreClock;
 use crate::system;
@@ -36,8 +37,9 @@ use std::sync::Arc;
 const PARTITIONS: u32 = 6;
 /// Events that a read model folds in one transaction: enough that rows touched twice are written once.
 const READ_MODEL_BATCH: usize = 1_000;
-/// Aggregate states kept in memory unless said otherwise.
+/// Aggregate states kept in memory unless said otherwise, and about how many bytes of them.
 const STATES_MAX: usize = 10_000;
+const STATES_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// An application that is being put together.
 #[must_use = "an application does nothing until it is opened"]
@@ -48,9 +50,11 @@ pub struct Builder {
     service: String,
     formerly: BTreeSet<String>,
     states_max: usize,
+    states_bytes_max: usize,
     event_bytes_max: usize,
     partitions: u32,
     mirrors_dead_letters: bool,
+    retention: Retention,
     topics: Vec<Topic>,
     upcasters: Upcasters,
     emitters: Box<Result<Emitters, Error>>,
@@ -92,9 +96,11 @@ impl Builder {
             service: UNNAMED.to_owned(),
             formerly: BTreeSet::new(),
             states_max: STATES_MAX,
+            states_bytes_max: STATES_BYTES_MAX,
             event_bytes_max: EVENT_BYTES_MAX,
             partitions: PARTITIONS,
             mirrors_dead_letters: false,
+            retention: Retention::default(),
             topics: Vec::new(),
             upcasters: Upcasters::new(),
             emitters: Box::new(Ok(Emitters::default())),
@@ -139,9 +145,20 @@ impl Builder {
         self
     }
 
-    /// How many aggregate states are kept in memory, at least 1.
+    /// How many aggregate states are kept in memory: 10,000 unless said, at least 1.
     pub fn states_max(mut self, states: usize) -> Self {
         self.states_max = states;
+        self
+    }
+
+    /// About how many bytes the aggregate states in memory may take together: 64 MiB unless said. The state of the newest command
+    /// is kept whatever it takes.
+    ///
+    /// How much a state takes is estimated by its snapshot and the data of the events after that, as they lie in the store. A state that is
+    /// small, and owns memory, and has a long history is therefore given [snapshots](Aggregate::snapshots), which also make its
+    /// first load fast.
+    pub fn states_bytes_max(mut self, bytes: usize) -> Self {
+        self.states_bytes_max = bytes;
         self
     }
 
@@ -187,6 +204,12 @@ impl Builder {
     /// record are those in the store ([`App::dead_letters`]).
     pub fn mirror_dead_letters(mut self, mirror: bool) -> Self {
         self.mirrors_dead_letters = mirror;
+        self
+    }
+
+    /// How long idempotency keys, settled letters, marks of handled events and embedded records are kept.
+    pub fn retention(mut self, retention: Retention) -> Self {
+        self.retention = retention;
         self
     }
 
@@ -291,12 +314,14 @@ impl Builder {
     /// Puts the parts together and checks what can be known without the store.
     fn plan(self) -> Result<Plan, Error> {
         check_id("service name", &self.service)?;
+        self.retention.check()?;
         let emitters = (*self.emitters)?;
         refuse_topics_given_twice(&self.topics)?;
         self.upcasters.decoder(self.event_types.iter().copied())?;
         let topics_of_types = self.event_types.iter().filter_map(|of| Some((of.name, of.topic?))).collect();
         let states_max = NonZeroUsize::new(self.states_max).unwrap_or(NonZeroUsize::MIN);
-        let states = States::new(states_max, self.upcasters, emitters);
+        let limits = Limits { states: states_max, bytes: self.states_bytes_max };
+        let states = States::new(limits, self.upcasters, emitters);
         let mut managed: Vec<Managed> = Vec::new();
         let (mut builds, mut specs): (Vec<Build>, Vec<Spec>) = (Vec::new(), Vec::new());
         for declared in self.handlers {
@@ -321,6 +346,7 @@ impl Builder {
             namespace: self.namespace,
             service: self.service.into(),
             mirrors_dead_letters: self.mirrors_dead_letters,
+            retention: self.retention,
             states,
             specs,
             managed,
@@ -338,6 +364,7 @@ struct Plan {
     namespace: Option<String>,
     service: Arc<str>,
     mirrors_dead_letters: bool,
+    retention: Retention,
     states: States,
     specs: Vec<Spec>,
     managed: Vec<Managed>,
@@ -349,7 +376,8 @@ impl Plan {
         self.states.follow(Arc::clone(&store));
         let former_until = migrations::former_until(store.as_ref()).await?;
         let system = system::of_store(store.as_ref(), self.namespace.as_deref()).await?;
-        let Connected { broker, owned_groups } = connect::broker(&self.broker_url, &store, system.store_id)?;
+        let Connected { broker, owned_groups } =
+            connect::broker(&self.broker_url, &store, system.store_id, &self.service)?;
         let broker = system.namespace.clone().within(broker);
         let healths = Healths::new(self.specs.iter().map(|spec| (spec.name.clone(), spec.kind)));
         Ok(App::new(Parts {
@@ -360,6 +388,7 @@ impl Plan {
             owned_groups,
             service: self.service,
             mirrors_dead_letters: self.mirrors_dead_letters,
+            retention: self.retention,
             former_until,
             topics_of_types: self.topics_of_types,
             states: self.states,

@@ -59,17 +59,24 @@ pub(crate) struct Connected {
 
 /// The broker that a URL names.
 ///
-/// In a cluster its clients are named after the store, so that members of another system in a group are told apart.
+/// In a cluster its clients are named after the store, and its offsets name the store and the service, so that another system in
+/// a group is told apart.
 #[cfg_attr(not(feature = "kafka"), expect(unused_variables, reason = "only a cluster has clients"))]
-pub(crate) fn broker(url: &str, store: &Arc<dyn Store>, store_id: Uuid) -> Result<Connected, Error> {
+pub(crate) fn broker(
+    url: &str,
+    store: &Arc<dyn Store>,
+    store_id: Uuid,
+    service: &str,
+) -> Result<Connected, Error> {
     match url {
         "embedded" => {
             Ok(Connected { broker: Arc::new(Embedded::new(Arc::clone(store))), owned_groups: true })
         }
         #[cfg(feature = "kafka")]
         url if url.starts_with("kafka:") => {
-            let broker = Arc::new(factstream_kafka::KafkaBroker::open_url_as(url, &client_name(store_id))?);
-            Ok(Connected { broker, owned_groups: false })
+            let broker = factstream_kafka::KafkaBroker::open_url_as(url, &client_name(store_id))?;
+            let committer = factstream_core::broker::Committer { store_id, service: service.to_owned() };
+            Ok(Connected { broker: Arc::new(broker.for_system(committer)), owned_groups: false })
         }
         _ => {
             Err(BrokerError::Url { url: shown(url), reason: format!("this build knows {KNOWN_BROKERS}") }

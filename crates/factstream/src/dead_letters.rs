@@ -3,8 +3,15 @@
 //! These work from any process on the store, running or not: they change the tables, and the process that runs the
 //! handler takes it up within a fraction of a second.
 
+mod amendments;
+mod history;
+
+pub use amendments::Amendment;
+pub use history::{Entry, HISTORY_MAX};
+
 use crate::app::App;
 use crate::error::Error;
+use crate::processor::amendments::{Decision, hold_off_switches, keep};
 use crate::processor::letters::{self, Letter};
 use crate::statements as sql;
 use crate::tx::Tx;
@@ -36,7 +43,7 @@ pub struct Summary {
     pub event_type: Option<String>,
     /// Its place: topic, partition and offset; or the log and the position.
     pub place: String,
-    /// Why the last attempt failed.
+    /// Why the last attempt failed; in a list the beginning of that.
     pub reason: Option<String>,
     /// Failed attempts since it last was redriven.
     pub attempts: u32,
@@ -60,7 +67,7 @@ pub struct Detail {
     pub value: Option<Bytes>,
     /// The headers.
     pub headers: Vec<(String, Bytes)>,
-    /// Every attempt and action, oldest first.
+    /// The newest attempts and actions, oldest first, as [`DeadLetters::history`] gives them; it also has those before.
     pub history: Vec<Entry>,
     /// The events parked behind it, oldest first, at most [`LIST_MAX`]: id of the letter, event id, event type.
     pub parked: Vec<ParkedEvent>,
@@ -83,17 +90,6 @@ impl Bytes {
             Err(_) => Self::Base64(BASE64.encode(bytes)),
         }
     }
-}
-
-/// One attempt or action.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Entry {
-    /// When.
-    pub at: Timestamp,
-    /// `attempt`, `redrive`, `edit`, `discard` or `handled`.
-    pub action: String,
-    /// What there is to know: the error chain of an attempt, the value before an edit, the reason of a discard.
-    pub detail: serde_json::Value,
 }
 
 /// An event that waits behind another of its key.
@@ -146,8 +142,7 @@ impl DeadLetters<'_> {
         let rows = store.query(sql::SELECT_LETTER_SUMMARY, params![id]).await?;
         let row = rows.first().ok_or_else(|| unknown(id))?;
         let letter = Letter::of_row(row)?;
-        let sql = "SELECT at, action, detail FROM fs_dead_letter_history WHERE letter_id = $1 ORDER BY entry";
-        let history = store.query(sql, params![id]).await?;
+        let history = self.history(id, None).await?;
         let sql = "SELECT id, event_id, event_type FROM fs_dead_letters \
                    WHERE handler = $1 AND event_key = $2 AND state = 'parked' ORDER BY id LIMIT $3";
         let waits = matches!(letter.state.as_str(), "dead" | "retrying");
@@ -165,7 +160,7 @@ impl DeadLetters<'_> {
                 .iter()
                 .map(|(name, value)| (name.to_owned(), Bytes::of(value)))
                 .collect(),
-            history: history.iter().map(entry).collect::<Result<_, _>>()?,
+            history,
             parked: parked.iter().map(parked_event).collect::<Result<_, _>>()?,
         })
     }
@@ -204,7 +199,8 @@ impl DeadLetters<'_> {
         }
     }
 
-    /// Replaces a dead letter's value and redrives it. The value before is recorded.
+    /// Replaces a dead letter's value and redrives it. The value before is recorded. Of a projection, every rebuild reads the event
+    /// with the new value, until a later decision about it.
     ///
     /// # Errors
     /// [`Error::DeadLetter`] when there is none of this id, it is not dead, or `data` is not one JSON object.
@@ -216,17 +212,20 @@ impl DeadLetters<'_> {
             });
         }
         let mut tx = self.app.begin().await?;
+        hold_off_switches(&mut tx, id).await?;
         let letter = waiting_letter(&mut tx, id).await?;
+        keep(&mut tx, &letter, Decision::Edit(data)).await?;
         let before = letter.record.value.as_deref().map(Bytes::of);
         let sql = "UPDATE fs_dead_letters SET value = $2 WHERE id = $1";
         tx.execute(sql, params![id, data.as_bytes()]).await?;
         set_going(&mut tx, &letter).await?;
-        letters::add_history(&mut tx, id, "edit", &json!({ "before": before, "after": data })).await?;
+        letters::add_history(&mut tx, id, "edit", &json!({ "before": before })).await?;
         tx.commit().await?;
         Ok(())
     }
 
-    /// Gives a dead letter up: what is parked behind it goes on without it. The letter stays on record.
+    /// Gives a dead letter up: what is parked behind it goes on without it. The letter stays on record. Of a projection, every
+    /// rebuild leaves the event out, too, until that is [withdrawn](Self::withdraw).
     ///
     /// # Errors
     /// [`Error::DeadLetter`] when there is none of this id, it is not dead, or no reason is given.
@@ -235,7 +234,9 @@ impl DeadLetters<'_> {
             return Err(Error::DeadLetter { id, reason: "say why it is discarded".into() });
         }
         let mut tx = self.app.begin().await?;
+        hold_off_switches(&mut tx, id).await?;
         let letter = waiting_letter(&mut tx, id).await?;
+        keep(&mut tx, &letter, Decision::Discard).await?;
         letters::advance(&mut tx, &Letter { died: true, ..letter }, "discarded").await?;
         letters::add_history(&mut tx, id, "discard", &json!({ "reason": reason })).await?;
         tx.commit().await?;
@@ -295,13 +296,6 @@ fn summary(row: &Row) -> Result<Summary, Error> {
         next_attempt_at: row.get("next_attempt_at")?,
         created_at: row.get("created_at")?,
     })
-}
-
-fn entry(row: &Row) -> Result<Entry, Error> {
-    let detail: String = row.get("detail")?;
-    let detail = serde_json::from_str(&detail)
-        .map_err(|source| Error::Encode { what: "the history of a dead letter".into(), source })?;
-    Ok(Entry { at: row.get("at")?, action: row.get("action")?, detail })
 }
 
 fn parked_event(row: &Row) -> Result<ParkedEvent, Error> {

@@ -227,11 +227,12 @@ impl<A: Aggregate, C: Command<A>> Attempt<'_, A, C> {
     ) -> Result<Result<Done, Conflict>, ExecuteError<C::Error>> {
         let origin = Origin::command(self.app.service());
         let (stamped, events) = origin.stamp_all(events)?;
+        let bytes = stamped.iter().map(|event| event.data.len()).sum();
         let append =
             Append { stream: self.stream.clone(), expected: Expected::Exact(state.version), events: stamped };
         match self.app.store().append(append, self.key.clone()).await? {
             Outcome::Appended(appended) => {
-                state.apply(&events);
+                state.apply(&events, bytes);
                 self.app.states().snapshot_if_due(self.app.store(), &self.stream, &mut state);
                 self.app.states().put(&self.stream, state);
                 Ok(Ok(Done::new(appended, false)))

@@ -1,6 +1,6 @@
 //! Retention: what nobody needs any more is deleted, a little at a time, so that no table grows for ever (G13).
 //!
-//! Invariants: a mark of the inbox is kept for [`INBOX_RETENTION`], and beyond it as long as its record may be delivered again:
+//! Invariants: a mark of the inbox is kept for [`Retention::inbox`], and beyond it as long as its record may be delivered again:
 //! while a group has something unread that is older than that. Ages are told by the store's clock, so that no process with
 //! a wrong one forgets too early. A service tidies up after its own handlers only: it alone knows how far they have read. Each
 //! transaction is small, and there are as many as it takes: handlers need not wait, and a busy one does not outrun it.
@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::broker::Embedded;
 use crate::error::Error;
 use crate::processor::{From, Spec, checkpoint};
-use crate::retention::KeyTrim;
+use crate::retention::{KeyTrim, Retention};
 use factstream_core::envelope::Position;
 use factstream_core::params;
 use jiff::{SignedDuration, Timestamp};
@@ -18,9 +18,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// How long an event is known to be handled.
+/// How long an event is known to be handled, unless said.
 pub const INBOX_RETENTION: Duration = Duration::from_secs(30 * 24 * 3_600);
-/// How long the embedded broker keeps records that every group has read.
+/// How long the embedded broker keeps records that every group has read, unless said.
 pub const TOPIC_RETENTION: Duration = Duration::from_secs(7 * 24 * 3_600);
 /// What its lease begins with: each service has one process that tidies up.
 pub(crate) const NAME: &str = "housekeeping";
@@ -56,14 +56,14 @@ impl App {
 
 async fn tidy(app: &App, stop: &CancellationToken) -> Result<u64, Error> {
     let now = app.clock().ask(app.store().as_ref()).await?;
-    let mut forgotten = 0;
+    let (mut forgotten, Retention { inbox, topics, .. }) = (0, app.retention());
     for (handler, unread) in oldest_unread(app).await? {
-        if let Some(before) = cutoff(now, unread) {
+        if let Some(before) = cutoff(now, inbox, unread) {
             forgotten += forget(app, handler, before, stop).await?;
         }
     }
     if app.owned_groups() {
-        let before = now.checked_sub(signed(TOPIC_RETENTION)).unwrap_or(Timestamp::UNIX_EPOCH);
+        let before = now.checked_sub(signed(topics)).unwrap_or(Timestamp::UNIX_EPOCH);
         Embedded::new(Arc::clone(app.store())).trim(before, RECORDS_MAX).await?;
     }
     Ok(forgotten)
@@ -116,8 +116,8 @@ async fn unread(app: &App, spec: &Spec, checkpoint: Position) -> Result<Unread, 
 }
 
 /// Marks from before this are not needed any more; `None` when it cannot be told.
-fn cutoff(now: Timestamp, unread: Unread) -> Option<Timestamp> {
-    let retained = now.checked_sub(signed(INBOX_RETENTION)).ok()?;
+fn cutoff(now: Timestamp, kept: Duration, unread: Unread) -> Option<Timestamp> {
+    let retained = now.checked_sub(signed(kept)).ok()?;
     match unread {
         Unread::Nothing => Some(retained),
         // Whatever was published before the oldest unread record has been read and committed.
@@ -161,10 +161,13 @@ mod tests {
     fn a_mark_is_kept_while_its_record_may_come_again() {
         let now: Timestamp = "2026-11-29T12:00:00Z".parse().unwrap();
         let ago = |days: i64| now.checked_sub(SignedDuration::from_hours(24 * days)).unwrap();
-        assert_eq!(cutoff(now, Unread::Nothing), Some(ago(30)));
-        assert_eq!(cutoff(now, Unread::Since(ago(1))), Some(ago(30)));
+        assert_eq!(cutoff(now, INBOX_RETENTION, Unread::Nothing), Some(ago(30)));
+        assert_eq!(cutoff(now, INBOX_RETENTION, Unread::Since(ago(1))), Some(ago(30)));
         let oldest = ago(40);
-        assert_eq!(cutoff(now, Unread::Since(oldest)), oldest.checked_sub(CLOCKS_DIFFER).ok());
-        assert_eq!(cutoff(now, Unread::Something), None);
+        assert_eq!(
+            cutoff(now, INBOX_RETENTION, Unread::Since(oldest)),
+            oldest.checked_sub(CLOCKS_DIFFER).ok()
+        );
+        assert_eq!(cutoff(now, INBOX_RETENTION, Unread::Something), None);
     }
 }

@@ -19,6 +19,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("sql/migrations/0004_handlers.sql"),
     include_str!("sql/migrations/0005_store.sql"),
     include_str!("sql/migrations/0006_group_starts.sql"),
+    include_str!("sql/migrations/0007_amendments.sql"),
+    include_str!("sql/migrations/0008_states.sql"),
 ];
 /// Since this version, records of foreign producers have another identity.
 const IDENTITY: u32 = 3;

@@ -23,7 +23,8 @@ use tokio_util::sync::CancellationToken;
 pub(crate) const NAME: &str = "dead-letter mirror";
 /// How often to look for new ones.
 const INTERVAL: Duration = Duration::from_secs(1);
-const LETTERS_MAX: usize = 100;
+/// Letters loaded at once, each with its bytes: there may be a megabyte of them.
+const LETTERS_MAX: usize = 16;
 
 /// The topic that a topic's dead letters are mirrored to: as many partitions, the same settings.
 pub(crate) fn topic_of(topic: Topic) -> Topic {

@@ -2,7 +2,8 @@
 //!
 //! Invariants: one relay per store at a time, by a lease. It publishes in log order and moves its checkpoint only after
 //! the broker acknowledged; what it published before a crash is published again, never skipped. An event that can never be
-//! published as it is stops its key, no other: it is a letter of the relay's ([`aside`]).
+//! published as it is stops its key, no other: it is a letter of the relay's ([`aside`]). So is one whose topic is missing, until
+//! that is there.
 
 mod aside;
 mod fit;
@@ -55,6 +56,28 @@ struct Unfit {
     reason: String,
 }
 
+/// Why a batch was not published whole, in a way that does not stop the relay.
+enum Refusal {
+    /// The message behind the acknowledged ones can never be published as it is.
+    Unfit { acknowledged: usize, reason: String },
+    /// There is no such topic now. Other topics take their messages.
+    Missing { acknowledged: usize, topic: String, reason: String },
+}
+
+impl Refusal {
+    fn acknowledged(&self) -> usize {
+        match self {
+            Self::Unfit { acknowledged, .. } | Self::Missing { acknowledged, .. } => *acknowledged,
+        }
+    }
+
+    fn reason(&self) -> &str {
+        match self {
+            Self::Unfit { reason, .. } | Self::Missing { reason, .. } => reason,
+        }
+    }
+}
+
 /// Publishes until `stop`. While a batch is on its way to the broker, the next one is made ready and the checkpoint moves to
 /// the end of the one before.
 pub(crate) async fn run(app: &App, health: Arc<Health>, stop: CancellationToken) -> Result<(), Error> {
@@ -101,11 +124,11 @@ pub(crate) async fn run(app: &App, health: Arc<Health>, stop: CancellationToken)
             let refused;
             (refused, written) =
                 try_join(publish, write_checkpoint(app, &place, written, published_to)).await?;
-            if let Some((acknowledged, _)) = refused {
-                // The messages are gone with it: they are made again, and go around the one that was refused.
+            if let Some(refused) = refused {
+                // The messages are gone with it: they are made again, and go around what was refused.
                 let mut batch = read_between(app, published_to, last).await?;
-                batch.messages.drain(..acknowledged);
-                batch.positions.drain(..acknowledged);
+                batch.messages.drain(..refused.acknowledged());
+                batch.positions.drain(..refused.acknowledged());
                 health.handled(aside.publish_around(app, &place, batch, written).await?);
                 (written, published_to) = (last, last);
                 continue;
@@ -121,12 +144,17 @@ pub(crate) async fn run(app: &App, health: Arc<Health>, stop: CancellationToken)
     Ok(())
 }
 
-/// Publishes in order; the reason, when a message is refused for good. What is before it was acknowledged.
-async fn publish(app: &App, messages: Vec<Message>) -> Result<Option<(usize, String)>, Error> {
+/// Publishes in order, as far as that goes.
+async fn publish(app: &App, messages: Vec<Message>) -> Result<Option<Refusal>, Error> {
     match app.broker().publish(messages).await {
         Ok(()) => Ok(None),
         Err(PublishError { acknowledged, source: BrokerError::Unfit(reason) }) => {
-            Ok(Some((acknowledged, reason)))
+            Ok(Some(Refusal::Unfit { acknowledged, reason }))
+        }
+        Err(PublishError { acknowledged, source: source @ BrokerError::UnknownTopic { .. } }) => {
+            let reason = source.to_string();
+            let BrokerError::UnknownTopic { topic } = source else { return Ok(None) };
+            Ok(Some(Refusal::Missing { acknowledged, topic, reason }))
         }
         Err(error) => Err(error.into()),
     }

@@ -11,21 +11,32 @@ use crate::processor::{checkpoint, offsets};
 use crate::registry::{self, Registered};
 use crate::statements as sql;
 use crate::tx::Tx;
-use factstream_core::broker::Partition;
+use factstream_core::broker::{Bounds, Partition};
 use factstream_core::envelope::Position;
 use factstream_core::params;
 use factstream_core::sql::now;
 use serde::Serialize;
 
 /// Where a handler is set to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+///
+/// ```
+/// use factstream::ResetTo;
+/// use factstream::broker::Partition;
+///
+/// let third = Partition { topic: "orders.events".into(), partition: 3 };
+/// let to = ResetTo::Offsets(vec![(third, 1_200)]); // the other partitions stay where they are
+/// # let _ = to;
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ResetTo {
     /// The oldest event or record there is.
     Beginning,
     /// Behind the newest: what is there now is left out.
     End,
-    /// After this position of the log. For projections.
+    /// After this position of the log. For projections; and the next offset of a consumer that reads one partition only.
     Position(Position),
+    /// The next offset to read in each of these partitions; others stay where they are. For consumers.
+    Offsets(Vec<(Partition, i64)>),
 }
 
 /// What a reset would do.
@@ -61,8 +72,8 @@ impl App {
     pub async fn plan_reset(&self, handler: &str, to: ResetTo) -> Result<ResetPlan, Error> {
         let found = self.registered(handler).await?;
         let steps = match found.kind.as_str() {
-            "consumer" => self.partition_steps(&found, to).await?,
-            _ => self.log_steps(&found, to).await?,
+            "consumer" => self.partition_steps(&found, &to).await?,
+            _ => self.log_steps(&found, &to).await?,
         };
         Ok(ResetPlan { handler: found.handler, generation: found.generation, steps })
     }
@@ -103,7 +114,9 @@ impl App {
         let generation = plan.generation + 1;
         match next.is_empty() {
             true => set_checkpoints(&mut tx, plan, generation).await?,
-            false => offsets::set(&mut tx, &plan.handler, &cluster, &next, generation).await?,
+            false => {
+                offsets::set(&mut tx, &plan.handler, &cluster, &next, generation).await?;
+            }
         }
         if again {
             tx.execute("DELETE FROM fs_inbox WHERE handler = $1", params![&plan.handler]).await?;
@@ -123,7 +136,7 @@ impl App {
         Err(Error::Wiring(format!("there is no handler {handler:?}; there are: {}", known.join(", "))))
     }
 
-    async fn log_steps(&self, found: &Registered, to: ResetTo) -> Result<Vec<ResetStep>, Error> {
+    async fn log_steps(&self, found: &Registered, to: &ResetTo) -> Result<Vec<ResetStep>, Error> {
         let sql = "SELECT 1 FROM fs_read_models WHERE handler = $1";
         if !self.store().query(sql, params![&found.handler]).await?.is_empty() {
             return Err(Error::Wiring(format!(
@@ -135,7 +148,13 @@ impl App {
         let to = match to {
             ResetTo::Beginning => 0,
             ResetTo::End => head,
-            ResetTo::Position(position) if position <= head => position,
+            ResetTo::Position(position) if *position <= head => *position,
+            ResetTo::Offsets(_) => {
+                return Err(Error::Wiring(format!(
+                    "{} reads the log, which has positions and no offsets; say beginning, end or a position",
+                    found.handler
+                )));
+            }
             ResetTo::Position(position) => {
                 return Err(Error::Wiring(format!(
                     "position {position} lies beyond the head of the log ({head})"
@@ -152,24 +171,47 @@ impl App {
         Ok(live.positions.iter().enumerate().map(step).collect())
     }
 
-    async fn partition_steps(&self, found: &Registered, to: ResetTo) -> Result<Vec<ResetStep>, Error> {
-        if matches!(to, ResetTo::Position(_)) {
-            let text =
-                format!("{} reads topics, which have no positions; say beginning or end", found.handler);
-            return Err(Error::Wiring(text));
-        }
+    async fn partition_steps(&self, found: &Registered, to: &ResetTo) -> Result<Vec<ResetStep>, Error> {
         let cluster = self.broker().cluster().await?;
         let stored = offsets::stored(self.store().as_ref(), &found.handler, &cluster).await?;
         let topics: Vec<String> = found.topics.iter().cloned().collect();
         let bounds = self.broker().bounds(&topics).await?;
-        let steps = bounds.into_iter().map(|(partition, bounds)| ResetStep {
-            from: stored.iter().find(|known| known.partition == partition).map(|known| known.next),
-            to: if to == ResetTo::End { bounds.end } else { bounds.start },
-            topic: Some(partition.topic),
-            partition: partition.partition,
-        });
-        Ok(steps.collect())
+        let wanted: Vec<(Partition, i64)> = match to {
+            ResetTo::Beginning => bounds.iter().map(|(at, bounds)| (at.clone(), bounds.start)).collect(),
+            ResetTo::End => bounds.iter().map(|(at, bounds)| (at.clone(), bounds.end)).collect(),
+            ResetTo::Offsets(offsets) => offsets.clone(),
+            ResetTo::Position(offset) => match bounds.as_slice() {
+                [(only, _)] => vec![(only.clone(), i64::try_from(*offset).unwrap_or(i64::MAX))],
+                _ => {
+                    return Err(Error::Wiring(format!(
+                        "{} reads {} partitions, and has an offset in each; say beginning, end, or which partition: \
+                         TOPIC/PARTITION=OFFSET",
+                        found.handler,
+                        bounds.len()
+                    )));
+                }
+            },
+        };
+        let step = |(partition, to): (Partition, i64)| {
+            check_place(&bounds, &partition, to)?;
+            let from = stored.iter().find(|known| known.partition == partition).map(|known| known.next);
+            Ok(ResetStep { from, to, topic: Some(partition.topic), partition: partition.partition })
+        };
+        wanted.into_iter().map(step).collect()
     }
+}
+
+/// Refuses an offset that is not in its partition.
+fn check_place(bounds: &[(Partition, Bounds)], partition: &Partition, to: i64) -> Result<(), Error> {
+    let Some((_, Bounds { start, end })) = bounds.iter().find(|(known, _)| known == partition) else {
+        return Err(Error::Wiring(format!("the handler reads no partition {partition}")));
+    };
+    if (*start..=*end).contains(&to) {
+        return Ok(());
+    }
+    Err(Error::Wiring(format!(
+        "{partition} has the offsets {start} to {end}, where {end} is the next record's; not {to}"
+    )))
 }
 
 /// Moves the checkpoints into the next generation, each to its place; earlier divisions say nothing any more.

@@ -1,12 +1,68 @@
 //! Idempotency keys and settled letters are kept for as long as somebody may come back to them; then they go, a little at a
-//! time, so that no table grows for ever (G13). Ages are told by the store's clock.
+//! time, so that no table grows for ever (G13). Ages are told by the store's clock. How long anything is kept is said here.
 
 use crate::app::App;
 use crate::error::Error;
+use crate::housekeeping::{INBOX_RETENTION, TOPIC_RETENTION};
 use factstream_core::params;
 use factstream_core::sql::Params;
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
+
+/// How long is kept what nobody needs for ever. Part of [`Builder::retention`](crate::Builder::retention).
+///
+/// ```
+/// use factstream::Retention;
+/// use std::time::Duration;
+///
+/// const DAY: Duration = Duration::from_secs(24 * 3_600);
+/// let retention = Retention { command_keys: 7 * DAY, letters: 365 * DAY, ..Retention::default() };
+/// assert_eq!(retention.inbox, 30 * DAY);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// How long an idempotency key is known: a repeat that comes later takes effect anew. [`COMMAND_KEY_RETENTION`] unless said.
+    pub command_keys: Duration,
+    /// How long a letter stays on record after the last thing that happened to it, once it was handled, discarded or superseded.
+    /// [`LETTER_RETENTION`] unless said. Letters that wait are kept, and so is what a person decided about an event.
+    pub letters: Duration,
+    /// How long a consumer knows that it has handled an event, at least; longer while the event may come again.
+    /// [`INBOX_RETENTION`] unless said. On Kafka, topics have to forget their records before.
+    pub inbox: Duration,
+    /// How long embedded topics keep a record that every group has read. [`TOPIC_RETENTION`] unless said.
+    pub topics: Duration,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            command_keys: COMMAND_KEY_RETENTION,
+            letters: LETTER_RETENTION,
+            inbox: INBOX_RETENTION,
+            topics: TOPIC_RETENTION,
+        }
+    }
+}
+
+impl Retention {
+    /// Refuses what cannot be meant: clients repeat and brokers deliver again for some minutes at least.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let Self { command_keys, letters, inbox, topics } = *self;
+        for (name, kept) in
+            [("command_keys", command_keys), ("letters", letters), ("inbox", inbox), ("topics", topics)]
+        {
+            if !(SHORTEST..=LONGEST).contains(&kept) {
+                return Err(Error::Wiring(format!(
+                    "retention: {name} is {kept:?}; it can be from {SHORTEST:?} (one hour) to {LONGEST:?} (100 years)"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+const SHORTEST: Duration = Duration::from_secs(3_600);
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
 
 /// How long an idempotency key is known: a repeat that comes later takes effect anew (G4).
 pub const COMMAND_KEY_RETENTION: Duration = Duration::from_secs(90 * 24 * 3_600);
@@ -21,8 +77,8 @@ impl KeyTrim {
     /// One pass over keys and letters.
     pub(crate) async fn tidy(&mut self, app: &App) -> Result<(), Error> {
         let now = app.clock().ask(app.store().as_ref()).await?;
-        self.step(app, before(now, COMMAND_KEY_RETENTION)).await?;
-        trim_letters(app, before(now, LETTER_RETENTION)).await
+        self.step(app, before(now, app.retention().command_keys)).await?;
+        trim_letters(app, before(now, app.retention().letters)).await
     }
 }
 
@@ -89,13 +145,17 @@ mod tests {
     use crate::statements::SELECT_LETTERS;
     use factstream_core::sql::now;
 
-    /// A store of its own: a SQLite file, or with `FACTSTREAM_TEST_STORE=postgres` a database on a real server.
     async fn app(dir: &tempfile::TempDir) -> App {
+        builder(dir).open().await.unwrap()
+    }
+
+    /// On a store of its own: a SQLite file, or with `FACTSTREAM_TEST_STORE=postgres` a database on a real server.
+    fn builder(dir: &tempfile::TempDir) -> crate::Builder {
         let url = match std::env::var("FACTSTREAM_TEST_STORE").as_deref() {
             Ok("postgres") => factstream_tests::postgres::server().database(),
             _ => format!("sqlite://{}", dir.path().join("store.db").display()),
         };
-        App::builder(url).open().await.unwrap()
+        App::builder(url)
     }
 
     async fn texts(app: &App, sql: &str) -> Vec<String> {
@@ -138,6 +198,33 @@ mod tests {
         let rows =
             app.store().query("SELECT letter_id FROM fs_dead_letter_history", params![]).await.unwrap();
         assert_eq!(rows.len(), 12, "history goes with its letter");
+    }
+
+    #[tokio::test]
+    async fn how_long_they_are_kept_can_be_said_and_nonsense_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let days = |days: u32| Duration::from_secs(u64::from(days) * 24 * 3_600);
+        let retention = Retention { command_keys: days(2), letters: days(200), ..Retention::default() };
+        let app = builder(&dir).retention(retention).open().await.unwrap();
+        let mut tx = app.store().begin().await.unwrap();
+        for (id, days) in [(1_u64, 1), (2, 3), (3, 150), (4, 250)] {
+            let sql = "INSERT INTO fs_command_keys (key, fingerprint, aggregate_type, aggregate_id, version, position, \
+                       recorded_at) VALUES ($1, 'f', 'order', 'o-1', 1, 1, $2)";
+            tx.execute(sql, params![format!("k-{days}"), days_ago(days)]).await.unwrap();
+            let sql = "INSERT INTO fs_dead_letters (id, handler, event_key, state, event_id, topic, partition, \
+                       record_offset, headers, attempts, died, created_at, updated_at) \
+                       VALUES ($1, 'h', $2, 'handled', 'e', 't', 0, 0, '[]', 1, $3, $4, $4)";
+            tx.execute(sql, params![id, format!("k-{days}"), true, days_ago(days)]).await.unwrap();
+        }
+        tx.commit(Vec::new()).await.unwrap();
+        KeyTrim::default().tidy(&app).await.unwrap();
+        assert_eq!(texts(&app, "SELECT key FROM fs_command_keys ORDER BY key").await, ["k-1"]);
+        let kept = texts(&app, "SELECT event_key FROM fs_dead_letters ORDER BY id").await;
+        assert_eq!(kept, ["k-1", "k-3", "k-150"]);
+        for wrong in [Duration::ZERO, Duration::from_secs(59), Duration::MAX] {
+            let refused = builder(&dir).retention(Retention { inbox: wrong, ..retention }).open().await;
+            assert!(refused.err().unwrap().to_string().contains("inbox"), "{wrong:?}");
+        }
     }
 
     #[tokio::test]

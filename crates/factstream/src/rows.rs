@@ -6,13 +6,15 @@
 use crate::error::Error;
 use crate::read_model::fold::Key;
 use factstream_core::read_model::ReadModel;
-use factstream_core::sql::{Params, Row};
+use factstream_core::sql::{Params, Row, Value};
 use factstream_core::store::{Dependent, StoreError, TableRows, Transaction};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 /// Rows that are put and wait to be written.
 const PUTS_MAX: usize = 5_000;
+/// About how many bytes they may take.
+const PUTS_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// The rows within a transaction: what a [`Projector`](crate::Projector) is given, and a part of every [`Tx`](crate::Tx).
 ///
@@ -38,11 +40,14 @@ pub struct Rows {
 struct Puts {
     rows: TableRows,
     places: HashMap<Key, usize>,
+    /// The bytes of all that was put, also of what another row has taken the place of.
+    bytes: usize,
 }
 
 impl Puts {
-    /// Adds a row, or puts it in the place of the one with its key; how many there are.
-    fn put(&mut self, key: Key, values: Params) -> usize {
+    /// Adds a row, or puts it in the place of the one with its key; whether they are to be written now.
+    fn put(&mut self, key: Key, values: Params) -> bool {
+        self.bytes += values.iter().map(Value::bytes).sum::<usize>();
         match self.places.entry(key) {
             Entry::Occupied(place) => self.rows.rows[*place.get()] = values,
             Entry::Vacant(place) => {
@@ -50,7 +55,7 @@ impl Puts {
                 self.rows.rows.push(values);
             }
         }
-        self.rows.rows.len()
+        self.rows.rows.len() >= PUTS_MAX || self.bytes >= PUTS_BYTES_MAX
     }
 }
 
@@ -173,10 +178,10 @@ impl Rows {
         let table = self.table(R::TABLE);
         let known = self.puts.iter().position(|puts| puts.rows.table == table);
         let at = known.unwrap_or_else(|| {
-            self.puts.push(Puts { rows: rows_of::<R>(table, Vec::new()), places: HashMap::new() });
+            self.puts.push(Puts { rows: rows_of::<R>(table, Vec::new()), places: HashMap::new(), bytes: 0 });
             self.puts.len() - 1
         });
-        if self.puts[at].put(key, values) >= PUTS_MAX {
+        if self.puts[at].put(key, values) {
             self.write_puts().await?;
         }
         Ok(())

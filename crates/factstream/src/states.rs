@@ -4,19 +4,23 @@
 //! than the store (another process wrote), never newer. So it is safe to decide on: an append checks the version (G2),
 //! and a refusal is only believed after the stream was looked at.
 
+mod cache;
+#[cfg(test)]
+mod tests;
+
 use crate::emitters::Emitters;
 use crate::error::Error;
 use crate::statements as sql;
+pub(crate) use cache::Limits;
+use cache::{Cache, Cached};
 use factstream_core::aggregate::Aggregate;
 use factstream_core::decode::{Decoder, Upcasters, WiringError};
 use factstream_core::envelope::{RecordedEvent, StreamId, Version};
 use factstream_core::event::EventSet;
 use factstream_core::sql::{Params, Row};
 use factstream_core::store::{Conflict, READ_BYTES_MAX, Store};
-use lru::LruCache;
-use std::any::{Any, TypeId};
+use std::any::TypeId;
 use std::collections::{HashMap, HashSet};
-use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::Semaphore;
 
@@ -32,11 +36,13 @@ pub(crate) struct State<A> {
     pub(crate) snapshot: Version,
     /// The history of the log that it was folded from.
     history: u64,
+    /// How much of the store it stands for: its snapshot and the data of the events after that. About as much memory it takes.
+    bytes: usize,
 }
 
 impl<A: Aggregate> State<A> {
     fn new(history: u64) -> Self {
-        Self { of: A::default(), version: 0, snapshot: 0, history }
+        Self { of: A::default(), version: 0, snapshot: 0, history, bytes: 0 }
     }
 
     /// Folds recorded events; they follow on `version` without a gap.
@@ -59,16 +65,18 @@ impl<A: Aggregate> State<A> {
                 decoded.map_err(|source| Error::Undecodable { position: event.position, source })?;
             self.of.apply(&decoded);
             self.version = event.version;
+            self.bytes += event.data.len();
         }
         Ok(())
     }
 
-    /// Applies events that were just decided.
-    pub(crate) fn apply(&mut self, events: &[A::Event]) {
+    /// Applies events that were just decided; together they have so many bytes of data.
+    pub(crate) fn apply(&mut self, events: &[A::Event], bytes: usize) {
         for event in events {
             self.of.apply(event);
         }
         self.version += events.len() as Version;
+        self.bytes += bytes;
     }
 }
 
@@ -89,18 +97,11 @@ fn is_whole(page: &[RecordedEvent]) -> bool {
     page.len() < PAGE_EVENTS && bytes < READ_BYTES_MAX
 }
 
-/// A `State<A>`, its version, and the history of the log that it was folded from.
-struct Cached {
-    version: Version,
-    history: u64,
-    state: Box<dyn Any + Send + Sync>,
-}
-
 /// The cache, and the way from a stream to a state.
 pub(crate) struct States {
     /// Whose history is asked for, once it is open.
     store: OnceLock<Arc<dyn Store>>,
-    cache: Mutex<LruCache<StreamId, Cached>>,
+    cache: Mutex<Cache>,
     decoders: Mutex<HashMap<TypeId, Decoder>>,
     upcasters: Upcasters,
     emitters: Mutex<Emitters>,
@@ -110,10 +111,10 @@ pub(crate) struct States {
 }
 
 impl States {
-    pub(crate) fn new(states_max: NonZeroUsize, upcasters: Upcasters, emitters: Emitters) -> Self {
+    pub(crate) fn new(limits: Limits, upcasters: Upcasters, emitters: Emitters) -> Self {
         Self {
             store: OnceLock::new(),
-            cache: Mutex::new(LruCache::new(states_max)),
+            cache: Mutex::new(Cache::new(limits)),
             decoders: Mutex::default(),
             upcasters,
             emitters: Mutex::new(emitters),
@@ -191,8 +192,14 @@ impl States {
         cached.state.downcast_ref::<State<A>>().cloned()
     }
 
+    /// How many states are kept, and about how many bytes they take.
+    #[cfg(test)]
+    fn kept(&self) -> (usize, usize) {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner).kept()
+    }
+
     pub(crate) fn put<A: Aggregate>(&self, stream: &StreamId, state: State<A>) {
-        let cached = Cached { version: state.version, history: state.history, state: Box::new(state) };
+        let cached = Cached::new(stream, state);
         self.cache.lock().unwrap_or_else(PoisonError::into_inner).put(stream.clone(), cached);
     }
 
@@ -265,8 +272,9 @@ impl States {
             return Ok(None); // another shape: fold the events; the next snapshot replaces it
         }
         let version = row.get::<Version>("version")?;
-        match (policy.decode)(&row.get::<String>("state")?) {
-            Ok(of) => Ok(Some(State { of, version, snapshot: version, history })),
+        let json = row.get::<String>("state")?;
+        match (policy.decode)(&json) {
+            Ok(of) => Ok(Some(State { of, version, snapshot: version, history, bytes: json.len() })),
             Err(error) => {
                 tracing::warn!(%stream, %error, "a snapshot does not fit its type; folding the events instead");
                 Ok(None)
@@ -294,7 +302,7 @@ impl States {
                 return;
             }
         };
-        state.snapshot = state.version;
+        (state.snapshot, state.bytes) = (state.version, json.len());
         let params = factstream_core::params![
             stream.category(),
             stream.id(),

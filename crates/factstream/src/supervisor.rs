@@ -5,6 +5,7 @@
 
 use crate::app::App;
 use crate::error::Error;
+use crate::halt::Halt;
 use crate::housekeeping;
 use crate::leases::{Builds, Leases, Part};
 use crate::mirror;
@@ -16,7 +17,6 @@ use crate::relay;
 use crate::status::{Health, State};
 use crate::system;
 use factstream_core::broker::Broker;
-use factstream_core::envelope::Position;
 use factstream_core::sql::now;
 use futures_util::FutureExt;
 use std::future::Future;
@@ -34,7 +34,7 @@ const BACKOFF: Retry = Retry {
     max_delay: Duration::from_secs(30),
     jitter: 0.2,
 };
-/// How often it is looked whether a checkpoint that cannot be gone on from was moved.
+/// How often it is looked whether another build still runs a handler.
 const LOOK: Duration = Duration::from_secs(1);
 /// How long no process of the registered build may have been seen before an earlier build takes a handler over.
 const DESERTED: Duration = Duration::from_secs(5);
@@ -72,6 +72,8 @@ impl App {
         let builds: Builds =
             self.builds().iter().map(|build| (build.handler.clone(), build.id.clone())).collect();
         let leases = Arc::new(Leases::enter(Arc::clone(self.store()), &self.service(), &builds).await?);
+        let app = self.clone();
+        leases.tell(move || app.healths().told());
         let beating = tokio::spawn({
             let (leases, stop) = (Arc::clone(&leases), beat_stop.clone());
             async move { leases.beat(stop).await }
@@ -306,14 +308,16 @@ where
                 let _ = tokio::time::timeout(BACKOFF.initial, stop.cancelled()).await;
                 continue;
             }
-            Ok(Err(error @ Error::BeyondHead { checkpoint, .. })) => {
-                // With new events the head will pass the checkpoint, and what lies between would be skipped.
-                tracing::error!(handler = %shown, %error, "halted until its checkpoint is moved");
-                health.paused(error.to_string());
-                until_moved(&task, &name, checkpoint).await;
-                continue;
+            Ok(Err(error)) => {
+                if let Some(halt) = Halt::of(&error) {
+                    let reason = halt.reason(&name.handler, &error);
+                    tracing::error!(handler = %shown, %reason, "halted until a person decides how it goes on");
+                    health.halted(reason);
+                    halt.until_over(&task.app, &name.handler, name.shard, stop).await;
+                    continue;
+                }
+                error.to_string()
             }
-            Ok(Err(error)) => error.to_string(),
             Err(panic) => format!("panicked: {}", panic_text(&*panic)),
         };
         failures = if started.elapsed() >= RECOVERED { 1 } else { failures + 1 };
@@ -324,16 +328,6 @@ where
         let _ = tokio::time::timeout(delay, stop.cancelled()).await;
     }
     health.set(State::Stopped);
-}
-
-/// Waits until somebody moves this checkpoint: a rebuild, or a person.
-async fn until_moved(task: &Task, Name { handler, shard, .. }: &Name, from: Position) {
-    let store = task.app.store().as_ref();
-    while tokio::time::timeout(LOOK, task.stop.cancelled()).await.is_err() {
-        if checkpoint::is_elsewhere(store, handler, *shard, from).await.unwrap_or(false) {
-            return;
-        }
-    }
 }
 
 /// What a task of our own came to; its panic goes on here.

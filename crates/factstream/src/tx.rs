@@ -15,12 +15,14 @@ use crate::states::{State, check_begins, horizon_of};
 use factstream_core::aggregate::{Aggregate, Command};
 use factstream_core::envelope::{RecordedEvent, StreamId, Version};
 use factstream_core::params;
-use factstream_core::store::{Append, Appended, Commit, Expected, StoreError, Transaction};
+use factstream_core::store::{Append, Appended, Commit, Expected, READ_BYTES_MAX, StoreError, Transaction};
 use std::any::Any;
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
 
 const PAGE_EVENTS: usize = 1_000;
+/// Events of a stream that are read first; how many more come at once goes by their size.
+const FIRST_PAGE_EVENTS: usize = 100;
 
 /// A transaction on the store: everything that [`Rows`] can, and events, states and commands.
 pub struct Tx {
@@ -143,12 +145,15 @@ impl Tx {
             cached => cached,
         };
         let mut state = known.unwrap_or_else(|| states.begin());
+        let mut page_events = FIRST_PAGE_EVENTS;
         loop {
-            let events = self.read_stream(stream, state.version, PAGE_EVENTS).await?;
+            let events = self.read_stream(stream, state.version, page_events).await?;
             state.fold(stream, &events, &decoder)?;
-            if events.len() < PAGE_EVENTS {
+            if events.len() < page_events {
                 break;
             }
+            let bytes = events.iter().map(RecordedEvent::bytes).sum::<usize>() / events.len();
+            page_events = (READ_BYTES_MAX / bytes.max(1)).clamp(1, PAGE_EVENTS);
         }
         if state.version == 0 {
             check_begins(stream, 0, self.rows.inner().query(sql::SELECT_HORIZON, horizon_of(stream)).await?)?;
@@ -180,7 +185,7 @@ impl Tx {
         }
         let expected = Expected::Exact(state.version);
         let (events_stamped, events) = self.origin.stamp_all(events)?;
-        state.apply(&events);
+        state.apply(&events, events_stamped.iter().map(|event| event.data.len()).sum());
         let version = state.version;
         self.appends.push(Append { stream: stream.clone(), expected, events: events_stamped });
         self.states.insert(stream.clone(), Touched::new(state));

@@ -52,7 +52,7 @@ async fn a_handler_whose_checkpoint_is_beyond_the_head_stays_halted_when_the_log
     write(&app, "UPDATE fs_checkpoints SET position = $1 WHERE handler = 'order_rows'", beyond).await;
     fill(&app, 4..5).await; // it notices when it wants to move on
     let handler = || async { app.status().await.handlers.remove(0) };
-    let is_halted = || async { matches!(handler().await.state, State::Paused { .. }) };
+    let is_halted = || async { matches!(handler().await.state, State::Halted { .. }) };
     eventually("it is halted", is_halted).await;
     fill(&app, 5..20).await;
     assert!(app.position().await.unwrap() > beyond);

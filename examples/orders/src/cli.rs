@@ -4,6 +4,7 @@ use crate::app::Service;
 use crate::urls::{BrokerUrl, StoreUrl};
 use clap::{Args, Parser, Subcommand};
 use factstream::ResetTo;
+use factstream::broker::Partition;
 
 /// Orders, payments and stock, event-sourced on factstream.
 #[derive(Debug, Parser)]
@@ -125,8 +126,9 @@ pub enum HandlersAction {
     Reset {
         /// The handler
         name: String,
-        /// Where to: `beginning`, `now` (behind what is there), or a position of the log
-        #[arg(long, value_parser = reset_to, value_name = "beginning|now|POSITION")]
+        /// Where to: `beginning`, `now` (behind what is there), a position of the log, or of a consumer the next offset in some
+        /// partitions, joined with commas: orders.events/3=1200. Partitions that are not named stay where they are
+        #[arg(long, value_parser = reset_to, value_name = "beginning|now|POSITION|TOPIC/PARTITION=OFFSET")]
         to: ResetTo,
         /// Do it; on Kafka, once the group's processes are stopped
         #[arg(long)]
@@ -162,11 +164,17 @@ pub enum DeadLettersAction {
         /// Also the events that wait for another attempt
         #[arg(long)]
         retrying: bool,
+        /// Those behind this letter: up to 1,000 are shown at once
+        #[arg(long, default_value_t = 0, value_name = "ID")]
+        after: u64,
     },
-    /// All that is known of one letter: every attempt, the raw bytes, what is parked behind it
+    /// All that is known of one letter: its latest attempts, the raw bytes, what is parked behind it
     Show {
         /// The letter
         id: u64,
+        /// What happened before this entry of its history: up to 100 are shown at once
+        #[arg(long, value_name = "ENTRY")]
+        before: Option<u64>,
     },
     /// Have one handled again, and then what is parked behind it
     Redrive {
@@ -194,6 +202,21 @@ pub enum DeadLettersAction {
         /// Why, for the record
         #[arg(long, value_name = "TEXT")]
         reason: String,
+    },
+    /// The events of a projection that were discarded or edited: every rebuild keeps to that
+    Amendments {
+        /// The projection
+        handler: String,
+        /// Those behind this position: up to 1,000 are shown at once
+        #[arg(long, default_value_t = 0, value_name = "POSITION")]
+        after: u64,
+    },
+    /// Take such a decision back: the next rebuild is given the event as it lies in the log
+    Withdraw {
+        /// The projection
+        handler: String,
+        /// The event's position
+        position: u64,
     },
 }
 
@@ -260,8 +283,19 @@ fn reset_to(text: &str) -> Result<ResetTo, String> {
         ("beginning", _) => Ok(ResetTo::Beginning),
         ("now", _) => Ok(ResetTo::End),
         (_, Ok(position)) => Ok(ResetTo::Position(position)),
-        _ => Err("write beginning, now, or a position of the log".to_owned()),
+        _ => text.split(',').map(place).collect::<Option<_>>().map(ResetTo::Offsets).ok_or_else(|| {
+            "write beginning, now, a position of the log, or TOPIC/PARTITION=OFFSET, several with commas"
+                .to_owned()
+        }),
     }
+}
+
+/// `orders.events/3=1200`
+fn place(text: &str) -> Option<(Partition, i64)> {
+    let (partition, offset) = text.split_once('=')?;
+    let (topic, partition) = partition.rsplit_once('/')?;
+    let partition = Partition { topic: topic.to_owned(), partition: partition.parse().ok()? };
+    Some((partition, offset.parse().ok()?))
 }
 
 fn rate(text: &str) -> Result<f64, String> {
@@ -291,6 +325,18 @@ mod tests {
                 panic!("{line}")
             };
             assert!(letters.json && letters.store.store.as_deref() == Some("sqlite://x.db"), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_handler_is_set_to_a_place_in_the_log_or_in_partitions() {
+        let at = |topic: &str, partition| Partition { topic: topic.to_owned(), partition };
+        assert_eq!(reset_to("now"), Ok(ResetTo::End));
+        assert_eq!(reset_to("12"), Ok(ResetTo::Position(12)));
+        let two = vec![(at("a.b", 3), 7), (at("c/d", 0), 0)];
+        assert_eq!(reset_to("a.b/3=7,c/d/0=0"), Ok(ResetTo::Offsets(two)));
+        for wrong in ["", "a=1", "a/x=1", "a/1=", "a/1=1,", "-1"] {
+            assert!(reset_to(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::cli::{DeadLetters, DeadLettersAction};
 use crate::{Failed, output};
 use factstream::App;
-use factstream::dead_letters::{Bytes, Detail, Summary};
+use factstream::dead_letters::{Amendment, Bytes, Detail, Entry, LIST_MAX, Summary};
 use std::process::ExitCode;
 
 /// Does what is asked.
@@ -15,10 +15,30 @@ pub async fn run(args: DeadLetters) -> Result<ExitCode, Failed> {
     let store = store.find()?;
     let app = output::inspect(store.clone(), output::in_store()).await?;
     match action {
-        DeadLettersAction::List { handler, retrying } => {
-            list(&app, handler.as_deref(), retrying, json, &store.url).await?
+        DeadLettersAction::List { handler, retrying, after } => {
+            let letters = app.dead_letters().list(handler.as_deref(), retrying, after).await?;
+            list(letters, json, &store.url)?;
         }
-        DeadLettersAction::Show { id } => show(&app, id, json).await?,
+        DeadLettersAction::Show { id, before: None } => show(&app, id, json).await?,
+        DeadLettersAction::Show { id, before } => {
+            let history = app.dead_letters().history(id, before).await?;
+            match json {
+                true => println!("{}", serde_json::to_string_pretty(&history)?),
+                false => print_history(id, history),
+            }
+        }
+        DeadLettersAction::Amendments { handler, after } => {
+            amendments(app.dead_letters().amendments(&handler, after).await?, json)?;
+        }
+        DeadLettersAction::Withdraw { handler, position } => {
+            app.dead_letters().withdraw(&handler, position).await?;
+            match json {
+                true => println!("{}", serde_json::json!({ "handler": handler, "position": position })),
+                false => println!(
+                    "the next rebuild of {handler} is given the event {position} as it lies in the log"
+                ),
+            }
+        }
         DeadLettersAction::Redrive { id } => {
             app.dead_letters().redrive(id).await?;
             tell(json, id, "is handled again by the process that runs its handler, now or when it starts");
@@ -51,22 +71,7 @@ fn tell(json: bool, id: u64, text: &str) {
     }
 }
 
-async fn list(
-    app: &App,
-    handler: Option<&str>,
-    retrying: bool,
-    json: bool,
-    store: &str,
-) -> Result<(), Failed> {
-    let mut letters = Vec::new();
-    loop {
-        let after = letters.last().map_or(0, |letter: &Summary| letter.id);
-        let page = app.dead_letters().list(handler, retrying, after).await?;
-        if page.is_empty() {
-            break;
-        }
-        letters.extend(page);
-    }
+fn list(letters: Vec<Summary>, json: bool, store: &str) -> Result<(), Failed> {
     if json {
         println!("{}", serde_json::to_string_pretty(&letters)?);
         return Ok(());
@@ -75,6 +80,7 @@ async fn list(
         println!("no dead letters");
         return Ok(());
     }
+    let more = letters.last().filter(|_| letters.len() == LIST_MAX).map(|last| last.id);
     let mut table = output::table(&["id", "handler", "state", "event", "key", "parked", "reason"]);
     for letter in letters {
         let Summary { id, handler, state, event_type, key, parked_behind, reason, .. } = letter;
@@ -93,6 +99,9 @@ async fn list(
     println!("{table}");
     let store = factstream::without_credentials(store);
     println!("look at one: {} deadletters show ID --store {store}", output::program());
+    if let Some(last) = more {
+        println!("there may be more: --after {last}");
+    }
     Ok(())
 }
 
@@ -122,11 +131,7 @@ async fn show(app: &App, id: u64, json: bool) -> Result<(), Failed> {
         table.add_row([name.to_owned(), text]);
     }
     println!("{table}");
-    let mut table = output::table(&["at", "what", "detail"]);
-    for entry in history {
-        table.add_row([entry.at.to_string(), entry.action, entry.detail.to_string()]);
-    }
-    println!("{table}");
+    print_history(id, history);
     if !parked.is_empty() {
         let mut table = output::table(&["parked behind it", "event", "event id"]);
         for event in parked {
@@ -134,6 +139,31 @@ async fn show(app: &App, id: u64, json: bool) -> Result<(), Failed> {
         }
         println!("{table}");
     }
+    Ok(())
+}
+
+fn print_history(id: u64, history: Vec<Entry>) {
+    let before = history.first().map_or(1, |oldest| oldest.entry);
+    let mut table = output::table(&["at", "what", "detail"]);
+    for entry in history {
+        table.add_row([entry.at.to_string(), entry.action, entry.detail.to_string()]);
+    }
+    println!("{table}");
+    if before > 1 {
+        println!("what happened before: {} deadletters show {id} --before {before}", output::program());
+    }
+}
+
+fn amendments(decided: Vec<Amendment>, json: bool) -> Result<(), Failed> {
+    if json {
+        println!("{}", serde_json::to_string_pretty(&decided)?);
+        return Ok(());
+    }
+    let mut table = output::table(&["position", "what", "decided at"]);
+    for Amendment { position, action, decided_at, .. } in decided {
+        table.add_row([position.to_string(), action, decided_at.to_string()]);
+    }
+    println!("{table}");
     Ok(())
 }
 

@@ -21,7 +21,7 @@ async fn main() -> ExitCode {
     log_to_stderr(&command);
     let done = match command {
         Command::Serve(args) => serve::run(args).await,
-        Command::Demo(args) => demo::run(args).await,
+        Command::Demo(args) => Box::pin(demo::run(args)).await, // by far the largest
         Command::Status(args) => status::run(args).await,
         Command::Handlers(args) => status::run_handlers(args).await,
         Command::DeadLetters(args) => deadletters::run(args).await,

@@ -1,12 +1,17 @@
-//! `orders status` and `orders handlers list`: how far everything is, as the store and the broker say. What a process is doing
-//! at the moment only its own `/status` knows.
+//! `orders status` and `orders handlers list`: how far everything is, as the store and the broker say, and what it is doing, as the
+//! processes tell with their beats.
 
 use crate::cli::{Handlers, HandlersAction, Status as Args};
 use crate::output::{self, known};
 use crate::{Failed, cli};
 use factstream::status::{HandlerStatus, Status};
-use factstream::{ResetPlan, ResetStep};
+use factstream::{Process, ResetPlan, ResetStep};
+use std::collections::BTreeMap;
 use std::process::ExitCode;
+use std::time::Duration;
+
+/// How long it is watched which processes live.
+const WATCH: Duration = Duration::from_secs(3);
 
 /// Shows the status; success only if the store and the broker answer.
 ///
@@ -20,7 +25,8 @@ pub async fn run(args: cli::Status) -> Result<ExitCode, Failed> {
         println!("{}", serde_json::to_string_pretty(&status)?);
     } else {
         print_parts(&status);
-        print_handlers(&status);
+        let processes = app.processes(WATCH).await.ok();
+        print_handlers(&status, processes.as_deref());
     }
     let all_answer = status.store.answers && status.broker.answers;
     Ok(if all_answer { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -59,10 +65,10 @@ pub async fn run_handlers(args: Handlers) -> Result<ExitCode, Failed> {
     let app = output::inspect(store.find()?, broker.find()?).await?;
     match action {
         HandlersAction::List => {
-            let status = app.status().await;
+            let (status, processes) = (app.status().await, app.processes(WATCH).await?);
             match json {
-                true => println!("{}", serde_json::to_string_pretty(&status.handlers)?),
-                false => print_handlers(&status),
+                true => println!("{}", serde_json::to_string_pretty(&with_processes(&status, &processes)?)?),
+                false => print_handlers(&status, Some(&processes)),
             }
         }
         HandlersAction::Reset { name, to, execute, again } => {
@@ -79,13 +85,60 @@ pub async fn run_handlers(args: Handlers) -> Result<ExitCode, Failed> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn print_handlers(status: &Status) {
-    let headings = ["handler", "kind", "run by", "at", "behind", "oldest, s", "dead", "parked"];
+/// The handlers with what each is doing: in all processes together, and in each.
+fn with_processes(
+    status: &Status,
+    processes: &[Process],
+) -> Result<Vec<serde_json::Value>, serde_json::Error> {
+    let of_handler = |handler: &HandlerStatus| {
+        let mut value = serde_json::to_value(handler)?;
+        let there =
+            processes.iter().filter_map(|process| Some((process, process.handlers.get(&handler.name)?)));
+        let there = there.map(|(process, doing)| {
+            serde_json::json!({
+                "service": process.service, "host": process.host, "pid": process.pid,
+                "state": doing.state, "reason": doing.reason,
+            })
+        });
+        let state = states(handler, processes).into_iter().next();
+        value["state"] = state.map_or("stopped", |(_, state)| state).into();
+        value["processes"] = there.collect::<Vec<_>>().into();
+        Ok(value)
+    };
+    status.handlers.iter().map(of_handler).collect()
+}
+
+/// What a handler is doing, the most telling first, and in how many processes.
+fn states<'a>(handler: &HandlerStatus, processes: &'a [Process]) -> Vec<(usize, &'a str)> {
+    const TELLING: [&str; 6] = ["halted", "restarting", "paused", "live", "standing by", "outdated"];
+    let mut counts: BTreeMap<usize, (usize, &str)> = BTreeMap::new();
+    for doing in processes.iter().filter_map(|process| process.handlers.get(&handler.name)) {
+        let place = TELLING.iter().position(|state| *state == doing.state).unwrap_or(TELLING.len());
+        counts.entry(place).or_insert((0, doing.state.as_str())).0 += 1;
+    }
+    counts.into_values().collect()
+}
+
+fn print_handlers(status: &Status, processes: Option<&[Process]>) {
+    let headings =
+        ["handler", "kind", "generation", "state", "run by", "at", "behind", "oldest, s", "dead", "parked"];
     let mut table = output::table(&headings);
     for handler in &status.handlers {
+        let states = processes.map_or_else(Vec::new, |processes| states(handler, processes));
+        let state: Vec<String> = states
+            .into_iter()
+            .map(|(count, state)| if count > 1 { format!("{state} in {count}") } else { state.to_owned() })
+            .collect();
+        let state = match (processes, state.as_slice()) {
+            (None, _) => "?".to_owned(),
+            (_, []) => "stopped".to_owned(),
+            (_, state) => state.join("\n"),
+        };
         table.add_row([
             handler.name.clone(),
             kind(handler),
+            known(handler.generation),
+            state,
             run_by(status, handler),
             handler.checkpoint.map_or_else(String::new, |at| at.to_string()),
             known(handler.lag_events),
@@ -95,6 +148,16 @@ fn print_handlers(status: &Status) {
         ]);
     }
     println!("{table}");
+    for process in processes.unwrap_or_default() {
+        for (handler, doing) in &process.handlers {
+            if let Some(reason) = &doing.reason {
+                println!(
+                    "{handler} is {} in process {} on {}: {reason}",
+                    doing.state, process.pid, process.host
+                );
+            }
+        }
+    }
     for HandlerStatus { name, unknown, foreign_stores, .. } in &status.handlers {
         for store in foreign_stores {
             println!("the store {store} takes a part of what is for {name}: give each system a --namespace");

@@ -105,6 +105,7 @@ impl Namespace {
             BrokerError::OffsetGone { partition, .. } | BrokerError::OffsetBeyondEnd { partition, .. } => {
                 self.strip(&mut partition.topic);
             }
+            BrokerError::OtherSystem { group, .. } => self.strip(group),
             _ => {}
         }
         error
@@ -170,6 +171,16 @@ impl Broker for Namespaced {
         let joined = self.broker.subscribe(&group, &topics, &self.namespace.stored(stored)).await;
         let subscription = self.told(joined)?;
         Ok(Box::new(Joined { namespace: self.namespace.clone(), subscription }))
+    }
+
+    async fn check_group(
+        &self,
+        group: &str,
+        topics: &[String],
+        stored: &[Stored],
+    ) -> Result<(), BrokerError> {
+        let (group, topics) = (self.namespace.whole(group), self.namespace.all(topics));
+        self.told(self.broker.check_group(&group, &topics, &self.namespace.stored(stored)).await)
     }
 
     async fn lag(&self, group: &str, topics: &[String]) -> Result<Lag, BrokerError> {

@@ -2,12 +2,14 @@
 //!
 //! Invariants: a partition without a committed offset starts at the stored one, or else at its oldest record, because we say
 //! so, not by a reset.
+//! Offsets that another system has committed are noticed when their partition comes, and now and then after that.
 //! A partition that goes is remembered until the member has given up the records that it holds of it.
 
 use super::place;
 use crate::broker::ANSWER;
 use crate::config::Reasons;
-use factstream_core::broker::Stored;
+use crate::standing::{self, is_made_again};
+use factstream_core::broker::{BrokerError, Committer, Stored};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult};
@@ -21,6 +23,13 @@ pub(crate) type Place = (String, i32);
 /// The context of a member's client.
 pub(super) struct Group {
     pub(super) reasons: Reasons,
+    /// The group's name.
+    name: String,
+    ours: Option<Committer>,
+    /// What is committed with each offset.
+    committer: Option<String>,
+    /// The other system whose group this is.
+    theirs: Mutex<Option<Committer>>,
     /// Where to go on in partitions without a committed offset.
     stored: HashMap<Place, Stored>,
     resumed: Mutex<HashMap<Place, i64>>,
@@ -30,10 +39,14 @@ pub(super) struct Group {
 }
 
 impl Group {
-    pub(super) fn new(reasons: Reasons, stored: &[Stored]) -> Self {
+    pub(super) fn new(reasons: Reasons, name: &str, stored: &[Stored], ours: Option<&Committer>) -> Self {
         let stored = stored.iter().map(|stored| (place(&stored.partition), stored.clone())).collect();
         Self {
             reasons,
+            name: name.to_owned(),
+            ours: ours.cloned(),
+            committer: ours.map(Committer::to_text),
+            theirs: Mutex::default(),
             stored,
             resumed: Mutex::default(),
             revoked: Mutex::default(),
@@ -44,6 +57,24 @@ impl Group {
     /// Where to go on in a partition without a committed offset, if that is known.
     pub(super) fn stored(&self, place: &Place) -> Option<i64> {
         self.stored.get(place).map(|stored| stored.next)
+    }
+
+    /// What is committed with each offset.
+    pub(super) fn committer(&self) -> Option<&str> {
+        self.committer.as_deref()
+    }
+
+    /// Why nothing may be read: the group is another system's, as far as was seen.
+    pub(super) fn refusal(&self) -> Option<BrokerError> {
+        let theirs = self.theirs.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        Some(standing::refusal(&self.name, theirs, self.ours.as_ref()?))
+    }
+
+    /// Notes whose these committed offsets are.
+    pub(super) fn note_committers(&self, committed: &TopicPartitionList) {
+        if let Some(theirs) = standing::other_system(committed, self.ours.as_ref()) {
+            *self.theirs.lock().unwrap_or_else(PoisonError::into_inner) = Some(theirs);
+        }
     }
 
     /// What is heard from here on counts.
@@ -71,6 +102,7 @@ impl Group {
             return Ok(());
         }
         let committed = consumer.committed_offsets(assigned.clone(), ANSWER)?;
+        self.note_committers(&committed);
         for mut element in assigned.elements() {
             let found = committed.find_partition(element.topic(), element.partition());
             if !found.is_some_and(|found| found.error().is_ok() && found.offset() == Offset::Invalid) {
@@ -153,17 +185,6 @@ impl ConsumerContext for Group {
             Rebalance::Error(error) => tracing::warn!(%error, "a rebalance failed; it is tried again"),
         }
     }
-}
-
-/// Whether a partition is one of a topic that was made again: a record before the stored offset is newer than everything that was
-/// read there.
-fn is_made_again(consumer: &BaseConsumer<Group>, place: &Place, stored: &Stored) -> KafkaResult<bool> {
-    let Some(newest) = stored.newest else { return Ok(false) };
-    let mut times = TopicPartitionList::new();
-    times.add_partition_offset(&place.0, place.1, Offset::Offset(newest.as_millisecond() + 1))?;
-    let found = consumer.offsets_for_times(times, ANSWER)?;
-    let first_newer = found.find_partition(&place.0, place.1).map(|found| found.offset());
-    Ok(matches!(first_newer, Some(Offset::Offset(offset)) if offset < stored.next))
 }
 
 pub(super) fn places(list: &TopicPartitionList) -> Vec<Place> {

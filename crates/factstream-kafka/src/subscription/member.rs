@@ -3,7 +3,7 @@
 //! Invariants: records of a partition that went are not given out, also not those that were read ahead, and progress in it is
 //! not committed: both are its new owner's. Progress is sent at once and waited for later: what did not arrive is sent again, and
 //! a reason that it cannot is told. An error that comes with records is told by the next poll, never dropped. A group whose
-//! records are gone halts and keeps saying so.
+//! records are gone, or whose offsets another system commits, halts and keeps saying so.
 
 use super::gone::{self, Halt};
 use super::group::{Group, Place, places};
@@ -11,13 +11,15 @@ use super::unread::{Polled, Unread};
 use super::{Reply, Request, partition_of, place};
 use crate::broker::ANSWER;
 use crate::config::is_passing;
+use crate::standing::to_commit;
 use factstream_core::broker::{BrokerError, POLL_BYTES_MAX, Partition};
 use factstream_core::message::{Headers, Record};
 use jiff::Timestamp;
+use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::metadata::MetadataTopic;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -27,6 +29,10 @@ const SLICE: Duration = Duration::from_millis(100);
 /// Progress is sent without waiting for the answer, and so long after it once more with: a group that is busy does not wait
 /// for each batch, and one that is idle does not stay behind because of a request that was lost.
 const CONFIRM_AFTER: Duration = Duration::from_secs(1);
+
+/// How often a member looks whether another system has come into its group, and how long one question of that may take.
+const LOOK_AT_GROUP: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_secs(1);
 
 /// How long a member that stops may take to finish joining its group. Others that are busy hold it up.
 const JOIN: Duration = Duration::from_secs(10);
@@ -49,13 +55,16 @@ pub(super) struct Member<'c> {
     unconfirmed: HashMap<Place, i64>,
     /// When it is to be sent again.
     confirm_at: Instant,
+    /// When it is looked next whose group this is.
+    look_at: Instant,
 }
 
 impl<'c> Member<'c> {
     pub(super) fn new(consumer: &'c BaseConsumer<Group>, unread: Unread) -> Self {
         let (next, ahead, unconfirmed) = (VecDeque::new(), Vec::new(), HashMap::new());
         let confirm_at = Instant::now();
-        Self { consumer, unread, next, ahead, failed: None, halted: None, unconfirmed, confirm_at }
+        let look_at = confirm_at + LOOK_AT_GROUP;
+        Self { consumer, unread, next, ahead, failed: None, halted: None, unconfirmed, confirm_at, look_at }
     }
 
     /// Serves until the subscription is dropped, then leaves the group.
@@ -98,6 +107,8 @@ impl<'c> Member<'c> {
         if let Some(failed) = self.failed.take() {
             return Err(failed);
         }
+        self.look_whose_group_it_is();
+        self.refuse_another_systems_group()?;
         let until = Instant::now().checked_add(wait);
         self.gather_kept()?;
         let (mut records, mut bytes) = (Vec::new(), 0);
@@ -114,6 +125,7 @@ impl<'c> Member<'c> {
             let patience = if records.is_empty() { left.min(SLICE) } else { Duration::ZERO };
             let polled = self.consumer.poll(patience).map(|polled| polled.map(|message| record(&message)));
             self.follow_the_rebalance(&mut records);
+            self.refuse_another_systems_group()?;
             match polled {
                 Some(Ok(record)) => {
                     bytes += record.bytes();
@@ -134,6 +146,34 @@ impl<'c> Member<'c> {
         }
         self.read_ahead(records_max, &mut records);
         Ok(records)
+    }
+
+    fn refuse_another_systems_group(&self) -> Result<(), BrokerError> {
+        self.consumer.context().refusal().map_or(Ok(()), Err)
+    }
+
+    /// Two systems that joined a new group at once have seen no offset of each other's yet.
+    fn look_whose_group_it_is(&mut self) {
+        if self.consumer.context().committer().is_none() || Instant::now() < self.look_at {
+            return;
+        }
+        self.look_at = Instant::now() + LOOK_AT_GROUP;
+        match self.all_committed() {
+            Ok(committed) => self.consumer.context().note_committers(&committed),
+            Err(error) => tracing::debug!(%error, "the group's offsets could not be looked at"),
+        }
+    }
+
+    /// What the group has committed in all partitions of its topics, whoever is assigned them.
+    fn all_committed(&self) -> KafkaResult<TopicPartitionList> {
+        let mut partitions = TopicPartitionList::new();
+        for topic in self.consumer.subscription()?.elements() {
+            let metadata = self.consumer.fetch_metadata(Some(topic.topic()), LOOK)?;
+            for partition in metadata.topics().iter().flat_map(MetadataTopic::partitions) {
+                partitions.add_partition(topic.topic(), partition.id());
+            }
+        }
+        self.consumer.committed_offsets(partitions, LOOK)
     }
 
     /// Reads what is at hand of the next records. They are taken over later: the answer need not wait for that.
@@ -221,6 +261,7 @@ impl<'c> Member<'c> {
 
     /// Sends progress for the partitions that are still ours; whether it arrives is asked later.
     fn commit(&mut self, next: Vec<(Partition, i64)>) -> Result<(), BrokerError> {
+        self.refuse_another_systems_group()?;
         let assigned = self.assigned();
         let next: HashMap<Place, i64> = next
             .into_iter()
@@ -249,6 +290,9 @@ impl<'c> Member<'c> {
             AssignmentLost, FencedMemberEpoch, IllegalGeneration, RebalanceInProgress, StaleMemberEpoch,
             UnknownMemberId,
         };
+        if self.refuse_another_systems_group().is_err() {
+            self.unconfirmed.clear();
+        }
         let assigned = self.assigned();
         self.unconfirmed.retain(|place, _| assigned.contains(place));
         self.confirm_at = Instant::now() + CONFIRM_AFTER;
@@ -278,11 +322,9 @@ impl<'c> Member<'c> {
     }
 
     fn send(&self, progress: &HashMap<Place, i64>, mode: CommitMode) -> KafkaResult<()> {
-        let mut list = TopicPartitionList::with_capacity(progress.len());
-        for ((topic, partition), offset) in progress {
-            list.add_partition_offset(topic, *partition, Offset::Offset(*offset))?;
-        }
-        self.consumer.commit(&list, mode)
+        let places =
+            progress.iter().map(|((topic, partition), offset)| (topic.as_str(), *partition, *offset));
+        self.consumer.commit(&to_commit(places, self.consumer.context().committer())?, mode)
     }
 }
 

@@ -47,6 +47,8 @@ async fn a_group_whose_next_records_were_deleted_halts_and_a_new_group_starts_at
     publish(&url, &topic, 10, 30).await;
     delete_records(&url, &topic, 20).await;
     for _ in 0..2 {
+        let looked = broker.check_group(&group, std::slice::from_ref(&topic), &[]).await;
+        assert_gone(&looked.expect_err("it cannot go on"), 10, 20);
         let mut member = join(&broker, &group, &topic).await;
         assert_gone(&failure(member.as_mut()).await, 10, 20);
         assert_gone(&failure(member.as_mut()).await, 10, 20); // and keeps saying so
@@ -124,7 +126,8 @@ async fn a_group_beyond_the_end_of_a_topic_that_was_made_anew_halts() {
 fn assert_beyond_end(error: &BrokerError, topic: &str) {
     assert!(matches!(error, BrokerError::OffsetBeyondEnd { next: 10, end: 3, .. }), "{error:?}");
     let error = error.to_string();
-    let said = ["/0", "next offset is 10", "ends at 3", "by hand"].iter().all(|text| error.contains(text));
+    let said =
+        ["/0", "next offset is 10", "ends at 3", "handlers reset"].iter().all(|text| error.contains(text));
     assert!(said && error.contains(topic), "{error}");
 }
 

@@ -5,6 +5,7 @@ use factstream_core::message::{Headers, Message, Record};
 use factstream_kafka::KafkaBroker;
 use factstream_kafka::rdkafka::admin::{AdminClient, AdminOptions};
 use factstream_kafka::rdkafka::client::DefaultClientContext;
+use factstream_kafka::rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use factstream_kafka::rdkafka::error::RDKafkaErrorCode;
 use factstream_kafka::rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use jiff::Timestamp;
@@ -156,6 +157,19 @@ pub(crate) async fn forget_group(url: &str, group: &str) {
         assert!(Instant::now() < deadline, "the group still has members");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// Commits an offset of partition 0 from outside the group, with a text of another tool's.
+pub(crate) async fn commit_as_other_tool(url: &str, group: &str, topic: &str, next: i64, text: &str) {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", url.trim_start_matches("kafka://")).set("group.id", group);
+    let client: BaseConsumer = config.create().expect("a client of the test's own");
+    let mut list = TopicPartitionList::new();
+    let mut element = list.add_partition(topic, 0);
+    element.set_offset(Offset::Offset(next)).expect("an offset");
+    element.set_metadata(text);
+    let committed = tokio::task::spawn_blocking(move || client.commit(&list, CommitMode::Sync)).await;
+    committed.expect("it ends").expect("the offset can be committed");
 }
 
 pub(crate) fn admin(url: &str) -> AdminClient<DefaultClientContext> {

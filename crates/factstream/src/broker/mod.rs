@@ -11,8 +11,8 @@ mod retention;
 use crate::headers;
 use crate::statements as sql;
 use async_trait::async_trait;
-pub use factstream_core::broker::BrokerError;
-use factstream_core::broker::{Bounds, Broker, Lag, Partition, PublishError, Stored, Subscription, Topic};
+use factstream_core::broker::{Bounds, Broker, Lag, PublishError, Stored, Subscription, Topic};
+pub use factstream_core::broker::{BrokerError, Partition};
 use factstream_core::message::Message;
 use factstream_core::params;
 use factstream_core::partition::partition_of;
@@ -163,6 +163,16 @@ impl Broker for Embedded {
         Ok(Box::new(EmbeddedSubscription::new(store, published, group, topics, stored)))
     }
 
+    async fn check_group(
+        &self,
+        group: &str,
+        topics: &[String],
+        stored: &[Stored],
+    ) -> Result<(), BrokerError> {
+        let (store, published) = (Arc::clone(&self.store), self.published.subscribe());
+        EmbeddedSubscription::new(store, published, group, topics, stored).check().await
+    }
+
     async fn bounds(&self, topics: &[String]) -> Result<Vec<(Partition, Bounds)>, BrokerError> {
         let mut bounds = Vec::new();
         for topic in topics {
@@ -203,6 +213,7 @@ impl Broker for Embedded {
             events: row.get("events").map_err(StoreError::from)?,
             oldest: row.get("oldest").map_err(StoreError::from)?,
             missed: row.get("missed").map_err(StoreError::from)?,
+            committers: Vec::new(), // its groups live in the store: no other system has them
         })
     }
 }

@@ -98,6 +98,11 @@ impl EmbeddedSubscription {
         Ok(records)
     }
 
+    /// Fails as a poll would where the group's next offset is not there.
+    pub(super) async fn check(&self) -> Result<(), BrokerError> {
+        self.behind().await.map(drop)
+    }
+
     /// The partitions that have records this group has not read.
     async fn behind(&self) -> Result<Vec<Behind>, BrokerError> {
         let mut behind = Vec::new();

@@ -10,8 +10,10 @@
 mod identity;
 mod others;
 mod present;
+mod processes;
 
 pub(crate) use present::{Alone, Present};
+pub use processes::{Doing, Process};
 
 use crate::app::App;
 use crate::error::Error;
@@ -25,7 +27,7 @@ use identity::{Identity, readable};
 use others::{Others, Seen};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -124,6 +126,10 @@ pub(crate) struct Leases {
     owner: String,
     /// What it runs, as its row says (JSON).
     builds: String,
+    /// What the handlers of this process are doing (JSON), once there are some.
+    states: OnceLock<Box<dyn Fn() -> String + Send + Sync>>,
+    /// What its row says of that.
+    told: Mutex<String>,
     /// The generation of each handler, as it was at the last beat.
     generations: Mutex<HashMap<String, Generation>>,
     held: Mutex<Held>,
@@ -148,6 +154,8 @@ impl Leases {
             service: service.to_owned(),
             owner: Identity::name_here(service),
             builds,
+            states: OnceLock::new(),
+            told: Mutex::default(),
             generations: Mutex::default(),
             held: Mutex::default(),
             others: Mutex::default(),
@@ -158,7 +166,12 @@ impl Leases {
     }
 
     fn beat_params(&self) -> Params {
-        params![&self.owner, &self.builds]
+        params![&self.owner, &self.builds, None::<String>]
+    }
+
+    /// What the handlers of this process are doing is told with its beat from now on.
+    pub(crate) fn tell(&self, states: impl Fn() -> String + Send + Sync + 'static) {
+        let _ = self.states.set(Box::new(states));
     }
 
     /// What this process is called in the tables.
@@ -194,7 +207,7 @@ impl Leases {
     }
 
     async fn beat_once(&self) -> Result<(), Error> {
-        self.write(sql::MOVE_BEAT, self.beat_params()).await?;
+        self.beat_and_tell().await?;
         let rows = self.store.query("SELECT handler, generation FROM fs_handlers", params![]).await?;
         let of_row = |row: &Row| Ok((row.get("handler")?, row.get("generation")?));
         *lock(&self.generations) = rows.iter().map(of_row).collect::<Result<_, Error>>()?;
@@ -209,6 +222,17 @@ impl Leases {
             kept
         });
         self.watch_others().await
+    }
+
+    /// Moves the beat, and writes what the handlers are doing where that has changed.
+    async fn beat_and_tell(&self) -> Result<(), Error> {
+        let states = self.states.get().map(|states| states());
+        let changed = states.filter(|states| *states != *lock(&self.told));
+        self.write(sql::MOVE_BEAT, params![&self.owner, &self.builds, changed.clone()]).await?;
+        if let Some(changed) = changed {
+            *lock(&self.told) = changed;
+        }
+        Ok(())
     }
 
     /// Notes which other processes live, and forgets those that are gone and own nothing.

@@ -19,6 +19,10 @@ use factstream_core::sql::{Row, now};
 use jiff::Timestamp;
 use serde_json::json;
 
+/// Entries that a letter's history keeps from its beginning and from its end; of attempts in the middle none are kept (G13).
+const FIRST_ENTRIES: u32 = 100;
+const LAST_ENTRIES: u32 = 900;
+
 /// What became of a failing event.
 pub(crate) enum Held {
     Retrying { at: Timestamp },
@@ -138,7 +142,9 @@ async fn mirror(tx: &mut Tx, id: u64, topic: &str) -> Result<(), Error> {
 async fn record_attempt(tx: &mut Tx, id: u64, attempt: u32, failure: &Failure) -> Result<(), Error> {
     let detail =
         json!({ "attempt": attempt, "permanent": failure.is_permanent(), "errors": failure.chain() });
-    add_history(tx, id, "attempt", &detail).await
+    add_history(tx, id, "attempt", &detail).await?;
+    tx.execute(sql::FORGET_ATTEMPTS, params![id, FIRST_ENTRIES, LAST_ENTRIES]).await?;
+    Ok(())
 }
 
 fn next_attempt(failure: &Failure, attempts: u32, retry: &Retry) -> Option<Timestamp> {

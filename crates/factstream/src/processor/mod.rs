@@ -17,6 +17,7 @@ pub(crate) mod batch;
 pub(crate) mod isolate;
 pub(crate) mod offsets;
 pub(crate) mod letters;
+pub(crate) mod amendments;
 pub(crate) mod retry;
 
 use crate::app::App;
@@ -24,6 +25,7 @@ use crate::error::Error;
 use crate::registry::Claim;
 use crate::status::Health;
 use crate::tx::{TableNames, Tx};
+use amendments::Amendments;
 use batch::{Move, Progress, SABOTAGE_TAKES};
 use checkpoint::Place;
 use delivery::Delivery;
@@ -278,7 +280,8 @@ impl Processor {
         let From::Topics(_) = &spec.from else {
             let (store, layouts) = (Arc::clone(&self.store), self.claim.layouts.clone());
             let history = store.history();
-            return Ok(Source::Log(Log { store, read_to, history, shard: spec.shard, layouts }));
+            let amendments = Amendments::load(&store, &self.name, read_to).await?;
+            return Ok(Source::Log(Log { store, read_to, history, shard: spec.shard, layouts, amendments }));
         };
         let broker = self.app.broker();
         let cluster = broker.cluster().await?;

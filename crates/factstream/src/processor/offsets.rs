@@ -36,7 +36,7 @@ pub(crate) async fn stored(store: &dyn Store, handler: &str, cluster: &str) -> R
     store.query(sql, params![handler, cluster]).await?.iter().map(of_row).collect()
 }
 
-/// Sets where a consumer stands in the partitions of a cluster, also backwards.
+/// Sets where a consumer stands in these partitions of a cluster, also backwards; it keeps its place in others.
 pub(crate) async fn set(
     tx: &mut Tx,
     handler: &str,
@@ -44,8 +44,11 @@ pub(crate) async fn set(
     next: &[(Partition, i64)],
     generation: Generation,
 ) -> Result<(), Error> {
-    let sql = "DELETE FROM fs_offsets WHERE handler = $1 AND cluster = $2";
-    tx.execute(sql, params![handler, cluster]).await?;
+    let sql = "DELETE FROM fs_offsets WHERE handler = $1 AND cluster = $2 AND topic = $3 AND partition = $4";
+    let places = next.iter().map(|(at, _)| params![handler, cluster, &at.topic, at.partition]);
+    tx.execute_many(sql, places.collect()).await?;
+    let sql = "UPDATE fs_offsets SET generation = $2 WHERE handler = $1";
+    tx.execute(sql, params![handler, generation]).await?;
     let none: Option<Timestamp> = None;
     let row = |(at, next): &(Partition, i64)| {
         params![handler, cluster, &at.topic, at.partition, *next, none, generation, now()]

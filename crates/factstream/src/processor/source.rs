@@ -4,6 +4,7 @@
 //! progress may be recorded up to it. Polling again means that nothing of the last batch is in flight.
 
 use crate::error::Error;
+use crate::processor::amendments::Amendments;
 use crate::processor::delivery::{Content, Delivery, Known};
 use crate::processor::options::{Tombstones, UnknownTypes};
 use crate::processor::reaction::SharedReaction;
@@ -53,6 +54,8 @@ pub(crate) struct Log {
     pub(crate) shard: Shard,
     /// What earlier divisions into shards have handled.
     pub(crate) layouts: Layouts,
+    /// What people decided about single events.
+    pub(crate) amendments: Amendments,
 }
 
 /// Topics, as a member of a group.
@@ -122,9 +125,10 @@ impl Log {
                 && self.shard.has(&event.aggregate_id)
                 && !self.layouts.have_handled(&event.aggregate_id, event.position)
         };
-        let mine = events.into_iter().filter(is_mine);
+        let mine: Vec<RecordedEvent> = events.into_iter().filter(is_mine).collect();
+        let mine = self.amendments.apply(mine).await?;
         let deliveries: Vec<Delivery> =
-            mine.map(|event| Delivery::of_event(event, reaction.as_ref(), service)).collect();
+            mine.into_iter().map(|event| Delivery::of_event(event, reaction.as_ref(), service)).collect();
         let skipped = (all - deliveries.len()) as u64;
         Ok(Some(Batch {
             deliveries,

@@ -1,7 +1,7 @@
 //! Fills a new table from the log: rows are folded in memory over many pages, and most are written once.
 //!
-//! Invariants: nobody else writes the table. At most [`ROWS_MAX`] rows are in memory (G13); of more, those that were touched
-//! the longest ago are let go, to be written. A row that was let go is loaded again before an event is folded into it: no key
+//! Invariants: nobody else writes the table. At most [`ROWS_MAX`] rows, of about [`BYTES_MAX`] bytes, are in memory (G13); of more,
+//! those that were touched the longest ago are let go, to be written. A row that was let go is loaded again before an event is folded into it: no key
 //! that may be in the table is missed by [`Seen`].
 
 use super::Fold;
@@ -17,6 +17,9 @@ use std::marker::PhantomData;
 
 /// Rows in memory.
 const ROWS_MAX: usize = 20_000;
+/// About how many bytes they may take: a row is taken for as large as the events that were folded into it here, and as what was
+/// loaded of it.
+const BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Rows written in one transaction: live writers wait for no more than these.
 const ROWS_PER_WRITE: usize = 5_000;
 
@@ -36,7 +39,7 @@ pub(crate) trait Filling: Send {
     /// Whether there are more rows in memory than may stay.
     fn is_full(&self) -> bool;
 
-    /// Takes out half of the rows, those that were touched the longest ago, or all.
+    /// Takes out half of the rows, those that were touched the longest ago, and more where they are large; or all.
     fn let_go(&mut self, all: bool) -> Vec<Box<dyn Unwritten>>;
 }
 
@@ -50,19 +53,23 @@ pub(crate) trait Unwritten: Send {
 pub(crate) struct Fill<R: Fold> {
     decoder: Decoder,
     rows: HashMap<Key, Held<R>>,
-    /// What waits: decoded, with the key of each event's row.
-    waiting: Vec<(Key, Envelope<R::Events>)>,
+    /// About how many bytes they take.
+    bytes: usize,
+    /// What waits: decoded, with the key of each event's row and the bytes of its data.
+    waiting: Vec<(Key, Envelope<R::Events>, usize)>,
     /// Keys of what waits that may be in the table and are not in memory.
     wanted: HashSet<Key>,
     seen: Seen,
     /// Events folded so far: the clock of `Held::touched`.
     clock: u64,
     rows_max: usize,
+    bytes_max: usize,
 }
 
 struct Held<R> {
     row: Option<R>,
     touched: u64,
+    bytes: usize,
     /// Whether the table has a row of this key.
     stored: bool,
 }
@@ -70,7 +77,17 @@ struct Held<R> {
 impl<R: Fold> Fill<R> {
     pub(crate) fn new(decoder: Decoder) -> Self {
         let (rows, waiting, wanted) = (HashMap::new(), Vec::new(), HashSet::new());
-        Self { decoder, rows, waiting, wanted, seen: Seen::new(), clock: 0, rows_max: ROWS_MAX }
+        Self {
+            decoder,
+            rows,
+            bytes: 0,
+            waiting,
+            wanted,
+            seen: Seen::new(),
+            clock: 0,
+            rows_max: ROWS_MAX,
+            bytes_max: BYTES_MAX,
+        }
     }
 
     fn envelope(&self, event: RecordedEvent) -> Result<Envelope<R::Events>, Failure> {
@@ -78,10 +95,25 @@ impl<R: Fold> Fill<R> {
         Ok(event.into_envelope()?.with(content))
     }
 
-    fn fold_one(&mut self, key: Key, envelope: &Envelope<R::Events>) -> Result<(), Failure> {
+    /// The time up to which half of the rows were touched, or so many that the others take at most half of the bytes that may stay.
+    fn half(&self) -> u64 {
+        let mut touched: Vec<(u64, usize)> =
+            self.rows.values().map(|held| (held.touched, held.bytes)).collect();
+        touched.sort_unstable();
+        let mut bytes = self.bytes;
+        let enough = touched.iter().enumerate().find(|(at, (_, of))| {
+            bytes -= of;
+            *at >= touched.len() / 2 && bytes <= self.bytes_max / 2
+        });
+        enough.map_or(u64::MAX, |(_, (touched, _))| *touched)
+    }
+
+    fn fold_one(&mut self, key: Key, envelope: &Envelope<R::Events>, bytes: usize) -> Result<(), Failure> {
         self.clock += 1;
-        let held = self.rows.entry(key).or_insert(Held { row: None, touched: 0, stored: false });
+        let held = self.rows.entry(key).or_insert(Held { row: None, touched: 0, bytes: 0, stored: false });
         held.touched = self.clock;
+        held.bytes += bytes;
+        self.bytes += bytes;
         held.row = Folding::<R>::fold(held.row.take(), envelope)?;
         Ok(())
     }
@@ -91,6 +123,7 @@ impl<R: Fold> Fill<R> {
 impl<R: Fold> Filling for Fill<R> {
     fn fold(&mut self, page: Vec<RecordedEvent>) -> Result<(), Failure> {
         for event in page {
+            let bytes = event.data.len();
             let envelope = self.envelope(event)?;
             let Some(key) = Folding::<R>::key_of(&envelope)? else { continue };
             if self.seen.may_have(&key) && !self.rows.contains_key(&key) {
@@ -98,8 +131,8 @@ impl<R: Fold> Filling for Fill<R> {
             }
             // Once one waits, those after it do, so that each row has its events in order.
             match self.wanted.is_empty() {
-                true => self.fold_one(key, &envelope)?,
-                false => self.waiting.push((key, envelope)),
+                true => self.fold_one(key, &envelope, bytes)?,
+                false => self.waiting.push((key, envelope, bytes)),
             }
         }
         Ok(())
@@ -113,28 +146,26 @@ impl<R: Fold> Filling for Fill<R> {
         let found = Folding::<R>::load(&self.wanted, tx).await?;
         self.wanted.clear();
         let touched = self.clock;
-        self.rows.extend(found.into_iter().map(|(key, row)| {
+        let bytes = found.bytes / found.rows.len().max(1);
+        self.bytes += bytes * found.rows.len();
+        self.rows.extend(found.rows.into_iter().map(|(key, row)| {
             let stored = row.is_some();
-            (key, Held { row, touched, stored })
+            (key, Held { row, touched, bytes, stored })
         }));
-        for (key, envelope) in std::mem::take(&mut self.waiting) {
-            self.fold_one(key, &envelope)?;
+        for (key, envelope, bytes) in std::mem::take(&mut self.waiting) {
+            self.fold_one(key, &envelope, bytes)?;
         }
         Ok(())
     }
 
     fn is_full(&self) -> bool {
-        self.rows.len() > self.rows_max
+        self.rows.len() > self.rows_max || self.bytes > self.bytes_max
     }
 
     fn let_go(&mut self, all: bool) -> Vec<Box<dyn Unwritten>> {
-        let mut times: Vec<u64> = self.rows.values().map(|held| held.touched).collect();
-        let limit = match times.len() / 2 {
-            0 => u64::MAX,
-            _ if all => u64::MAX,
-            half => *times.select_nth_unstable(half).1,
-        };
+        let limit = if all { u64::MAX } else { self.half() };
         let mut gone: Vec<(Key, Held<R>)> = self.rows.extract_if(|_, held| held.touched <= limit).collect();
+        self.bytes -= gone.iter().map(|(_, held)| held.bytes).sum::<usize>();
         gone.sort_unstable_by(|(one, _), (other, _)| one.cmp(other)); // neighbours in the key's index, too
         let mut unwritten: Vec<Box<dyn Unwritten>> = Vec::new();
         let mut gone = gone.into_iter().peekable();

@@ -57,9 +57,18 @@ fn event(position: u64, id: u64, number: Option<i64>) -> RecordedEvent {
     }
 }
 
-/// Rows that come, go and come back, far more of them than may be in memory.
 #[tokio::test]
 async fn rows_that_were_let_go_and_are_touched_again_come_out_as_the_fold_has_them() {
+    fill_within(20, usize::MAX).await;
+}
+
+#[tokio::test]
+async fn large_rows_are_let_go_before_there_are_many_of_them() {
+    fill_within(usize::MAX, 500).await;
+}
+
+/// Rows that come, go and come back, far more of them than may be in memory.
+async fn fill_within(rows_max: usize, bytes_max: usize) {
     let dir = tempfile::tempdir().unwrap();
     let app = App::builder(format!("sqlite://{}", dir.path().join("c.db").display())).open().await.unwrap();
     let mut tx = app.begin().await.unwrap();
@@ -68,7 +77,7 @@ async fn rows_that_were_let_go_and_are_touched_again_come_out_as_the_fold_has_th
 
     let decoder = Upcasters::new().decoder(Counted::event_types()).unwrap();
     let mut filling = Fill::<Count>::new(decoder);
-    filling.rows_max = 20;
+    (filling.rows_max, filling.bytes_max) = (rows_max, bytes_max);
     let mut wanted: BTreeMap<String, i64> = BTreeMap::new();
     let (mut position, mut loaded) = (0, 0);
     for _ in 0..300 {
@@ -92,10 +101,14 @@ async fn rows_that_were_let_go_and_are_touched_again_come_out_as_the_fold_has_th
         }
         let unwritten = if filling.is_full() { filling.let_go(false) } else { Vec::new() };
         write(&app, unwritten).await;
-        assert!(filling.rows.len() <= 20 + 10);
+        assert!(filling.rows.len() <= rows_max.saturating_add(10));
+        assert!(!filling.is_full() && (filling.bytes > 0 || filling.rows.is_empty()));
     }
     let rest = filling.let_go(true);
-    assert!(filling.rows.is_empty() && loaded > 50, "{loaded} pages touched rows that had been let go");
+    assert!(
+        filling.rows.is_empty() && filling.bytes == 0 && loaded > 50,
+        "{loaded} pages touched rows that had been let go"
+    );
     write(&app, rest).await;
     let rows = app.store().query("SELECT id, total FROM counts ORDER BY id", params![]).await.unwrap();
     let found: BTreeMap<String, i64> =

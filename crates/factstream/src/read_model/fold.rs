@@ -85,7 +85,8 @@ impl<R: Fold> Folding<R> {
     }
 
     /// The rows of these keys, `None` for those that are not there.
-    pub(crate) async fn load(keys: &HashSet<Key>, tx: &mut Tx) -> Result<HashMap<Key, Option<R>>, Failure> {
+    pub(crate) async fn load(keys: &HashSet<Key>, tx: &mut Tx) -> Result<Loaded<R>, Failure> {
+        let mut bytes = 0;
         let mut rows: HashMap<Key, Option<R>> = keys.iter().map(|key| (key.clone(), None)).collect();
         let table = quoted(&tx.table(R::TABLE));
         let (columns, key_column) = (column_list::<R>(&table), column_of(&table, R::COLUMNS[R::KEY].name));
@@ -99,13 +100,14 @@ impl<R: Fold> Folding<R> {
             let params: Params =
                 chunk.iter().copied().chain(std::iter::repeat(last)).take(count).map(Key::value).collect();
             for row in tx.query(&sql, params).await? {
+                bytes += row.bytes();
                 let row = Self::row(&row)?;
                 if let Ok(key) = Key::of(row.key()) {
                     rows.insert(key, Some(row));
                 }
             }
         }
-        Ok(rows)
+        Ok(Loaded { rows, bytes })
     }
 
     fn row(row: &Row) -> Result<R, Failure> {
@@ -146,6 +148,12 @@ impl<R: Fold> Folding<R> {
     }
 }
 
+/// Rows of a table, and about how many bytes they take.
+pub(crate) struct Loaded<R> {
+    pub(crate) rows: HashMap<Key, Option<R>>,
+    pub(crate) bytes: usize,
+}
+
 #[async_trait]
 impl<R: Fold> Reaction for Folding<R> {
     fn event_types(&self) -> Vec<&'static EventType> {
@@ -179,7 +187,7 @@ impl<R: Fold> Reaction for Folding<R> {
             keys.push(Self::key_of(typed(ready.event)).map_err(|failure| Stuck::at(at, failure))?);
         }
         let touched: HashSet<Key> = keys.iter().flatten().cloned().collect();
-        let mut rows = Self::load(&touched, tx).await.map_err(whole)?;
+        let mut rows = Self::load(&touched, tx).await.map_err(whole)?.rows;
         for (at, (ready, key)) in batch.iter().zip(keys).enumerate() {
             let Some(row) = key.as_ref().and_then(|key| rows.get_mut(key)) else { continue };
             *row = Self::fold(row.take(), typed(ready.event)).map_err(|failure| Stuck::at(at, failure))?;

@@ -37,6 +37,7 @@ pub(crate) async fn drop_one(tx: &mut Tx, rebuild: u64) -> Result<(), Error> {
     }
     let name = name_of(rebuild);
     forget(tx, &name).await?;
+    tx.execute("DELETE FROM fs_amendments WHERE handler = $1", params![&name]).await?;
     tx.execute("DELETE FROM fs_dead_letters WHERE handler = $1", params![&name]).await?;
     tx.execute("DELETE FROM fs_checkpoints WHERE handler = $1", params![&name]).await?;
     tx.execute("DELETE FROM fs_rebuilds WHERE rebuild = $1", params![rebuild]).await?;

@@ -12,14 +12,16 @@
 //! A read model is folded in memory ([`super::fill`]) as long as every event can be folded. When one cannot, the rebuild begins
 //! again with batches as the live projection has them, which find out which event it is and hold it back with its followers.
 
+mod background;
+
 use super::dependents::TakenOff;
-use super::fill::Unwritten;
 use super::leftovers;
 use super::table::{Managed, quoted};
 use crate::app::App;
 use crate::error::Error;
 use crate::handler::Failure;
 use crate::leases::Present;
+use crate::processor::amendments::{self, Amendments};
 use crate::processor::batch::{Move, Progress};
 use crate::processor::checkpoint::{move_params, move_statement};
 use crate::processor::delivery::Delivery;
@@ -30,27 +32,24 @@ use crate::processor::{Processor, Spec, checkpoint};
 use crate::registry::{self, Build, Claim, Layouts, Look, OWN, Registered};
 use crate::statements as sql;
 use crate::status::Health;
-use crate::supervisor::joined;
 use crate::tx::{TableNames, Tx};
-use factstream_core::envelope::{Position, RecordedEvent};
+use background::{Ahead, PAGE_EVENTS, Writing};
+use factstream_core::envelope::Position;
 use factstream_core::params;
 use factstream_core::sabotage::{Sabotage, is_on};
 use factstream_core::sql::now;
-use factstream_core::store::{Store, StoreError};
+use factstream_core::store::StoreError;
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 
-const PAGE_EVENTS: usize = 1_000;
-/// Pages that are read and wait to be folded (G13).
-const PAGES_AHEAD: usize = 4;
 /// For so long the head is told as it was.
 const HEAD_AGE_MAX: Duration = Duration::from_millis(100);
 /// How often the switch is tried again when an event that came meanwhile fails to be handled, or the store is busy.
 const SWITCHES_MAX: u32 = 100;
+/// How often it begins again when somebody has decided about a dead letter meanwhile.
+const AMENDED_MAX: u32 = 20;
 
 /// How far a rebuild has come.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -105,17 +104,30 @@ impl App {
         };
         let present = Present::enter(self).await?;
         let rebuilt = async {
-            let mut rebuild = Rebuild::begin(self, managed, spec, build, present.owner()).await?;
-            let filled_to = rebuild.fill(&mut progress).await?;
-            if filled_to.is_none() {
-                rebuild.give_up().await?;
-                rebuild = Rebuild::begin(self, managed, spec, build, present.owner()).await?;
+            for _ in 0..AMENDED_MAX {
+                let mut rebuild = Rebuild::begin(self, managed, spec, build, present.owner()).await?;
+                let filled_to = rebuild.fill(&mut progress).await?;
+                if filled_to.is_none() {
+                    rebuild.give_up().await?;
+                    rebuild = Rebuild::begin(self, managed, spec, build, present.owner()).await?;
+                }
+                match rebuild.run(filled_to.unwrap_or(0), &mut progress).await {
+                    Ok(Some(done)) => return Ok(done),
+                    Ok(None) => rebuild.give_up().await?,
+                    Err(error) => {
+                        let _ = rebuild.give_up().await; // else whoever rebuilds next clears it away
+                        return Err(error);
+                    }
+                }
+                tracing::info!(
+                    projection,
+                    "a dead letter was discarded or edited meanwhile; the rebuild begins again"
+                );
             }
-            let switched = rebuild.run(filled_to.unwrap_or(0), &mut progress).await;
-            if switched.is_err() {
-                let _ = rebuild.give_up().await; // else whoever rebuilds next clears it away
-            }
-            switched
+            Err(Error::Wiring(format!(
+                "the rebuild of {projection} began again {AMENDED_MAX} times, for its dead letters were discarded or edited each \
+                 time; rebuild it when that is done"
+            )))
         };
         let rebuilt = rebuilt.await;
         present.leave().await;
@@ -140,6 +152,8 @@ struct Rebuild<'a> {
     /// The name that the new tables' checkpoint and letters have until the switch.
     name: String,
     processor: Arc<Processor>,
+    /// What was decided about events of the projection when this began.
+    amendments: Amendments,
     started: Instant,
     /// The head of the log, and when it was asked for; 0 before that.
     head: (Position, Instant),
@@ -179,9 +193,10 @@ impl<'a> Rebuild<'a> {
         let (health, claim) = (Arc::new(Health::new()), Claim::default());
         let processor = Processor::new(app, spec, claim, health, CancellationToken::new());
         let processor = Arc::new(processor.beside(name.clone(), names));
+        let amendments = Amendments::load(app.store(), &spec.handler, 0).await?;
         let (started, replaces) = (Instant::now(), found.build);
         let head = (0, started);
-        Ok(Self { app, managed, spec, build, replaces, number, name, processor, started, head })
+        Ok(Self { app, managed, spec, build, replaces, number, name, processor, amendments, started, head })
     }
 
     /// Drops the new tables and forgets all that belongs to them.
@@ -199,11 +214,12 @@ impl<'a> Rebuild<'a> {
         progress: &mut (impl FnMut(RebuildProgress) + Send),
     ) -> Result<Option<Position>, Error> {
         let Some(mut filling) = self.spec.reaction.filling() else { return Ok(Some(0)) };
-        let mut writing = Writing { processor: Arc::clone(&self.processor), written: 0, under_way: None };
+        let mut writing = Writing::new(Arc::clone(&self.processor));
         let mut at = 0;
         let mut ahead = Ahead::new(Arc::clone(self.app.store()));
         while let Some((mut page, last)) = ahead.next().await? {
             page.retain(|event| self.spec.reaction.handles(&event.event_type));
+            let page = self.amendments.apply(page).await?;
             let folded = async {
                 filling.fold(page)?;
                 if filling.wants_rows() {
@@ -251,18 +267,22 @@ impl<'a> Rebuild<'a> {
         Ok(None)
     }
 
+    /// Handles what is left and switches. `None` when somebody has decided about an event that lies behind: what is folded by now
+    /// may not fit that.
     async fn run(
         &mut self,
         mut at: Position,
         progress: &mut (impl FnMut(RebuildProgress) + Send),
-    ) -> Result<RebuildProgress, Error> {
+    ) -> Result<Option<RebuildProgress>, Error> {
         let store = Arc::clone(self.app.store());
+        let amendments = Amendments::load(&store, &self.spec.handler, 0).await?;
         let mut source = Source::Log(Log {
             history: store.history(),
             store,
             read_to: at,
             shard: Shard::WHOLE,
             layouts: Layouts::default(),
+            amendments,
         });
         let mut busy = None;
         for _ in 0..SWITCHES_MAX {
@@ -276,8 +296,9 @@ impl<'a> Rebuild<'a> {
                 progress(self.progress(at).await?);
             }
             match self.switch(at).await {
-                Ok(Some(switched_at)) => return self.progress(switched_at).await,
-                Ok(None) => busy = None,
+                Ok(Switched::At(switched_at)) => return self.progress(switched_at).await.map(Some),
+                Ok(Switched::Amended) => return Ok(None),
+                Ok(Switched::EventFails) => busy = None,
                 // A deadlock with whoever holds a letter, or a handler that takes long. Nothing has changed.
                 Err(Error::Store(error @ (StoreError::Busy(_) | StoreError::Contention(_)))) => {
                     tracing::debug!(projection = %self.spec.handler, %error, "the switch is tried again");
@@ -311,19 +332,21 @@ impl<'a> Rebuild<'a> {
         Ok(self.head.0)
     }
 
-    /// Switches, in one transaction, and says at which position. `None` when an event of the last stretch fails: it must be
-    /// held first.
-    async fn switch(&self, at: Position) -> Result<Option<Position>, Error> {
+    /// Switches, in one transaction, if it can.
+    async fn switch(&self, at: Position) -> Result<Switched, Error> {
         let mut tx = self.processor.begin().await?;
         let found = self.lock_live(&mut tx).await?;
+        if !self.amendments.are_all(&mut tx).await? {
+            return Ok(Switched::Amended);
+        }
         let names = self.lock_own(&mut tx, at).await?;
         // Most of what is left while the live rows can still be read, and then what lanes have handled meanwhile.
-        let Some(at) = self.fold_to_head(&mut tx, at).await? else { return Ok(None) };
+        let Some(at) = self.fold_to_head(&mut tx, at).await? else { return Ok(Switched::EventFails) };
         let taken = TakenOff::take_off(&mut tx, self.managed).await?;
         for table in &self.managed.tables {
             tx.execute(&format!("DROP TABLE IF EXISTS {}", quoted(&table.name)), params![]).await?;
         }
-        let Some(at) = self.fold_to_head(&mut tx, at).await? else { return Ok(None) };
+        let Some(at) = self.fold_to_head(&mut tx, at).await? else { return Ok(Switched::EventFails) };
         for table in &self.managed.tables {
             let (live, beside) = (quoted(&table.name), quoted(&names.of(&table.name)));
             tx.execute(&format!("ALTER TABLE {beside} RENAME TO {live}"), params![]).await?;
@@ -332,7 +355,7 @@ impl<'a> Rebuild<'a> {
         taken.put_on(&mut tx).await?;
         self.hand_over(&mut tx, &found, at).await?;
         tx.commit().await?;
-        Ok(Some(at))
+        Ok(Switched::At(at))
     }
 
     /// Folds what is in the log after a position; the new position, or `None` when an event fails.
@@ -340,13 +363,11 @@ impl<'a> Rebuild<'a> {
         let rows = tx.query("SELECT COALESCE(max(position), 0) AS head FROM events", params![]).await?;
         let head = rows.first().map(|row| row.get::<Position>("head")).transpose()?.unwrap_or(0).max(at);
         let rows = tx.query(sql::SELECT_LOG_STRETCH, params![at, head]).await?;
-        let mut deliveries = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let event = sql::recorded_event(row)?;
-            if self.spec.reaction.handles(&event.event_type) {
-                deliveries.push(Delivery::of_event(event, self.spec.reaction.as_ref(), &self.app.service()));
-            }
-        }
+        let events = rows.iter().map(sql::recorded_event).collect::<Result<Vec<_>, _>>()?;
+        let mine = events.into_iter().filter(|event| self.spec.reaction.handles(&event.event_type)).collect();
+        let mine = self.amendments.apply(mine).await?;
+        let of_event = |event| Delivery::of_event(event, self.spec.reaction.as_ref(), &self.app.service());
+        let deliveries: Vec<Delivery> = mine.into_iter().map(of_event).collect();
         let slice: Vec<&Delivery> = deliveries.iter().collect();
         Ok(self.processor.react(tx, &slice).await?.is_ok().then_some(head))
     }
@@ -391,6 +412,7 @@ impl<'a> Rebuild<'a> {
             tx.execute(&format!("UPDATE {table} SET handler = $1 WHERE handler = $2"), params![live, name])
                 .await?;
         }
+        amendments::hand_over(tx, live, name).await?; // after the letters: whoever decides about one holds its row
         checkpoint::create(tx, live, generation, self.build.shards, position).await?;
         checkpoint::forget_others(tx, live, generation).await?;
         registry::finish(tx, self.build, found, generation).await?;
@@ -401,74 +423,13 @@ impl<'a> Rebuild<'a> {
     }
 }
 
-/// Reads the log from its beginning, some pages ahead of those who fold them.
-struct Ahead {
-    pages: mpsc::Receiver<(Vec<RecordedEvent>, Position)>,
-    reader: AbortOnDropHandle<Result<(), StoreError>>,
-}
-
-impl Ahead {
-    fn new(store: Arc<dyn Store>) -> Self {
-        let (sender, pages) = mpsc::channel(PAGES_AHEAD);
-        let reader = AbortOnDropHandle::new(tokio::spawn(async move {
-            let mut at = 0;
-            loop {
-                let page = store.read_log(at, PAGE_EVENTS).await?;
-                let Some(last) = page.last() else { return Ok(()) };
-                at = last.position;
-                if sender.send((page, at)).await.is_err() {
-                    return Ok(()); // nobody wants them any more
-                }
-            }
-        }));
-        Self { pages, reader }
-    }
-
-    /// The next page and the position of its last event; `None` where the log ended when it was looked at.
-    async fn next(&mut self) -> Result<Option<(Vec<RecordedEvent>, Position)>, StoreError> {
-        match self.pages.recv().await {
-            Some(page) => Ok(Some(page)),
-            None => joined((&mut self.reader).await).map(|()| None),
-        }
-    }
-}
-
-/// Writes rows in the background, one lot after the other.
-struct Writing {
-    processor: Arc<Processor>,
-    /// Where the rebuild's checkpoint stands. It moves with each lot: a rebuild that another one has superseded ends there.
-    written: Position,
-    under_way: Option<AbortOnDropHandle<Result<(), Failure>>>,
-}
-
-impl Writing {
-    /// Begins to write a lot, when the one before is written.
-    async fn begin(&mut self, lot: Vec<Box<dyn Unwritten>>, to: Position) -> Result<(), Failure> {
-        self.settle().await?;
-        let (processor, mut from) = (Arc::clone(&self.processor), self.written);
-        self.written = if lot.is_empty() { from } else { to };
-        self.under_way = Some(AbortOnDropHandle::new(tokio::spawn(async move {
-            for part in lot {
-                let mut tx = processor.begin().await?;
-                if tx.execute(move_statement(), move_params(processor.place(), from, to)).await? == 0 {
-                    return Err(processor.superseded().into());
-                }
-                part.write(&mut tx).await?;
-                tx.commit().await?;
-                from = to;
-            }
-            Ok(())
-        })));
-        Ok(())
-    }
-
-    /// Waits until everything is written.
-    async fn settle(&mut self) -> Result<(), Failure> {
-        match self.under_way.take() {
-            Some(under_way) => joined(under_way.await),
-            None => Ok(()),
-        }
-    }
+/// What came of a switch.
+enum Switched {
+    At(Position),
+    /// An event of the last stretch fails: it must be held first.
+    EventFails,
+    /// Somebody has decided about an event.
+    Amended,
 }
 
 impl Processor {

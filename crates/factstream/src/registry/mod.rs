@@ -121,11 +121,17 @@ pub(crate) async fn find(store: &dyn Store, handler: &str) -> Result<Option<Regi
 
 /// A handler's row, locked: nobody takes it over until the end of the transaction.
 pub(crate) async fn lock_found(tx: &mut Tx, handler: &str) -> Result<Registered, Error> {
-    let sql = "UPDATE fs_handlers SET registered_at = registered_at WHERE handler = $1";
-    tx.execute(sql, params![handler]).await?;
+    hold(tx, handler).await?;
     let rows = tx.query(sql::SELECT_HANDLER, params![handler]).await?;
     let found = rows.first().map(Registered::of_row).transpose()?;
     found.ok_or_else(|| Error::Superseded { handler: handler.to_owned() })
+}
+
+/// Locks a handler's row, if there is one: nobody takes it over until the end of the transaction.
+pub(crate) async fn hold(tx: &mut Tx, handler: &str) -> Result<(), Error> {
+    let sql = "UPDATE fs_handlers SET registered_at = registered_at WHERE handler = $1";
+    tx.execute(sql, params![handler]).await?;
+    Ok(())
 }
 
 /// Whether this build is the one that runs the handler.

@@ -1,10 +1,11 @@
-//! Events that can never be published as they are: set aside as letters of the relay's, with what comes behind them of their key.
+//! Events that can never be published as they are, or not now, for their topic is missing: set aside as letters of the relay's, with
+//! what comes behind them of their key.
 //!
 //! Invariants: what is set aside, and the checkpoint behind it, commit together. While a key has a letter, its later events
 //! are parked behind it, and others flow. A letter that a person sends on its way again is published, and then what is parked
 //! behind it, in order, before anything newer of its key (G5, G7, G9).
 
-use super::{Batch, KEY, NAME, Unfit, fit, publish};
+use super::{Batch, KEY, NAME, Refusal, Unfit, fit, publish};
 use crate::app::App;
 use crate::error::Error;
 use crate::handler::Failure;
@@ -14,19 +15,38 @@ use crate::processor::letters::{self, Letter};
 use crate::processor::options::Retry;
 use crate::processor::retry::claim;
 use crate::statements as sql;
+use factstream_core::broker::BrokerError;
 use factstream_core::envelope::{Position, RecordedEvent};
 use factstream_core::message::Message;
 use factstream_core::params;
 use factstream_core::sql::{now, placeholders};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// Letters taken up at once, and keys asked for at once.
 const KEYS_MAX: usize = 64;
 
-/// What is set aside of a batch: the reason, or `None` where it only waits behind another event of its key.
-type Held = BTreeMap<Position, Option<String>>;
+/// When an event is tried again whose topic is missing: until it is there, or a person discards the event.
+const MISSING: Retry = Retry {
+    max_attempts: u32::MAX,
+    initial: Duration::from_secs(1),
+    factor: 2.0,
+    max_delay: Duration::from_secs(15),
+    jitter: 0.2,
+};
+
+/// Why an event is set aside.
+enum Why {
+    /// It can never be published as it is.
+    Unfit(String),
+    /// Its topic is missing.
+    Missing(String),
+}
+
+/// What is set aside of a batch: why, or `None` where it only waits behind another event of its key.
+type Held = BTreeMap<Position, Option<Why>>;
 
 /// The keys that had a letter when it was looked last. Only the relay adds one; a discard may have freed it meanwhile.
 pub(super) struct Aside {
@@ -58,15 +78,17 @@ impl Aside {
         let (mut flowing, mut held) = divide(batch, &mut waiting);
         let published = loop {
             let messages = flowing.iter().map(|(_, message)| message.clone()).collect();
-            let Some((at, reason)) = publish(app, messages).await? else { break flowing.len() };
-            let Some((position, refused)) = flowing.get(at) else { break flowing.len() };
-            // What was acknowledged before it stays published; what comes of its key waits behind it.
-            held.insert(*position, Some(reason));
-            let key = refused.key.clone();
-            let rest = flowing.split_off(at + 1);
-            let (behind, rest): (Vec<_>, Vec<_>) = rest.into_iter().partition(|(_, other)| other.key == key);
-            held.extend(behind.into_iter().map(|(position, _)| (position, None)));
-            flowing = rest;
+            let Some(refusal) = publish(app, messages).await? else { break flowing.len() };
+            // What was acknowledged stays published; what comes of a key that waits, waits behind it.
+            let rest = flowing.split_off(refusal.acknowledged().min(flowing.len()));
+            let (count, reason) = (held.len(), refusal.reason().to_owned());
+            flowing = hold(rest, refusal, &mut held);
+            if flowing.is_empty() {
+                break 0;
+            }
+            if held.len() == count {
+                return Err(BrokerError::Engine(reason).into()); // it is about none of these messages
+            }
         };
         self.set_aside(app, place, held, written, last).await?;
         Ok(published as u64)
@@ -105,17 +127,19 @@ impl Aside {
             return Err(Error::Superseded { handler: NAME.to_owned() });
         }
         let mut keys = Vec::new();
-        for (position, reason) in held {
+        for (position, why) in held {
             let Some(event) = event_at(app, position).await? else { continue };
             let key = event.aggregate_id.clone();
             let delivery = Delivery::of_the_log(event);
-            let failure = match &reason {
-                Some(reason) => Failure::permanent(reason.clone()),
+            let failure = match &why {
+                Some(Why::Unfit(reason)) => Failure::permanent(reason.clone()),
+                Some(Why::Missing(reason)) => Failure::transient(reason.clone()),
                 None if letters::park(&mut tx, KEY, &delivery).await? => continue,
                 // Its key was freed just now: it is the next to be published.
                 None => Failure::transient("the event before it was discarded"),
             };
-            letters::hold(&mut tx, KEY, &delivery, &failure, &Retry::default()).await?;
+            let retry = if matches!(why, Some(Why::Missing(_))) { MISSING } else { Retry::default() };
+            letters::hold(&mut tx, KEY, &delivery, &failure, &retry).await?;
             tracing::error!(position, %key, ?failure, "an event cannot be published and is set aside; its key waits");
             keys.push(key);
         }
@@ -132,15 +156,38 @@ impl Aside {
     ) -> Result<(), Error> {
         let due =
             app.store().query(sql::SELECT_DUE_KEYS, params![KEY, now(), Timestamp::MAX, KEYS_MAX]).await?;
+        let mut missing = HashSet::new();
         for row in due {
             let mut next = Some(row.get::<u64>("head_id")?);
             while let Some(id) = next.filter(|_| !stop.is_cancelled()) {
-                next = publish_letter(app, id).await?;
+                next = publish_letter(app, id, &mut missing).await?;
             }
         }
         *self = Self::load(app).await?;
         Ok(())
     }
+}
+
+/// Takes out of messages in order what is refused, and what is behind that of its key; the rest.
+fn hold(messages: Vec<(Position, Message)>, refusal: Refusal, held: &mut Held) -> Vec<(Position, Message)> {
+    let (mut keys, mut flowing) = (HashSet::new(), Vec::with_capacity(messages.len()));
+    for (at, (position, message)) in messages.into_iter().enumerate() {
+        let why = match &refusal {
+            Refusal::Unfit { reason, .. } => (at == 0).then(|| Why::Unfit(reason.clone())),
+            Refusal::Missing { topic, reason, .. } => {
+                (message.topic == *topic).then(|| Why::Missing(reason.clone()))
+            }
+        };
+        match (keys.contains(&message.key), why) {
+            (true, _) => drop(held.insert(position, None)),
+            (false, Some(why)) => {
+                keys.insert(message.key);
+                held.insert(position, Some(why));
+            }
+            (false, None) => flowing.push((position, message)),
+        }
+    }
+    flowing
 }
 
 /// What of a batch flows, in order, and what is held: unfit events, and what is behind a letter or behind one of these.
@@ -151,7 +198,7 @@ fn divide(batch: Batch, waiting: &mut HashSet<String>) -> (Vec<(Position, Messag
     for (position, message) in positions.into_iter().zip(messages) {
         while let Some(Unfit { position, key, reason }) = unfit.next_if(|unfit| unfit.position < position) {
             waiting.insert(key);
-            held.insert(position, Some(reason));
+            held.insert(position, Some(Why::Unfit(reason)));
         }
         if waiting.contains(&message.key_text()) {
             held.insert(position, None);
@@ -159,12 +206,13 @@ fn divide(batch: Batch, waiting: &mut HashSet<String>) -> (Vec<(Position, Messag
             flowing.push((position, message));
         }
     }
-    held.extend(unfit.map(|Unfit { position, reason, .. }| (position, Some(reason))));
+    held.extend(unfit.map(|Unfit { position, reason, .. }| (position, Some(Why::Unfit(reason)))));
     (flowing, held)
 }
 
-/// Publishes one letter that is due; the next of its key, when that is to follow.
-async fn publish_letter(app: &App, id: u64) -> Result<Option<u64>, Error> {
+/// Publishes one letter that is due; the next of its key, when that is to follow. Topics that turn out to be missing are noted, and
+/// not tried again for the next letters.
+async fn publish_letter(app: &App, id: u64, missing: &mut HashSet<String>) -> Result<Option<u64>, Error> {
     let rows = app.store().query(letters::SELECT_LETTER, params![id]).await?;
     let Some(row) = rows.first() else { return Ok(None) };
     let letter = Letter::of_row(row)?;
@@ -173,9 +221,19 @@ async fn publish_letter(app: &App, id: u64) -> Result<Option<u64>, Error> {
         None => Err("it is no longer in the log; discard it".to_owned()),
     };
     let refused = match made {
-        Ok(Some(message)) => publish(app, vec![message]).await?.map(|(_, reason)| reason),
+        Ok(Some(message)) if missing.contains(&message.topic) => {
+            Some(Why::Missing(BrokerError::UnknownTopic { topic: message.topic }.to_string()))
+        }
+        Ok(Some(message)) => match publish(app, vec![message]).await? {
+            None => None,
+            Some(Refusal::Unfit { reason, .. }) => Some(Why::Unfit(reason)),
+            Some(Refusal::Missing { topic, reason, .. }) => {
+                missing.insert(topic);
+                Some(Why::Missing(reason))
+            }
+        },
         Ok(None) => None,
-        Err(reason) => Some(reason),
+        Err(reason) => Some(Why::Unfit(reason)),
     };
     let mut tx = app.begin().await?;
     if !claim(&mut tx, &letter).await? {
@@ -183,8 +241,12 @@ async fn publish_letter(app: &App, id: u64) -> Result<Option<u64>, Error> {
     }
     let next = match refused {
         None => letters::advance(&mut tx, &letter, "handled").await?,
-        Some(reason) => {
+        Some(Why::Unfit(reason)) => {
             letters::fail_again(&mut tx, &letter, &Failure::permanent(reason), &Retry::default()).await?;
+            None
+        }
+        Some(Why::Missing(reason)) => {
+            letters::fail_again(&mut tx, &letter, &Failure::transient(reason), &MISSING).await?;
             None
         }
     };

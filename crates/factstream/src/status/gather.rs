@@ -98,8 +98,9 @@ impl App {
     /// answer by then is told as not known, with the reason.
     pub async fn status(&self) -> Status {
         let (stored, broker) = join!(self.stored(), self.asked("broker", ping));
-        let (oldest, groups) = join!(self.oldest_unread(&stored), self.groups());
-        let relay = self.relay_status(&stored, &oldest);
+        let (oldest, groups, reasons) =
+            join!(self.oldest_unread(&stored), self.groups(), self.relay_reasons(&stored));
+        let relay = self.relay_status(&stored, &oldest, reasons);
         let mut groups = groups.into_iter();
         let handlers = self.specs().iter().map(|spec| match &spec.from {
             From::Log => self.reader_status(spec, &stored, &oldest),
@@ -205,7 +206,25 @@ impl App {
         self.healths().desks.ask(subject, ROUND, question(self.clone())).await
     }
 
-    fn relay_status(&self, stored: &Stored, oldest: &Oldest) -> RelayStatus {
+    /// Why keys of the relay wait. Asked for when some do, and so not when all is well.
+    async fn relay_reasons(&self, stored: &Stored) -> Known<Vec<String>> {
+        let waits = stored.of_relay().is_ok_and(|waiting| waiting.retrying + waiting.dead > 0);
+        if !waits {
+            return Ok(Vec::new());
+        }
+        let asked = self.asked("relay reasons", |app| async move {
+            let rows =
+                app.store().query(sql::SELECT_RELAY_REASONS, params![relay::KEY, REASONS_KEYS]).await?;
+            let mut reasons = BTreeSet::new();
+            for row in &rows {
+                reasons.extend(row.get::<Option<String>>("reason")?);
+            }
+            Ok(reasons.into_iter().take(REASONS_MAX).collect())
+        });
+        asked.await.map_err(|error| format!("reasons: {error}"))
+    }
+
+    fn relay_status(&self, stored: &Stored, oldest: &Oldest, reasons: Known<Vec<String>>) -> RelayStatus {
         let health = self.healths().of(relay::KEY);
         let InLog { checkpoint, lag, seconds } = stored.in_log(relay::KEY, oldest);
         let mut unknown = Unknown::default();
@@ -219,6 +238,7 @@ impl App {
             retrying: waiting.map(|waiting| waiting.retrying),
             dead_letters: waiting.map(|waiting| waiting.dead),
             parked: waiting.map(|waiting| waiting.parked),
+            reasons: unknown.take(reasons).unwrap_or_default(),
             unknown: unknown.0,
         }
     }
@@ -244,19 +264,21 @@ impl App {
     ) -> HandlerStatus {
         let mut unknown = Unknown::default();
         let lag = unknown.take(lag.map_err(|error| format!("lag: {error}")));
-        let lag_seconds = lag.and_then(|lag| match (lag.events, lag.oldest) {
+        let lag_seconds = lag.as_ref().and_then(|lag| match (lag.events, lag.oldest) {
             (0, _) => Some(0.0),
             (_, oldest) => oldest.map(age_seconds),
         });
         let members = unknown.take(members.map_err(|error| format!("members: {error}")));
         let clients = members.iter().flatten().map(|member| member.name.as_str());
-        let others = clients.filter_map(connect::store_of_client).filter(|id| *id != self.store_id());
+        let committers = lag.iter().flat_map(|lag| &lag.committers).map(|committer| committer.store_id);
+        let others = clients.filter_map(connect::store_of_client).chain(committers);
+        let others = others.filter(|id| *id != self.store_id());
         let foreign_stores: BTreeSet<Uuid> = others.collect();
         HandlerStatus {
             foreign_stores: foreign_stores.into_iter().collect(),
             members,
-            lag_events: lag.map(|lag| lag.events),
-            missed: lag.map(|lag| lag.missed),
+            lag_events: lag.as_ref().map(|lag| lag.events),
+            missed: lag.as_ref().map(|lag| lag.missed),
             lag_seconds,
             ..self.handler_status(spec, stored, unknown)
         }
@@ -291,6 +313,10 @@ impl App {
         }
     }
 }
+
+/// Keys that are asked why they wait, and different reasons that are told.
+const REASONS_KEYS: usize = 64;
+const REASONS_MAX: usize = 5;
 
 const NOT_ASKED: &str = "it was not asked for";
 

@@ -3,10 +3,11 @@
 
 use super::State;
 use super::ask::Desks;
+use crate::leases::Doing;
 use crate::processor::{Kind, lock};
 use crate::relay;
 use jiff::Timestamp;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -44,6 +45,10 @@ impl Health {
 
     pub(crate) fn paused(&self, reason: String) {
         self.set(State::Paused { reason });
+    }
+
+    pub(crate) fn halted(&self, reason: String) {
+        self.set(State::Halted { reason });
     }
 
     pub(crate) fn restarting(&self, error: String, at: Timestamp) {
@@ -98,7 +103,33 @@ impl Healths {
         Self { by_name: names.map(|name| (name, Arc::new(Health::new()))).collect(), desks: Desks::default() }
     }
 
+    /// What everything is doing, as other processes are told it (JSON).
+    pub(crate) fn told(&self) -> String {
+        let doing: BTreeMap<&String, Doing> =
+            self.by_name.iter().map(|(name, health)| (name, doing(health.state()))).collect();
+        serde_json::to_string(&doing).unwrap_or_else(|_| "{}".to_owned())
+    }
+
     pub(crate) fn of(&self, name: &str) -> Arc<Health> {
         self.by_name.get(name).cloned().unwrap_or_else(|| Arc::new(Health::new()))
     }
+}
+
+/// As much of a reason as is told with the beats.
+const REASON_BYTES_MAX: usize = 1_000;
+
+fn doing(state: State) -> Doing {
+    let (state, reason) = match state {
+        State::Stopped => ("stopped", None),
+        State::Standby { .. } => ("standing by", None),
+        State::Outdated { generation, service } => {
+            ("outdated", Some(format!("another build of {service} runs it (generation {generation})")))
+        }
+        State::Running | State::Idle => ("live", None),
+        State::Paused { reason } => ("paused", Some(reason)),
+        State::Halted { reason } => ("halted", Some(reason)),
+        State::Restarting { error, .. } => ("restarting", Some(error)),
+    };
+    let reason = reason.map(|reason| reason[..reason.floor_char_boundary(REASON_BYTES_MAX)].to_owned());
+    Doing { state: state.to_owned(), reason }
 }

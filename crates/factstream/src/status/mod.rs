@@ -46,6 +46,11 @@ pub enum State {
         /// Why.
         reason: String,
     },
+    /// Takes in nothing until a person decides how it goes on, or what was lost is back.
+    Halted {
+        /// Why, and what to do.
+        reason: String,
+    },
     /// Failed as a whole, and will be started again.
     Restarting {
         /// What failed.
@@ -112,12 +117,15 @@ pub struct RelayStatus {
     pub lag_seconds: Option<f64>,
     /// How often it was started again in this process.
     pub restarts: u64,
-    /// Events that a person has sent on their way again and that are yet to be published; `None` when it is not known.
+    /// Events that wait for their topic, or that a person has sent on their way again, and that are yet to be published; `None` when it
+    /// is not known.
     pub retrying: Option<u64>,
     /// Events that cannot be published as they are and wait for a person; `None` when it is not known.
     pub dead_letters: Option<u64>,
     /// Events parked behind those; `None` when it is not known.
     pub parked: Option<u64>,
+    /// Why keys wait, of some of them: a topic that is missing is named here.
+    pub reasons: Vec<String>,
     /// Why what is `None` is not known; empty when all is.
     pub unknown: Vec<String>,
 }
@@ -139,7 +147,7 @@ pub struct HandlerStatus {
     /// The members of its group and what they are assigned, where the broker assigns (Apache Kafka). With the embedded
     /// broker a group is owned whole: see [`Status::owners`]. `None` when it is not known.
     pub members: Option<Vec<Member>>,
-    /// Other stores whose processes are members of its group in the cluster. Each of the systems then handles a part of the events
+    /// Other stores whose processes are members of its group in the cluster, or have committed its offsets. Each of the systems then handles a part of the events
     /// only: give each a namespace of its own ([`Builder::namespace`](crate::Builder::namespace)).
     pub foreign_stores: Vec<Uuid>,
     /// How far it is in the log; consumers have offsets in topics instead.

@@ -2,7 +2,9 @@
 
 use crate::common::{Shop, eventually, quick, settled, stop};
 use crate::ledger::{broken, ledger, note, with_ledger};
-use factstream::Consumer;
+use factstream::dead_letters::HISTORY_MAX;
+use factstream::sql::now;
+use factstream::{Consumer, params};
 use std::sync::atomic::Ordering;
 
 #[tokio::test]
@@ -80,5 +82,49 @@ async fn a_dead_letter_can_be_edited_or_discarded_and_both_are_on_record() {
     assert!(app.dead_letters().list(None, true, 0).await.unwrap().is_empty());
     let error = app.dead_letters().show(999).await.unwrap_err();
     assert!(error.to_string().contains("dead letter 999"), "{error}");
+    stop(running).await;
+}
+
+#[tokio::test]
+async fn a_history_of_years_comes_in_pages_and_keeps_its_beginning_its_end_and_what_people_did() {
+    let shop = Shop::new();
+    let app = with_ledger(&shop, Consumer::new("ledger").handler(broken()).retry(quick(1))).await;
+    let running = app.start().await.unwrap();
+    note(&app, "bad", "permanent").await;
+    settled(&app).await;
+    let id = app.dead_letters().list(None, false, 0).await.unwrap()[0].id;
+    let mut tx = app.store().begin().await.unwrap();
+    let sql = "INSERT INTO fs_dead_letter_history (letter_id, entry, at, action, detail) VALUES ($1, $2, $3, $4, $5)";
+    let attempt = |entry: u64| params![id, entry, now(), "attempt", r#"{"attempt":1,"errors":["no"]}"#];
+    tx.execute_many(sql, (2..3_000).map(attempt).collect()).await.unwrap();
+    let large = format!(r#"{{"before":{{"text":"{}"}}}}"#, "x".repeat(400_000));
+    for entry in [200_u64, 201, 202, 203, 3_000, 3_001, 3_002, 3_003] {
+        let sql = format!(
+            "{sql} ON CONFLICT (letter_id, entry) DO UPDATE SET action = excluded.action, detail = excluded.detail"
+        );
+        tx.execute(&sql, params![id, entry, now(), "edit", &large]).await.unwrap();
+    }
+    tx.commit(Vec::new()).await.unwrap();
+    app.dead_letters().redrive(id).await.unwrap();
+    eventually("it died again", || async {
+        app.dead_letters().history(id, None).await.unwrap().last().is_some_and(|last| last.entry == 3_005)
+    })
+    .await;
+
+    let shown = app.dead_letters().show(id).await.unwrap().history;
+    let numbers = shown.iter().map(|entry| entry.entry).collect::<Vec<_>>();
+    assert_eq!(numbers, [3_002, 3_003, 3_004, 3_005], "two of 400 kB fill a page");
+    let (mut before, mut all) = (None, Vec::new());
+    loop {
+        let page = app.dead_letters().history(id, before).await.unwrap();
+        let Some(oldest) = page.first() else { break };
+        let bytes: usize = page.iter().map(|entry| entry.detail.to_string().len()).sum();
+        assert!(page.len() <= HISTORY_MAX && bytes < 1_500_000, "{} entries, {bytes} bytes", page.len());
+        before = Some(oldest.entry);
+        all.splice(0..0, page);
+    }
+    let kept: Vec<u64> = all.iter().map(|entry| entry.entry).collect();
+    let wanted: Vec<u64> = (1..=100).chain(200..=203).chain(2_106..=3_005).collect();
+    assert_eq!(kept, wanted);
     stop(running).await;
 }

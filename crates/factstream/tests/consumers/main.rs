@@ -14,6 +14,7 @@ mod unreadable;
 mod foreign;
 mod identities;
 mod retention;
+mod halted;
 mod unpublishable;
 mod decoders;
 mod callers;

@@ -98,3 +98,34 @@ async fn an_event_that_is_too_large_is_refused_by_commands_and_transactions_and_
         "beyond Kafka's limit"
     );
 }
+
+#[tokio::test]
+async fn events_of_a_topic_that_is_missing_wait_for_it_and_others_flow() {
+    let shop = Shop::new();
+    let app = with_ledger(&shop, Consumer::new("ledger").handler(Ledger::default())).await;
+    for id in ["gone", "fine"] {
+        for text in ["1", "2", "3"] {
+            note(&app, id, text).await;
+        }
+    }
+    damage(&app, "gone", r#"metadata = '{"source":"a","topic":"gone.events"}'"#).await;
+    let running = app.start().await.unwrap();
+    eventually("others flow", || async { ledger(&app, "fine").await == ["1", "2", "3"] }).await;
+    note(&app, "gone", "4").await;
+    note(&app, "fine", "4").await;
+    eventually("others flow", || async { ledger(&app, "fine").await.len() == 4 }).await;
+    eventually("its key waits", || async { app.status().await.relay.parked == Some(2) }).await;
+    let relay = app.status().await.relay;
+    assert_eq!((relay.retrying, relay.dead_letters, relay.restarts), (Some(1), Some(0), 0), "{relay:?}");
+    assert!(relay.reasons.iter().any(|reason| reason.contains("gone.events")), "{relay:?}");
+    assert_eq!(ledger(&app, "gone").await, ["1"]);
+
+    app.broker().declare(&[factstream::Topic::new("gone.events", 1)]).await.unwrap();
+    settled(&app).await;
+    assert_eq!(ledger(&app, "gone").await, ["1", "3", "4"], "in order");
+    let sql = "SELECT count(*) AS records FROM fs_records WHERE topic = 'gone.events'";
+    let rows = app.store().query(sql, params![]).await.unwrap();
+    assert_eq!(rows[0].get::<u64>("records").unwrap(), 1);
+    assert!(app.status().await.relay.reasons.is_empty());
+    stop(running).await;
+}

@@ -53,6 +53,8 @@ pub(crate) struct Reference {
     pub(crate) lanes: BTreeMap<(&'static str, String), Lane>,
     keys: BTreeMap<u8, (String, u64, u64)>,
     mended: BTreeSet<String>,
+    /// What a person decided about events of the journal, by their tags: another event, or nothing.
+    amended: BTreeMap<String, Option<Ev>>,
 }
 
 impl Reference {
@@ -165,7 +167,11 @@ impl Reference {
     /// The event that failed is given up, or another is put in its place.
     pub(crate) fn replace_head(&mut self, handler: &'static str, account: &str, by: Option<Ev>) {
         if let Some(lane) = self.lanes.get_mut(&(handler, account.to_owned())) {
-            lane.held.pop_front();
+            let before = lane.held.pop_front();
+            if let (Some(before), "journal") = (before, handler) {
+                let tag = before.tag.split(", edited").next().unwrap_or_default().to_owned();
+                self.amended.insert(tag, by.clone());
+            }
             if let Some(ev) = by {
                 lane.held.push_front(ev);
             }
@@ -173,11 +179,15 @@ impl Reference {
         self.attempt(handler, account);
     }
 
-    /// A rebuild of the journal gives it the whole log anew, whatever was discarded or edited before.
+    /// A rebuild of the journal gives it the whole log anew, but for what a person has decided about single events.
     pub(crate) fn rebuild_journal(&mut self) {
         self.lanes.retain(|(handler, _), _| *handler != "journal");
         for ev in self.log.clone() {
-            self.deliver("journal", &ev);
+            match self.amended.get(&ev.tag).cloned() {
+                None => self.deliver("journal", &ev),
+                Some(Some(edited)) => self.deliver("journal", &edited),
+                Some(None) => {}
+            }
         }
     }
 

@@ -6,6 +6,7 @@
 mod common;
 mod builds;
 
+mod amendments;
 mod columns;
 mod consumers;
 mod divisions;

@@ -125,3 +125,34 @@ async fn shards_and_columns_may_change_with_the_upgrade() {
     assert_eq!(stored::<V2>(&app).await, folded(&app).await);
     stop(running).await;
 }
+
+/// What was decided about letters before decisions were kept by themselves.
+#[tokio::test]
+async fn what_was_discarded_and_edited_before_the_upgrade_stays_so_in_a_rebuild() {
+    let shop = Shop::new();
+    old_store(&shop, &[("relay", 10), ("order_rows", 10), ("123", 10), ("p", 10)]).await;
+    let store = store(&shop).await;
+    let mut tx = store.begin().await.unwrap();
+    let edited = br#"{"customer_id":"c-1","amount":700}"#.to_vec();
+    for (id, state, position) in [(1_u64, "discarded", 3_u64), (2, "handled", 4)] {
+        let sql = "INSERT INTO fs_dead_letters (id, handler, event_key, state, event_id, topic, partition, record_offset, \
+                   value, headers, attempts, died, created_at, updated_at) \
+                   VALUES ($1, 'order_rows', 'k', $2, 'e', 'log', 0, $3, $4, '[]', 1, $5, $6, $6)";
+        tx.execute(sql, params![id, state, position, edited.clone(), true, now()]).await.unwrap();
+        let action = if state == "handled" { "edit" } else { "discard" };
+        let sql = "INSERT INTO fs_dead_letter_history (letter_id, entry, at, action, detail) VALUES ($1, 1, $2, $3, '{}')";
+        tx.execute(sql, params![id, now(), action]).await.unwrap();
+    }
+    tx.execute("DELETE FROM order_rows WHERE order_id = 'o-2'", params![]).await.unwrap();
+    tx.execute("UPDATE order_rows SET amount = 700 WHERE order_id = 'o-3'", params![]).await.unwrap();
+    tx.commit(Vec::new()).await.unwrap();
+    let app = with::<V1>(&shop).open().await.unwrap();
+    let running = app.start().await.unwrap();
+    settled(&app).await;
+    let live = stored::<V1>(&app).await;
+    app.rebuild("order_rows", |_| {}).await.unwrap();
+    let rebuilt = stored::<V1>(&app).await;
+    assert_eq!(rebuilt, live);
+    assert_eq!((rebuilt.get("o-2"), rebuilt["o-3"].amount), (None, 700));
+    stop(running).await;
+}

@@ -72,7 +72,7 @@ async fn what_cannot_be_reset_says_what_to_do() {
     let app = with::<V1>(&shop).consumer(Consumer::new("c").handler(Effects("c"))).open().await.unwrap();
     for (handler, to, says) in [
         ("order_rows", ResetTo::Beginning, "rebuild it instead"),
-        ("c", ResetTo::Position(1), "beginning or end"),
+        ("c", ResetTo::Position(1), "TOPIC/PARTITION=OFFSET"),
         ("nobody", ResetTo::End, "there are: c, order_rows"),
     ] {
         let refused = app.plan_reset(handler, to).await.unwrap_err().to_string();

@@ -1,0 +1,137 @@
+//! Where a group stands, seen from outside of it: what it has committed in each partition, who committed that, and whether it could
+//! go on from there. Looking joins nothing and moves nothing.
+
+use crate::broker::ANSWER;
+use crate::onlookers::{Onlooker, Onlookers, answered};
+use crate::subscription::{Place, partition_of};
+use factstream_core::broker::{BrokerError, Committer, Stored};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::KafkaResult;
+use rdkafka::metadata::MetadataTopic;
+use rdkafka::topic_partition_list::TopicPartitionListElem;
+use rdkafka::{Offset, TopicPartitionList};
+use std::collections::{BTreeSet, HashMap};
+
+/// What a group has committed in every partition of its topics.
+pub(crate) fn committed(onlooker: &Onlooker, topics: &[String]) -> Result<TopicPartitionList, BrokerError> {
+    let client = &onlooker.client;
+    let mut partitions = TopicPartitionList::new();
+    for topic in topics {
+        let metadata = answered(client, |wait| client.fetch_metadata(Some(topic), wait))?;
+        for partition in metadata.topics().iter().flat_map(MetadataTopic::partitions) {
+            partitions.add_partition(topic, partition.id());
+        }
+    }
+    // Asks again while the group is on its way to its broker, as it is when it is new.
+    answered(client, |wait| {
+        let committed = client.committed_offsets(partitions.clone(), wait)?;
+        committed.elements().iter().try_for_each(TopicPartitionListElem::error)?;
+        Ok(committed)
+    })
+}
+
+/// Who has committed these offsets.
+pub(crate) fn committers(committed: &TopicPartitionList) -> BTreeSet<Committer> {
+    let elements = committed.elements();
+    elements.iter().filter_map(|element| Committer::parse(element.metadata())).collect()
+}
+
+/// Another store's committer of these offsets.
+pub(crate) fn other_system(committed: &TopicPartitionList, ours: Option<&Committer>) -> Option<Committer> {
+    let ours = ours?;
+    committers(committed).into_iter().find(|committer| committer.store_id != ours.store_id)
+}
+
+/// The refusal of a group that is another system's.
+pub(crate) fn refusal(group: &str, theirs: Committer, ours: &Committer) -> BrokerError {
+    BrokerError::OtherSystem { group: group.to_owned(), theirs, ours: ours.clone() }
+}
+
+/// Refuses a group that is another system's.
+pub(crate) async fn refuse_other_system(
+    onlookers: &Onlookers,
+    group: &str,
+    topics: &[String],
+    ours: Option<&Committer>,
+) -> Result<(), BrokerError> {
+    let Some(ours) = ours.cloned() else { return Ok(()) };
+    let (name, topics) = (group.to_owned(), topics.to_vec());
+    let look = move |onlooker: &Onlooker| match other_system(&committed(onlooker, &topics)?, Some(&ours)) {
+        Some(theirs) => Err(refusal(&name, theirs, &ours)),
+        None => Ok(()),
+    };
+    onlookers.ask(group, look).await
+}
+
+/// Whether every partition has what comes next for the group.
+pub(crate) async fn check_places(
+    onlookers: &Onlookers,
+    group: &str,
+    topics: &[String],
+    stored: &[Stored],
+) -> Result<(), BrokerError> {
+    let topics = topics.to_vec();
+    let stored: HashMap<Place, Stored> =
+        stored.iter().map(|stored| (crate::subscription::place(&stored.partition), stored.clone())).collect();
+    onlookers.ask(group, move |onlooker| check(onlooker, &topics, &stored)).await
+}
+
+fn check(onlooker: &Onlooker, topics: &[String], stored: &HashMap<Place, Stored>) -> Result<(), BrokerError> {
+    let client = &onlooker.client;
+    for element in committed(onlooker, topics)?.elements() {
+        let place = (element.topic().to_owned(), element.partition());
+        let stored = stored.get(&place);
+        let at = match (element.offset(), stored) {
+            (Offset::Offset(committed), _) => committed,
+            (_, Some(stored)) => stored.next,
+            (_, None) => continue,
+        };
+        let (oldest, end) = answered(client, |wait| client.fetch_watermarks(&place.0, place.1, wait))?;
+        if (oldest..=end).contains(&at) {
+            continue;
+        }
+        let is_forgotten = !matches!(element.offset(), Offset::Offset(_));
+        if let (true, Some(stored)) = (is_forgotten, stored)
+            && answered(client, |_| is_made_again(client, &place, stored))?
+        {
+            continue;
+        }
+        let partition = partition_of(&place.0, place.1);
+        return Err(match at < oldest {
+            true => BrokerError::OffsetGone { partition, committed: at, oldest },
+            false => BrokerError::OffsetBeyondEnd { partition, next: at, end },
+        });
+    }
+    Ok(())
+}
+
+/// Whether a partition is one of a topic that was made again: a record before the stored offset is newer than everything that was
+/// read there.
+pub(crate) fn is_made_again<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    place: &Place,
+    stored: &Stored,
+) -> KafkaResult<bool> {
+    let Some(newest) = stored.newest else { return Ok(false) };
+    let mut times = TopicPartitionList::new();
+    times.add_partition_offset(&place.0, place.1, Offset::Offset(newest.as_millisecond() + 1))?;
+    let found = consumer.offsets_for_times(times, ANSWER)?;
+    let first_newer = found.find_partition(&place.0, place.1).map(|found| found.offset());
+    Ok(matches!(first_newer, Some(Offset::Offset(offset)) if offset < stored.next))
+}
+
+/// Offsets to commit, each with who commits it.
+pub(crate) fn to_commit<'a>(
+    next: impl IntoIterator<Item = (&'a str, i32, i64)>,
+    committer: Option<&str>,
+) -> KafkaResult<TopicPartitionList> {
+    let mut list = TopicPartitionList::new();
+    for (topic, partition, offset) in next {
+        let mut element = list.add_partition(topic, partition);
+        element.set_offset(Offset::Offset(offset))?;
+        if let Some(committer) = committer {
+            element.set_metadata(committer);
+        }
+    }
+    Ok(list)
+}
