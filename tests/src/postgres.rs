@@ -106,7 +106,8 @@ impl Postgres {
     /// # Panics
     /// When it cannot be made.
     pub fn standby(&self, name: &str) -> Self {
-        let data = tempfile::tempdir().expect("a temporary folder");
+        let data = tempfile::tempdir_in(self.data.path().parent().expect("a folder of ours has a parent"));
+        let data = data.expect("a temporary folder");
         own(data.path());
         let standby = Self {
             programs: self.programs.clone(),
@@ -123,6 +124,33 @@ impl Postgres {
         assert!(copied.is_ok_and(|status| status.success()), "pg_basebackup failed");
         standby.start_again();
         standby
+    }
+
+    /// Fails over: a standby is made that every commit waits for; then this server is killed, and the standby is promoted and takes
+    /// its place, at the same port.
+    ///
+    /// # Panics
+    /// When it cannot be done.
+    pub fn fail_over(&mut self) {
+        let mut standby = self.standby("heir");
+        self.run("ALTER SYSTEM SET synchronous_standby_names = 'heir'");
+        self.run("SELECT pg_reload_conf()");
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let is_waited_for =
+            "DO $$ BEGIN ASSERT EXISTS (SELECT FROM pg_stat_replication WHERE sync_state = 'sync'); END $$";
+        while !self.psql(is_waited_for).is_ok_and(|done| done) {
+            assert!(Instant::now() < deadline, "the standby does not come near");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        // What was committed before the setting was in force is on the standby when this is.
+        self.run("CREATE ROLE fail_over");
+        self.run("DROP ROLE fail_over");
+        self.kill();
+        standby.run("SELECT pg_promote()");
+        standby.stop_fast();
+        standby.port = self.port;
+        standby.start_again();
+        *self = standby;
     }
 
     fn cluster(&self) -> PathBuf {
@@ -151,6 +179,17 @@ impl Postgres {
         let name = format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         self.run(&format!("CREATE DATABASE {name}"));
         format!("postgres://factstream@127.0.0.1:{}/{name}", self.port)
+    }
+
+    /// A new, empty database that this role owns: its URL, for the server's owner.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub fn database_of(&self, role: &str) -> String {
+        let url = self.database();
+        let name = url.rsplit('/').next().expect("a database has a name");
+        self.run(&format!("ALTER DATABASE {name} OWNER TO {role}"));
+        url
     }
 
     /// Runs a statement as the server's owner.

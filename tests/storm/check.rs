@@ -2,13 +2,17 @@
 
 use crate::effects;
 use crate::load::Ledger;
+use crate::partner::PARTNER;
 use crate::system::System;
 use crate::worker::FRAGILE;
 use factstream_tests::kafka_tools::Tools;
 use factstream_tests::ledger::{self, Event};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Nobody's clock that is asked is off by so much.
+const TOLERANCE: SignedDuration = SignedDuration::from_secs(120);
 const TOPICS: [&str; 3] = ["orders.events", "payments.events", "inventory.events"];
 
 /// Checks everything while what had to fail waits for a person; panics with what does not hold. How many keys wait.
@@ -17,11 +21,13 @@ pub(crate) fn check(system: &System, ledgers: &[Ledger]) -> usize {
     let events = ledger::events(&system.store);
     check_acknowledged(&events, ledgers);
     check_topics(system);
-    let others = format!("WHERE handler <> '{FRAGILE}'");
+    check_record_times(system);
+    let others = format!("WHERE handler NOT IN ('{FRAGILE}', '{PARTNER}')");
     for table in ["fs_dead_letters", "fs_blocked_keys"] {
         let left = count(system, table, &others);
         assert_eq!(left, "0", "rows left behind in {table}: nothing of the services' had to fail for good");
     }
+    check_partners(system, false);
     effects::check_harmed(&system.store, &with_ids(system, events))
 }
 
@@ -30,7 +36,13 @@ pub(crate) fn check_healed(system: &System) {
     let left = count(system, "fs_dead_letters", "WHERE state <> 'handled'");
     assert_eq!(left, "0", "letters left behind after the redrive");
     assert_eq!(count(system, "fs_blocked_keys", ""), "0", "keys that stand still after the redrive");
+    check_partners(system, true);
     effects::check_healed(&system.store, &with_ids(system, ledger::events(&system.store)));
+}
+
+fn check_partners(system: &System, is_healed: bool) {
+    let partners = system.partners.lock().expect("no fault is under way any more");
+    effects::check_partners(&system.store, &partners, is_healed);
 }
 
 fn count(system: &System, table: &str, condition: &str) -> String {
@@ -93,10 +105,32 @@ fn check_topics(system: &System) {
     assert!(public.is_empty(), "events for topics that nobody declared: {public:?}");
 }
 
+/// Each record of the embedded broker has the time of its publishing, by the store's clock, whatever the clock of the process that
+/// published it said, and whenever its event was recorded. Kafka dates the records of our topics by itself. SQLite's clock is that of
+/// each process, and one that is wrong dates them wrongly.
+fn check_record_times(system: &System) {
+    if !system.has_store_server() || system.has_broker_server() {
+        return;
+    }
+    let sql = "SELECT min(published_at), max(published_at) FROM fs_records";
+    let times: Vec<Timestamp> = ledger::query(&system.store, sql)
+        .remove(0)
+        .into_iter()
+        .map(|time| time.expect("there are records").parse().expect("a time is RFC 3339"))
+        .collect();
+    let (earliest, latest) = (system.begun - TOLERANCE, Timestamp::now() + TOLERANCE);
+    assert!(
+        times[0] >= earliest && times[1] <= latest,
+        "records are dated from {} to {}, but were published between {earliest} and {latest}",
+        times[0],
+        times[1]
+    );
+}
+
 /// Event id and key of each message of a topic, in the order of each partition.
 fn published(system: &System, topic: &str) -> Vec<(String, String)> {
     if system.has_broker_server() {
-        let printed = Tools::new(&system.broker).consume(topic);
+        let printed = Tools::new(&system.broker_url()).consume(topic);
         let message = |line: &String| {
             let (headers, rest) = line.split_once('\t')?;
             let id = headers.split(',').find_map(|header| header.strip_prefix("event_id:"))?;

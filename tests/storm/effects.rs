@@ -1,9 +1,11 @@
 //! What the workers' handlers left behind (`storm_effects`, `storm_tally`, the letters of `fragile`), against the log.
 
+use crate::partner::{Ledger, PARTNER};
+use crate::system::ROLE;
 use crate::worker::{FRAGILE, Harm, TALLY, WITNESS};
 use factstream_tests::ledger::{self, Event};
 use rusqlite::Connection;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Event ids in order, by topic and key.
@@ -23,6 +25,9 @@ pub(crate) fn prepare(store: &str) {
              event_type TEXT NOT NULL, event_id TEXT NOT NULL)"
         ),
     );
+    if !store.starts_with("sqlite") {
+        write(store, &format!("ALTER TABLE storm_effects OWNER TO {ROLE}"));
+    }
 }
 
 /// Runs SQL that is the harness's own.
@@ -49,10 +54,13 @@ pub(crate) struct Progress {
     held_by_fragile: i64,
     retrying: i64,
     tally_behind: i64,
+    partners_due: i64,
+    partners_done: i64,
 }
 
 /// How far the workers are. Reads as little as possible: it is asked again and again.
-pub(crate) fn progress(store: &str) -> Progress {
+pub(crate) fn progress(store: &str, partners: &Ledger) -> Progress {
+    let (partners_due, begins) = partners.due();
     let sql = format!(
         "SELECT (SELECT count(*) FROM events WHERE event_type NOT IN ({PRIVATE})), \
                 (SELECT count(*) FROM events WHERE event_type LIKE 'Order%' AND event_type NOT IN ({PRIVATE})), \
@@ -61,16 +69,28 @@ pub(crate) fn progress(store: &str) -> Progress {
                 (SELECT count(*) FROM fs_dead_letters WHERE handler = '{FRAGILE}' AND state IN ('dead', 'parked')), \
                 (SELECT count(*) FROM fs_blocked_keys WHERE next_attempt_at IS NOT NULL), \
                 (SELECT max(position) FROM events) - (SELECT min(c.position) FROM fs_handlers h JOIN fs_checkpoints c \
-                 ON c.handler = h.handler AND c.generation = h.generation WHERE h.handler = '{TALLY}')"
+                 ON c.handler = h.handler AND c.generation = h.generation WHERE h.handler = '{TALLY}'), \
+                (SELECT count(*) FROM storm_effects WHERE handler = '{PARTNER}' AND event_id LIKE '{begins}%') + \
+                (SELECT count(*) FROM fs_dead_letters WHERE handler = '{PARTNER}' AND state IN ('dead', 'parked') \
+                 AND event_id LIKE '{begins}%')"
     );
     let row = ledger::query(store, &sql).remove(0);
     let number = |at: usize| row[at].as_deref().and_then(|text| text.parse::<i64>().ok()).unwrap_or(0);
-    let [public, of_orders, witnessed, done_by_fragile, held_by_fragile, retrying, tally_behind] =
-        std::array::from_fn(number);
+    let [
+        public,
+        of_orders,
+        witnessed,
+        done_by_fragile,
+        held_by_fragile,
+        retrying,
+        tally_behind,
+        partners_done,
+    ] = std::array::from_fn(number);
     let is_done = witnessed >= public
         && done_by_fragile + held_by_fragile >= of_orders
         && retrying == 0
-        && tally_behind <= 0;
+        && tally_behind <= 0
+        && partners_done >= partners_due;
     Progress {
         is_done,
         public,
@@ -80,6 +100,8 @@ pub(crate) fn progress(store: &str) -> Progress {
         held_by_fragile,
         retrying,
         tally_behind,
+        partners_due,
+        partners_done,
     }
 }
 
@@ -128,6 +150,34 @@ fn topic(event_type: &str) -> Option<&'static str> {
         "InventoryUpdated" => Some("inventory.events"),
         _ => None,
     }
+}
+
+/// The messages of other teams of which nothing came, the first of them.
+pub(crate) fn missing_partners(store: &str, partners: &Ledger) -> Vec<String> {
+    let sql = format!(
+        "SELECT event_id FROM storm_effects WHERE handler = '{PARTNER}' UNION \
+         SELECT event_id FROM fs_dead_letters WHERE handler = '{PARTNER}'"
+    );
+    let found = ledger::query(store, &sql).into_iter().filter_map(|mut row| row.remove(0)).collect();
+    partners.missing(&found).into_iter().take(20).map(str::to_owned).collect()
+}
+
+/// What came of the messages of other teams.
+pub(crate) fn check_partners(store: &str, partners: &Ledger, is_healed: bool) {
+    let two = |row: Vec<Option<String>>| {
+        let [key, token] = <[_; 2]>::try_from(row).expect("two columns").map(Option::unwrap_or_default);
+        (key, token)
+    };
+    let sql =
+        format!("SELECT event_key, event_id FROM storm_effects WHERE handler = '{PARTNER}' ORDER BY id");
+    let effects: Vec<_> = ledger::query(store, &sql).into_iter().map(two).collect();
+    let sql = format!(
+        "SELECT event_key, event_id FROM fs_dead_letters WHERE handler = '{PARTNER}' AND state <> 'handled'"
+    );
+    let letters: Vec<_> = ledger::query(store, &sql).into_iter().map(two).collect();
+    let held: BTreeSet<String> = letters.iter().map(|(_, token)| token.clone()).collect();
+    assert_eq!(held.len(), letters.len(), "{PARTNER}: a message has two letters");
+    partners.check(&effects, &held, is_healed);
 }
 
 fn wanted(events: &[(Event, String)], is_wanted: impl Fn(&str, &str) -> bool) -> Effects {

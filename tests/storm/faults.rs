@@ -5,10 +5,12 @@ pub(crate) mod clock;
 pub(crate) mod small_disk;
 mod session;
 mod foreign;
+mod partners;
 
+use crate::partner::Ledger;
 use crate::proxy::Proxy;
-use crate::schedule::{Fault, Link, Target, Trouble};
-use crate::system::{SERVICES, System, WORKER};
+use crate::schedule::{Fault, Link, RIGHTS, Target, Trouble};
+use crate::system::{ROLE, SERVICES, System, WORKER};
 use clock::Clock;
 use session::Session;
 use std::sync::atomic::Ordering;
@@ -16,6 +18,8 @@ use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// How long the store may be down until a right is given back.
+const GIVEN_BACK_WITHIN: Duration = Duration::from_secs(120);
 /// How often a member comes and goes, and how long each stays.
 const MEMBERS: u32 = 5;
 const STAY: Duration = Duration::from_secs(2);
@@ -40,6 +44,13 @@ pub(crate) fn strike(system: &System, fault: Fault) -> bool {
         }
         Fault::FullDisk(time) => fill_disk(system, time),
         Fault::RollOut(release) => roll_out(system, release),
+        Fault::Foreign => partners::publish(system, Ledger::every_kind),
+        Fault::Poison => partners::publish(system, Ledger::poison_run),
+        Fault::MakeAgain => partners::make_again(system),
+        Fault::DeleteUnread => partners::delete_unread(system),
+        Fault::MoveBroker => move_broker(system),
+        Fault::Revoke(right, time) => revoke(system, RIGHTS[right % RIGHTS.len()], time),
+        Fault::FailOver => fail_over(system),
     };
     done.is_some()
 }
@@ -152,6 +163,38 @@ fn churn(system: &System, number: usize) {
         }
         thread::sleep(STAY.saturating_sub(begun.elapsed()));
     }
+}
+
+fn move_broker(system: &System) -> Option<()> {
+    let mut kafka = try_lock(system.kafka.as_ref()?)?;
+    system.move_broker(&mut kafka);
+    Some(())
+}
+
+/// Nobody has changed the store's rights when this begins, and nobody else does meanwhile.
+fn revoke(system: &System, right: &str, time: Duration) -> Option<()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = try_lock(&TURN)?;
+    let mut session = Session::open(&system.store).ok()?;
+    session.run(&format!("SET lock_timeout = '2s'; REVOKE {right} FROM {ROLE}")).ok()?;
+    thread::sleep(time);
+    // The server may be down, and the session with it.
+    let deadline = Instant::now() + GIVEN_BACK_WITHIN;
+    loop {
+        match Session::open(&system.store)
+            .and_then(|mut session| session.run(&format!("GRANT {right} TO {ROLE}")))
+        {
+            Ok(()) => return Some(()),
+            Err(error) => assert!(Instant::now() < deadline, "{right} is not given back: {error}"),
+        }
+        thread::sleep(Duration::from_millis(200));
+    }
+}
+
+fn fail_over(system: &System) -> Option<()> {
+    let mut postgres = try_lock(system.postgres.as_ref()?)?;
+    postgres.fail_over();
+    Some(())
 }
 
 fn fill_disk(system: &System, time: Duration) -> Option<()> {

@@ -1,7 +1,7 @@
 //! The storm: the whole system under faults that a seed decides, then a check of everything that was promised.
 //!
 //! `system` starts servers and services, `schedule` decides the faults and `faults` does them (`proxy` those of the network),
-//! `load` are the clients with their ledgers, `worker` the harness's own handlers, `check` and `effects` the promises, `report` what is printed at the end. A
+//! `load` are the clients with their ledgers, `partner` what other teams publish, `worker` the harness's own handlers, `check` and `effects` the promises, `report` what is printed at the end. A
 //! storm passes only if all settles within a deadline and every check holds.
 //!
 //! The checker itself is checked by sabotage: built with the feature `factstream-core/sabotage` and with
@@ -13,6 +13,7 @@ mod system;
 mod faults;
 mod load;
 mod worker;
+mod partner;
 mod effects;
 mod check;
 mod report;
@@ -82,6 +83,7 @@ fn main() -> ExitCode {
     let holds = catch_unwind(AssertUnwindSafe(|| storm.rage())).is_ok();
     if !holds {
         storm.system.kill_everything();
+        storm.system.keep_store();
     }
     let is_as_it_should = match sabotage().map(Sabotage::name) {
         None => {
@@ -159,6 +161,7 @@ impl Storm {
         system.stop_services();
         check::check_healed(system);
         print!("{}", report.text(&ledgers));
+        println!("{}", system.partners.lock().expect("nobody panicked with it").summary());
     }
 }
 
@@ -178,8 +181,8 @@ fn settle(system: &System, report: &mut Report) -> Duration {
 fn strike(system: &Arc<System>, seed: u64, length: Duration) -> Report {
     let (store, broker) = (system.has_store_server(), system.has_broker_server());
     let mut schedule = schedule::schedule(seed, length, system::SERVICES.len(), store, broker);
-    if sabotage().is_some() {
-        schedule::strike_workers(&mut schedule, system::SERVICES.len());
+    if let Some(sabotage) = sabotage() {
+        schedule::aim_at(sabotage, &mut schedule, system::SERVICES.len());
     }
     let begun = Instant::now();
     let (mut report, mut under_way) = (Report::default(), Vec::new());

@@ -5,7 +5,7 @@
 
 use crate::schedule::Trouble;
 use factstream_tests::lasting_ports;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -15,6 +15,8 @@ use tokio::sync::watch;
 
 const HERE: &str = "127.0.0.1";
 const CHUNK: usize = 64 * 1024;
+/// How long a connection that is forgotten stays open on one side after it was closed on the other.
+const FORGOTTEN: Duration = Duration::from_secs(60);
 /// How late a chunk is.
 const DELAY_MILLIS: std::ops::RangeInclusive<u64> = 50..=500;
 /// How the client says COMMIT, and how PostgreSQL says that it did.
@@ -26,8 +28,8 @@ type State = watch::Receiver<Option<Trouble>>;
 pub(crate) struct Proxy {
     /// Where it listens.
     pub(crate) port: u16,
+    way: Arc<Way>,
     trouble: watch::Sender<Option<Trouble>>,
-    lost_commits: Arc<AtomicU32>,
     /// Held while there is trouble.
     turn: Mutex<()>,
 }
@@ -42,20 +44,39 @@ impl Proxy {
     /// A proxy on this port.
     pub(crate) fn on(port: u16, server: u16) -> Self {
         let (trouble, state) = watch::channel(None);
-        let lost_commits = Arc::default();
-        runtime().spawn(listen(port, server, state, Arc::clone(&lost_commits)));
-        Self { port, trouble, lost_commits, turn: Mutex::default() }
+        let way = Arc::new(Way { server: AtomicU16::new(server), ..Way::default() });
+        runtime().spawn(listen(port, state, Arc::clone(&way)));
+        Self { port, way, trouble, turn: Mutex::default() }
+    }
+
+    /// Leads to the server on another port from now on.
+    pub(crate) fn lead_to(&self, server: u16) {
+        self.way.server.store(server, Ordering::SeqCst);
     }
 
     /// Makes trouble for so long. Gives how many replies to COMMIT were lost; `None` when there is trouble already.
     pub(crate) fn trouble(&self, trouble: Trouble, time: Duration) -> Option<u32> {
         let _turn = self.turn.try_lock().ok()?;
-        self.lost_commits.store(0, Ordering::SeqCst);
+        if trouble == Trouble::Forget {
+            self.way.forgotten.fetch_add(1, Ordering::SeqCst);
+            return Some(0);
+        }
+        self.way.lost_commits.store(0, Ordering::SeqCst);
         self.trouble.send_replace(Some(trouble));
         std::thread::sleep(time);
         self.trouble.send_replace(None);
-        Some(self.lost_commits.load(Ordering::SeqCst))
+        Some(self.way.lost_commits.load(Ordering::SeqCst))
     }
+}
+
+/// What all connections of a proxy share.
+#[derive(Default)]
+struct Way {
+    /// The server's port.
+    server: AtomicU16,
+    lost_commits: AtomicU32,
+    /// How often all connections were forgotten.
+    forgotten: AtomicU32,
 }
 
 fn runtime() -> &'static Runtime {
@@ -66,7 +87,7 @@ fn runtime() -> &'static Runtime {
 }
 
 /// Takes connections; while the way is cut nobody listens, so that they are refused.
-async fn listen(port: u16, server: u16, mut state: State, lost_commits: Arc<AtomicU32>) {
+async fn listen(port: u16, mut state: State, way: Arc<Way>) {
     while state.wait_for(|trouble| *trouble != Some(Trouble::Cut)).await.is_ok() {
         let Ok(listener) = TcpListener::bind((HERE, port)).await else {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -75,7 +96,7 @@ async fn listen(port: u16, server: u16, mut state: State, lost_commits: Arc<Atom
         while *state.borrow_and_update() != Some(Trouble::Cut) {
             tokio::select! {
                 Ok((client, _)) = listener.accept() => {
-                    tokio::spawn(carry(client, server, state.clone(), Arc::clone(&lost_commits)));
+                    tokio::spawn(carry(client, state.clone(), Arc::clone(&way)));
                 }
                 changed = state.changed() => if changed.is_err() { return },
             }
@@ -84,8 +105,10 @@ async fn listen(port: u16, server: u16, mut state: State, lost_commits: Arc<Atom
 }
 
 /// One connection. It is closed when one side closes it, when the way is cut, and after bytes were swallowed.
-async fn carry(mut client: TcpStream, server: u16, state: State, lost_commits: Arc<AtomicU32>) {
-    let Ok(mut server) = TcpStream::connect((HERE, server)).await else { return };
+async fn carry(mut client: TcpStream, state: State, way: Arc<Way>) {
+    let born = way.forgotten.load(Ordering::SeqCst);
+    let is_forgotten = || way.forgotten.load(Ordering::SeqCst) != born;
+    let Ok(mut server) = TcpStream::connect((HERE, way.server.load(Ordering::SeqCst))).await else { return };
     let _ = client.set_nodelay(true).and_then(|()| server.set_nodelay(true));
     let (from_client, to_client) = client.split();
     let (from_server, to_server) = server.split();
@@ -99,13 +122,13 @@ async fn carry(mut client: TcpStream, server: u16, state: State, lost_commits: A
     let answered = |chunk: &[u8], _| {
         let is_lost = is_committing.load(Ordering::SeqCst) && has_commit(chunk);
         if is_lost {
-            lost_commits.fetch_add(1, Ordering::SeqCst);
+            way.lost_commits.fetch_add(1, Ordering::SeqCst);
         }
         !is_lost
     };
     tokio::select! {
-        () = pass(from_client, to_server, state.clone(), asked) => {}
-        () = pass(from_server, to_client, state.clone(), answered) => {}
+        () = pass(from_client, to_server, state.clone(), is_forgotten, asked) => {}
+        () = pass(from_server, to_client, state.clone(), is_forgotten, answered) => {}
         () = until_doomed(state) => {}
     }
 }
@@ -119,12 +142,20 @@ async fn pass(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     state: State,
+    is_forgotten: impl Fn() -> bool,
     may_pass: impl Fn(&[u8], Option<Trouble>) -> bool,
 ) {
     let mut chunk = vec![0; CHUNK];
     loop {
         let length = from.read(&mut chunk).await.unwrap_or(0);
         let trouble = *state.borrow();
+        if is_forgotten() {
+            if length == 0 {
+                tokio::time::sleep(FORGOTTEN).await; // the other side is told of nothing
+                return;
+            }
+            continue;
+        }
         match trouble {
             // Not even the end of a connection gets through.
             Some(Trouble::HalfOpen) if length == 0 => std::future::pending().await,
@@ -221,12 +252,25 @@ mod tests {
     }
 
     #[test]
+    fn connections_that_are_forgotten_swallow_everything_and_new_ones_work() {
+        let proxy = before_an_echo();
+        let mut connection = connect(&proxy);
+        assert!(echo(&mut connection, b"one").is_some());
+        assert_eq!(proxy.trouble(Trouble::Forget, Duration::ZERO), Some(0));
+        connection.write_all(b"two").unwrap();
+        connection.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+        let nothing = connection.read(&mut [0]).unwrap_err();
+        assert_eq!(nothing.kind(), ErrorKind::WouldBlock, "neither an answer nor an end");
+        assert!(echo(&mut connect(&proxy), b"three").is_some());
+    }
+
+    #[test]
     fn the_reply_to_a_commit_is_lost_and_nothing_else() {
         let proxy = before_an_echo();
         proxy.trouble.send_replace(Some(Trouble::LostCommit));
         let mut connection = connect(&proxy);
         assert!(echo(&mut connection, b"SELECT 1\0").is_some());
         assert!(echo(&mut connection, b"COMMIT\0").is_none());
-        assert_eq!(proxy.lost_commits.load(Ordering::SeqCst), 1);
+        assert_eq!(proxy.way.lost_commits.load(Ordering::SeqCst), 1);
     }
 }

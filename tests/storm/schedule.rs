@@ -1,5 +1,6 @@
 //! The schedule of faults: everything in it comes from the seed, so that the same seed gives the same storm.
 
+use factstream_core::sabotage::Sabotage;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use std::fmt;
@@ -7,6 +8,20 @@ use std::time::Duration;
 
 /// Releases of the workers: other tables, logic, lanes and shards.
 pub(crate) const RELEASES: u32 = 3;
+
+/// Rights that the services need.
+pub(crate) const RIGHTS: [&str; 10] = [
+    "INSERT ON events",
+    "SELECT ON events",
+    "UPDATE ON fs_checkpoints",
+    "INSERT ON fs_inbox",
+    "INSERT, UPDATE ON fs_leases",
+    "INSERT ON fs_dead_letters",
+    "INSERT, UPDATE ON order_projections",
+    "INSERT ON storm_effects",
+    "INSERT, UPDATE ON storm_tally",
+    "SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public",
+];
 
 /// What a fault hits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +54,8 @@ pub(crate) enum Trouble {
     HalfOpen,
     /// PostgreSQL's reply to COMMIT is swallowed, and the connection closed.
     LostCommit,
+    /// Connections that are there are forgotten: what is sent on them is swallowed, now and later. New ones work.
+    Forget,
 }
 
 /// What happens.
@@ -64,6 +81,20 @@ pub(crate) enum Fault {
     FullDisk(Duration),
     /// The workers go over to another release, one after the other, while the load goes on.
     RollOut(u32),
+    /// Other teams publish messages of every kind.
+    Foreign,
+    /// They publish thousands that nobody can read, in a row.
+    Poison,
+    /// They delete their topic and make it again.
+    MakeAgain,
+    /// They have records deleted that were not read.
+    DeleteUnread,
+    /// Kafka moves to other ports.
+    MoveBroker,
+    /// The services lose a right in the store, for so long; which one, by number.
+    Revoke(usize, Duration),
+    /// PostgreSQL is killed, and its standby takes over.
+    FailOver,
 }
 
 impl Fault {
@@ -80,6 +111,7 @@ impl Fault {
             Self::Network(Link::Store(_), Trouble::Delay, _) => "ways to PostgreSQL delayed",
             Self::Network(Link::Store(_), Trouble::HalfOpen, _) => "ways to PostgreSQL half open",
             Self::Network(_, Trouble::LostCommit, _) => "replies to COMMIT lost",
+            Self::Network(_, Trouble::Forget, _) => "connections forgotten",
             Self::Network(Link::Broker, Trouble::Cut, _) => "ways to Kafka cut",
             Self::Network(Link::Broker, Trouble::Delay, _) => "ways to Kafka delayed",
             Self::Network(Link::Broker, Trouble::HalfOpen, _) => "ways to Kafka half open",
@@ -90,6 +122,13 @@ impl Fault {
             Self::Churn(_) => "members coming and going",
             Self::FullDisk(_) => "disks full",
             Self::RollOut(_) => "releases rolled out or back",
+            Self::Foreign => "messages of other teams",
+            Self::Poison => "poison runs",
+            Self::MakeAgain => "topics made again",
+            Self::DeleteUnread => "unread records deleted",
+            Self::MoveBroker => "Kafka moved",
+            Self::Revoke(..) => "rights revoked",
+            Self::FailOver => "PostgreSQL failed over",
         }
     }
 }
@@ -109,6 +148,15 @@ impl fmt::Display for Fault {
             Self::Churn(number) => write!(f, "members like Service({number}) come and go"),
             Self::FullDisk(time) => write!(f, "the store's disk is full for {} s", time.as_secs()),
             Self::RollOut(release) => write!(f, "the workers go over to release {release}"),
+            Self::Revoke(right, time) => {
+                write!(f, "{} is revoked for {} s", RIGHTS[*right % RIGHTS.len()], time.as_secs())
+            }
+            Self::Foreign
+            | Self::Poison
+            | Self::MakeAgain
+            | Self::DeleteUnread
+            | Self::MoveBroker
+            | Self::FailOver => f.write_str(self.kind()),
         }
     }
 }
@@ -132,16 +180,25 @@ pub(crate) fn schedule(
     faults
 }
 
-/// Has every second fault hit one of the last two services, the workers: for storms that are to catch a sabotage soon.
-pub(crate) fn strike_workers(schedule: &mut [(Duration, Fault)], services: usize) {
+/// Has every second fault be one that shows what is broken on purpose: for storms that are to catch a sabotage soon. The last two
+/// services are the workers.
+pub(crate) fn aim_at(sabotage: Sabotage, schedule: &mut [(Duration, Fault)], services: usize) {
     for (number, (_, fault)) in schedule.iter_mut().enumerate().filter(|(number, _)| number % 2 == 1) {
-        let worker = Target::Service(services - 1 - number / 2 % 2);
+        let turn = number / 2;
+        let worker = Target::Service(services - 1 - turn % 2);
         // Longer than an owner's beat may stand still.
         let pause = Fault::Pause(worker, Duration::from_secs(6));
-        *fault = match number / 2 % 4 {
-            0 => pause,
-            1 => Fault::Kill(worker),
-            turn => Fault::RollOut(2 + number as u32 / 8 % 2 * (turn as u32 - 2)),
+        let release = Fault::RollOut(turn as u32 % RELEASES + 1);
+        *fault = match (sabotage, turn % 4) {
+            (Sabotage::InfrastructureIsTheEventsFault, _) => Fault::Revoke(turn, Duration::from_secs(3)),
+            (Sabotage::IdentityWithoutIncarnation, 0) => Fault::MakeAgain,
+            (Sabotage::IdentityWithoutIncarnation, _) => Fault::Foreign,
+            (Sabotage::RecordTimeOfEvent, _) => Fault::Clock(turn % 3, if turn % 2 == 0 { 1 } else { -1 }),
+            (Sabotage::GenerationFenceOff | Sabotage::SwitchAnyRebuild, 1 | 3) => release,
+            (_, 0) => pause,
+            (_, 1) => Fault::Kill(worker),
+            (_, 2) => pause,
+            _ => release,
         };
     }
 }
@@ -155,7 +212,17 @@ struct Dice {
 
 impl Dice {
     fn fault(&mut self) -> Fault {
-        match self.random.random_range(0..22) {
+        match self.random.random_range(0..34) {
+            22..25 => Fault::Foreign,
+            25 => Fault::Poison,
+            26 | 27 if self.has_broker_server => Fault::MakeAgain,
+            28 if self.has_broker_server => Fault::DeleteUnread,
+            29 if self.has_broker_server => Fault::MoveBroker,
+            30..33 if self.has_store_server => {
+                Fault::Revoke(self.random.random_range(0..RIGHTS.len()), self.seconds(1, 8))
+            }
+            33 if self.has_store_server => Fault::FailOver,
+            26.. => Fault::Foreign,
             0..8 => self.kill_or_pause(),
             8..13 => self.network().unwrap_or_else(|| self.kill_or_pause()),
             13..15 => self.lock(),
@@ -186,11 +253,12 @@ impl Dice {
             (true, _) => Link::Store(self.service()),
             (false, false) => return None,
         };
-        let kinds = if link == Link::Broker { 3 } else { 5 };
+        let kinds = if link == Link::Broker { 4 } else { 6 };
         let (trouble, time) = match self.random.random_range(0..kinds) {
             0 => (Trouble::Cut, self.seconds(1, 10)),
             1 => (Trouble::Delay, self.seconds(3, 10)),
             2 => (Trouble::HalfOpen, self.past_every_limit_or(10)),
+            3 => (Trouble::Forget, Duration::ZERO),
             _ => (Trouble::LostCommit, self.seconds(1, 3)),
         };
         Some(Fault::Network(link, trouble, time))
@@ -238,7 +306,7 @@ mod tests {
     #[test]
     fn a_long_storm_has_every_kind_that_its_servers_allow() {
         let all = kinds(true, true);
-        assert_eq!(all.len(), 19, "{all:?}");
+        assert_eq!(all.len(), 27, "{all:?}");
         let calm = kinds(false, false);
         let of_servers = |kind: &&&str| kind.contains("PostgreSQL") || kind.contains("Kafka");
         assert!(!calm.iter().any(|kind| of_servers(&kind)) && calm.contains("long readers"), "{calm:?}");

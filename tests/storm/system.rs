@@ -5,6 +5,7 @@ use crate::effects;
 use crate::faults;
 use crate::faults::clock::{self, Clock};
 use crate::faults::small_disk::SmallDisk;
+use crate::partner::Ledger;
 use crate::proxy::Proxy;
 use crate::schedule::Fault;
 use factstream_core::sabotage::{self, Sabotage};
@@ -29,16 +30,19 @@ pub(crate) const SERVICES: [&str; 8] =
     ["order", "inventory", "payment", "order", "inventory", "payment", WORKER, WORKER];
 /// The harness's own handlers.
 pub(crate) const WORKER: &str = "worker";
+/// Who the services are in PostgreSQL.
+pub(crate) const ROLE: &str = "services";
 /// How long a service may take to start, servers that are down included.
 const START_WITHIN: Duration = Duration::from_secs(90);
 /// What keeps PostgreSQL's WAL small: its disk is in memory.
 const SMALL_WAL: &str = "max_wal_size = '256MB'\nmin_wal_size = '80MB'\n";
 
 pub(crate) struct System {
+    pub(crate) begun: jiff::Timestamp,
     /// The store, around the proxies.
     pub(crate) store: String,
-    /// The broker, around the proxy.
-    pub(crate) broker: String,
+    /// The broker, around the proxy. It moves.
+    broker: Mutex<String>,
     pub(crate) services: Vec<Mutex<Option<Server>>>,
     /// The addresses of the services, also while they are down.
     urls: Vec<Mutex<String>>,
@@ -57,6 +61,8 @@ pub(crate) struct System {
     is_healed: AtomicBool,
     /// The release of the workers that are started.
     pub(crate) release: AtomicU32,
+    /// What other teams have published.
+    pub(crate) partners: Mutex<Ledger>,
     is_over: AtomicBool,
     _dir: TempDir,
 }
@@ -75,13 +81,17 @@ impl System {
         let [proxy_port] = lasting_ports();
         let kafka = on_kafka.then(|| Kafka::start_own_behind(proxy_port));
         let store = match &postgres {
-            Some(postgres) => postgres.database(),
+            Some(postgres) => {
+                postgres.run(&format!("CREATE ROLE {ROLE} LOGIN"));
+                postgres.database_of(ROLE)
+            }
             None => format!("sqlite://{}", dir.path().join("orders.db").display()),
         };
         let ways = postgres.iter().flat_map(|postgres| SERVICES.map(|_| Proxy::before(postgres.port())));
         let system = Arc::new(Self {
+            begun: jiff::Timestamp::now(),
             store,
-            broker: kafka.as_ref().map_or_else(|| "embedded".to_owned(), Kafka::internal_url),
+            broker: Mutex::new(kafka.as_ref().map_or_else(|| "embedded".to_owned(), Kafka::internal_url)),
             services: SERVICES.iter().map(|_| Mutex::new(None)).collect(),
             urls: SERVICES.iter().map(|_| Mutex::default()).collect(),
             to_store: ways.collect(),
@@ -93,11 +103,17 @@ impl System {
             once: tempfile::tempdir().expect("a temporary folder"),
             is_healed: AtomicBool::new(false),
             release: AtomicU32::new(1),
+            partners: Mutex::default(),
             is_over: AtomicBool::new(false),
             _dir: dir,
         });
         if sabotage::is_on(Sabotage::PositionFromSequence) {
-            effects::write(&system.store, "CREATE SEQUENCE fs_sabotage_positions");
+            effects::write(
+                &system.store,
+                &format!(
+                    "CREATE SEQUENCE fs_sabotage_positions; ALTER SEQUENCE fs_sabotage_positions OWNER TO {ROLE}"
+                ),
+            );
         }
         for number in 0..SERVICES.len() {
             if SERVICES[number] == WORKER && SERVICES[number - 1] != WORKER {
@@ -117,10 +133,11 @@ impl System {
         self.kafka.is_some()
     }
 
-    /// The store as a process is told of it: through its proxy.
+    /// The store as a process is told of it: through its proxy, and as a role that owns its tables and is nobody else.
     pub(crate) fn store_of(&self, number: usize) -> String {
         let Some(proxy) = self.to_store.get(number) else { return self.store.clone() };
-        let (server, database) = self.store.rsplit_once('/').expect("a PostgreSQL URL has a database");
+        let store = self.store.replacen("://factstream@", &format!("://{ROLE}@"), 1);
+        let (server, database) = store.rsplit_once('/').expect("a PostgreSQL URL has a database");
         let (server, _) = server.rsplit_once(':').expect("a PostgreSQL URL has a port");
         format!("{server}:{}/{database}", proxy.port)
     }
@@ -128,7 +145,23 @@ impl System {
     /// The broker as processes are told of it: through its proxy.
     pub(crate) fn broker_of_services(&self) -> String {
         let url = |proxy: &Proxy| format!("kafka://127.0.0.1:{}", proxy.port);
-        self.to_broker.as_ref().map_or_else(|| self.broker.clone(), url)
+        self.to_broker.as_ref().map_or_else(|| self.broker_url(), url)
+    }
+
+    /// The broker, around the proxy.
+    pub(crate) fn broker_url(&self) -> String {
+        lock(&self.broker).clone()
+    }
+
+    /// Kafka goes to other ports, with all that it has.
+    pub(crate) fn move_broker(&self, kafka: &mut Kafka) {
+        kafka.kill();
+        kafka.move_to_other_ports();
+        if let Some(proxy) = &self.to_broker {
+            proxy.lead_to(kafka.port());
+        }
+        *lock(&self.broker) = kafka.internal_url();
+        kafka.start();
     }
 
     /// A client of one process of a service: which one, `any` says.
@@ -179,7 +212,8 @@ impl System {
         Server::spawn(&mut command)
     }
 
-    fn worker(&self) -> Command {
+    /// A worker of the release that is rolled out, to which its store and broker are not yet said.
+    pub(crate) fn worker(&self) -> Command {
         let mut command = Command::new(std::env::current_exe().expect("a program knows its own file"));
         command.arg("worker").arg("--once").arg(self.once.path());
         command.args(["--release", &self.release.load(Ordering::Relaxed).to_string()]);
@@ -235,13 +269,19 @@ impl System {
         before.iter().all(|position| position.is_some() && *position == before[0])
             && clients.iter().all(Client::is_settled)
             && clients.iter().map(position).collect::<Vec<_>>() == before
-            && effects::progress(&self.store).is_done
+            && self.progress().is_done
+    }
+
+    fn progress(&self) -> effects::Progress {
+        effects::progress(&self.store, &lock(&self.partners))
     }
 
     /// What each process says, for a storm that does not settle.
     pub(crate) fn told(&self) -> String {
         let mut told: Vec<String> = self.clients().iter().map(|client| client.status().to_string()).collect();
-        told.push(format!("the workers' work: {:?}", effects::progress(&self.store)));
+        told.push(format!("the workers' work: {:?}", self.progress()));
+        let missing = effects::missing_partners(&self.store, &lock(&self.partners));
+        told.push(format!("messages of other teams of which nothing came: {missing:?}"));
         told.join("\n")
     }
 
@@ -254,6 +294,21 @@ impl System {
         }
         if let Some(kafka) = &self.kafka {
             lock(kafka).kill();
+        }
+    }
+
+    /// Keeps the file of a store whose storm has failed beside the logs, where those are kept.
+    pub(crate) fn keep_store(&self) {
+        let (Some(path), Some(folder)) =
+            (self.store.strip_prefix("sqlite://"), std::env::var_os("FACTSTREAM_LOGS"))
+        else {
+            return;
+        };
+        for end in ["", "-wal"] {
+            let copy = PathBuf::from(&folder).join(format!("failed.db{end}"));
+            if let Err(error) = std::fs::copy(format!("{path}{end}"), copy) {
+                println!("the store is not kept: {error}");
+            }
         }
     }
 

@@ -3,14 +3,18 @@
 //!
 //! - the consumer `witness` writes one row for each event of each topic: a plain INSERT, which nothing makes idempotent;
 //! - the consumer `fragile` does the same for the topic of orders, and is harmed by some ([`Harm`]);
+//! - the consumer `partner` does the same for a topic of other teams (`partner.rs`);
 //! - the projection `tally` counts the events of each aggregate, and those that came out of order.
 
+use crate::partner::{self, PARTNER};
 use clap::Args;
 use factstream::event::EventSet;
 use factstream::{
-    App, Consumer, Envelope, Event, Failure, Handler, Projection, Projector, Retry, Rows, Tx, UnknownTypes,
+    App, Builder, Consumer, Envelope, Event, Failure, Handler, Projection, Projector, ResetTo, Retry, Rows, Tx,
+    UnknownTypes,
     params,
 };
+use factstream_core::broker::Topic;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::Write;
@@ -41,6 +45,9 @@ pub(crate) struct Worker {
     /// Nothing harms it any more; dead letters are redriven first
     #[arg(long)]
     healed: bool,
+    /// Sets this consumer to the beginning of its topics, and ends
+    #[arg(long)]
+    reset: Option<String>,
     /// Which release of the handlers it is
     #[arg(long, default_value_t = 1)]
     release: u32,
@@ -126,6 +133,13 @@ enum PaymentFact {
 }
 
 #[derive(Debug, Clone, Event, Serialize, Deserialize)]
+#[event(topic = "partners.events")]
+enum PartnerFact {
+    #[event(name = "PartnerNoted", version = 1)]
+    Noted { token: String },
+}
+
+#[derive(Debug, Clone, Event, Serialize, Deserialize)]
 #[event(topic = "inventory.events")]
 enum StockFact {
     #[event(name = "InventoryUpdated", version = 1)]
@@ -181,6 +195,21 @@ impl Fragile {
     }
 }
 
+/// Writes down what other teams have published, by its token.
+struct Partner;
+
+impl Handler for Partner {
+    type Events = PartnerFact;
+
+    async fn handle(&self, event: &Envelope<PartnerFact>, tx: &mut Tx) -> Result<(), Failure> {
+        let PartnerFact::Noted { token } = &event.event;
+        let sql =
+            "INSERT INTO storm_effects (handler, event_key, event_type, event_id) VALUES ($1, $2, $3, $4)";
+        tx.execute(sql, params![PARTNER, &event.aggregate_id, &event.event_type, token]).await?;
+        Ok(())
+    }
+}
+
 /// Counts: `INSERT .. ON CONFLICT` that is wrong as soon as an event is handled twice or left out.
 struct Tally;
 
@@ -209,11 +238,19 @@ impl Projector for Tally {
 
 /// Works until SIGTERM.
 pub(crate) async fn run(worker: Worker) -> Result<(), Box<dyn std::error::Error>> {
-    let Worker { store, broker, once, healed, release } = worker;
+    let Worker { store, broker, once, healed, reset, release } = worker;
     let mut stopped = signal(SignalKind::terminate())?;
-    let app = open(&store, &broker, &once, healed, Release::of(release)).await?;
+    let builder = builder(&store, &broker, &once, healed, Release::of(release));
+    if let Some(consumer) = reset {
+        let app = builder.inspect().await?;
+        let plan = app.plan_reset(&consumer, ResetTo::Beginning).await?;
+        return Ok(app.reset(&plan, false).await?);
+    }
+    let app = builder.open().await?;
     if healed {
-        app.dead_letters().redrive_all(Some(FRAGILE)).await?;
+        for handler in [FRAGILE, PARTNER] {
+            app.dead_letters().redrive_all(Some(handler)).await?;
+        }
     }
     let running = app.start().await?;
     let mut out = std::io::stdout();
@@ -226,13 +263,7 @@ pub(crate) async fn run(worker: Worker) -> Result<(), Box<dyn std::error::Error>
     }
 }
 
-async fn open(
-    store: &str,
-    broker: &str,
-    once: &Path,
-    healed: bool,
-    release: Release,
-) -> Result<App, factstream::Error> {
+fn builder(store: &str, broker: &str, once: &Path, healed: bool, release: Release) -> Builder {
     let settings = if broker.contains('?') { '&' } else { '?' };
     let broker = match broker.starts_with("kafka://") {
         true => format!("{broker}{settings}{BROKER_SETTINGS}"),
@@ -251,6 +282,10 @@ async fn open(
         .time_limit(3 * SLOW)
         .retry(quick)
         .concurrency(release.fragile_lanes);
+    let mut partner = Consumer::new(PARTNER).handler(Partner).retry(quick).concurrency(release.fragile_lanes);
+    if healed {
+        partner = partner.decode_with(partner::cure);
+    }
     let columns = format!(
         "CREATE TABLE {{table}} (aggregate_id TEXT PRIMARY KEY, events BIGINT NOT NULL, \
          last_position BIGINT NOT NULL, disorder BIGINT NOT NULL{})",
@@ -265,7 +300,7 @@ async fn open(
         .service("storm")
         .consumer(everything)
         .consumer(fragile)
+        .consumer(partner)
+        .topic(Topic::new(partner::TOPIC, partner::PARTITIONS))
         .projection(tally)
-        .open()
-        .await
 }

@@ -3,17 +3,22 @@
 //! Invariant: no two processes' clocks are compared. On PostgreSQL the clock is the server's; on SQLite the machine's, which all
 //! processes on the file share. It is asked for now and then, and followed by this process's own in between.
 
-use crate::error::Error;
 use factstream_core::params;
 use factstream_core::sql::now;
 use factstream_core::store::{Store, StoreError};
 use jiff::{SignedDuration, Timestamp};
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// For how long an answer of the store is good enough.
+const FRESH: Duration = Duration::from_secs(60);
 
 /// How far this process's clock is from the store's.
 #[derive(Debug, Default)]
 pub(crate) struct StoreClock {
     ahead_micros: AtomicI64,
+    asked: Mutex<Option<Instant>>,
 }
 
 impl StoreClock {
@@ -23,19 +28,27 @@ impl StoreClock {
         own.checked_sub(SignedDuration::from_micros(self.ahead_micros.load(Ordering::Relaxed))).unwrap_or(own)
     }
 
+    /// The store's time, which is asked for first when the last answer is too old.
+    pub(crate) async fn fresh(&self, store: &dyn Store) -> Result<Timestamp, StoreError> {
+        let asked = *self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        match asked.is_some_and(|asked| asked.elapsed() < FRESH) {
+            true => Ok(self.now()),
+            false => self.ask(store).await,
+        }
+    }
+
     /// Asks the store.
-    pub(crate) async fn ask(&self, store: &dyn Store) -> Result<Timestamp, Error> {
+    pub(crate) async fn ask(&self, store: &dyn Store) -> Result<Timestamp, StoreError> {
         let rows = store.query("SELECT CAST(CURRENT_TIMESTAMP AS TEXT) AS at", params![]).await?;
         let text: String = rows.first().map(|row| row.get("at")).transpose()?.unwrap_or_default();
         let Some(at) = parse(&text) else {
-            return Err(
-                StoreError::Engine(format!("the store's clock says {text:?}, which is no time")).into()
-            );
+            return Err(StoreError::Engine(format!("the store's clock says {text:?}, which is no time")));
         };
         // SQLite tells whole seconds: a difference within one is none.
         let ahead = now().duration_since(at);
         let ahead = if ahead.abs() <= SignedDuration::from_secs(1) { SignedDuration::ZERO } else { ahead };
         self.ahead_micros.store(i64::try_from(ahead.as_micros()).unwrap_or(0), Ordering::Relaxed);
+        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         Ok(self.now())
     }
 }

@@ -1,7 +1,7 @@
 //! A broker that a test may do anything to: kill it, stop it, start it again on the same ports and data. And one that
 //! demands TLS and SASL/SCRAM.
 
-use super::{ADVERTISED, Listeners, Running, format, serve, wait_until_it_listens};
+use super::{ADVERTISED, Listeners, PROPERTIES, Running, format, serve, wait_until_it_listens};
 use crate::kafka_tools::run;
 use crate::lasting_ports;
 use nix::sys::signal::{Signal, kill};
@@ -126,6 +126,28 @@ impl Kafka {
         let mut kafka = Self { port, internal, data, demands_credentials, running: None };
         kafka.start();
         kafka
+    }
+
+    /// Has a broker behind a proxy listen on other ports when it starts again, with the same data.
+    ///
+    /// # Panics
+    /// When it runs.
+    pub fn move_to_other_ports(&mut self) {
+        assert!(self.running.is_none(), "the broker runs");
+        let file = self.data.path().join(PROPERTIES);
+        let before = std::fs::read_to_string(&file).expect("the properties can be read");
+        let [port, internal] = lasting_ports();
+        // The port that clients are told to come to is the proxy's, and stays.
+        let lines = before.lines().map(|line| {
+            match line.starts_with("listeners=") || line.starts_with("advertised") {
+                true => line
+                    .replace(&format!(":{}", self.port), &format!(":{port}"))
+                    .replace(&format!(":{}", self.internal), &format!(":{internal}")),
+                false => line.to_owned(),
+            }
+        });
+        std::fs::write(&file, lines.collect::<Vec<_>>().join("\n")).expect("the properties can be written");
+        (self.port, self.internal) = (port, internal);
     }
 
     /// Starts it again, on the same ports and data; returns as soon as it listens.

@@ -22,7 +22,7 @@ const WITHIN: Duration = Duration::from_secs(60);
 /// Publishes again; `None` when the servers did not let it.
 pub(crate) fn publish_again(system: &System) -> Option<()> {
     let published =
-        if system.has_broker_server() { on_kafka(&system.broker) } else { in_tables(&system.store) };
+        if system.has_broker_server() { on_kafka(&system.broker_url()) } else { in_tables(&system.store) };
     published.inspect_err(|error| println!("          not done: {error}")).ok()
 }
 
@@ -68,6 +68,10 @@ fn in_tables(store: &str) -> Result<(), String> {
     let mut session = Session::open(store)?;
     for row in ledger::query(store, "SELECT topic, partition FROM fs_partitions") {
         let [Some(topic), Some(partition)] = row.as_slice() else { continue };
+        // Copies of other teams' messages without an id would be new messages.
+        if !TOPICS.contains(&topic.as_str()) {
+            continue;
+        }
         let at = format!("topic = '{topic}' AND partition = {partition}");
         session.transact(&format!(
             "UPDATE fs_partitions SET next_offset = next_offset WHERE {at};

@@ -3,13 +3,14 @@
 //!
 //! Invariants: offsets are contiguous in a partition, in commit order: `fs_partitions.next_offset` is read and moved in
 //! the publishing transaction, and on engines with several writers the row's lock is held until it commits. A group's
-//! offsets never go backwards. A publish is all or nothing.
+//! offsets never go backwards. A publish is all or nothing. The time of a record is the store's, not that of the process which publishes.
 
 mod subscription;
 mod retention;
 
 use crate::headers;
 use crate::statements as sql;
+use crate::store_clock::StoreClock;
 use async_trait::async_trait;
 use factstream_core::broker::{Bounds, Broker, Lag, PublishError, Stored, Subscription, Topic};
 pub use factstream_core::broker::{BrokerError, Partition};
@@ -17,7 +18,7 @@ use factstream_core::message::Message;
 use factstream_core::params;
 use factstream_core::partition::partition_of;
 use factstream_core::sabotage::{Sabotage, is_on};
-use factstream_core::sql::{Params, now, placeholders};
+use factstream_core::sql::{Params, placeholders};
 use factstream_core::store::{Commit, Store, StoreError, TableRows, Transaction};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, HashMap};
@@ -29,16 +30,18 @@ use tokio::sync::watch;
 #[derive(Clone)]
 pub struct Embedded {
     store: Arc<dyn Store>,
+    clock: Arc<StoreClock>,
     published: watch::Sender<u64>,
 }
 
 impl Embedded {
     /// The broker in this store, whose framework tables exist.
     pub fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, published: watch::Sender::new(0) }
+        Self { store, clock: Arc::default(), published: watch::Sender::new(0) }
     }
 
     async fn publish_all(&self, batch: &[Message]) -> Result<(), BrokerError> {
+        let published_at = self.clock.fresh(self.store.as_ref()).await?;
         let mut tx = self.store.begin().await?;
         let partitions = count_partitions(tx.as_mut(), batch).await?;
         let mut by_partition: BTreeMap<(&str, u32), Vec<&Message>> = BTreeMap::new();
@@ -48,7 +51,6 @@ impl Embedded {
             by_partition.entry((&message.topic, partition)).or_default().push(message);
         }
         // In the order of the map, so that two publishers cannot wait for each other.
-        let published_at = now();
         let mut records = Vec::with_capacity(batch.len());
         for ((topic, partition), messages) in &by_partition {
             let sql = "UPDATE fs_partitions SET next_offset = next_offset + $3 WHERE topic = $1 AND partition = $2 \
