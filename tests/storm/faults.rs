@@ -9,7 +9,7 @@ mod partners;
 
 use crate::partner::Ledger;
 use crate::proxy::Proxy;
-use crate::schedule::{Fault, Link, RIGHTS, Target, Trouble};
+use crate::schedule::{Fault, Link, RIGHTS, Target, Trouble, after};
 use crate::system::{ROLE, SERVICES, System, WORKER};
 use clock::Clock;
 use session::Session;
@@ -44,6 +44,7 @@ pub(crate) fn strike(system: &System, fault: Fault) -> bool {
         }
         Fault::FullDisk(time) => fill_disk(system, time),
         Fault::RollOut(release) => roll_out(system, release),
+        Fault::Split(release) => split(system, [release, after(release)]),
         Fault::Foreign => partners::publish(system, Ledger::every_kind),
         Fault::Poison => partners::publish(system, Ledger::poison_run),
         Fault::MakeAgain => partners::make_again(system),
@@ -129,9 +130,8 @@ fn set_clock(system: &System, number: usize, hours: i8) -> Option<()> {
 /// The workers are stopped or killed one after the other, and started as another release; whoever is started from now on is of that
 /// release, too.
 fn roll_out(system: &System, release: u32) -> Option<()> {
-    system.release.store(release, Ordering::Relaxed);
-    let workers = (0..SERVICES.len()).filter(|number| SERVICES[*number] == WORKER);
-    for (nth, number) in workers.enumerate() {
+    for (nth, number) in workers().enumerate() {
+        system.releases[number].store(release, Ordering::Relaxed);
         let mut slot = try_lock(&system.services[number])?;
         match slot.take() {
             // It may have been aborted by its handler, and its store may be away.
@@ -144,6 +144,34 @@ fn roll_out(system: &System, release: u32) -> Option<()> {
         thread::sleep(STAY);
     }
     Some(())
+}
+
+/// Both workers are killed, and started in the same moment, each as another release: each would have the read model its own way.
+fn split(system: &System, releases: [u32; 2]) -> Option<()> {
+    let mut slots = Vec::new();
+    for number in workers() {
+        slots.push((number, try_lock(&system.services[number])?));
+    }
+    for ((number, slot), release) in slots.iter_mut().zip(releases) {
+        system.releases[*number].store(release, Ordering::Relaxed);
+        if let Some(server) = slot.take() {
+            server.kill();
+        }
+    }
+    thread::scope(|scope| {
+        let started: Vec<_> = slots
+            .into_iter()
+            .map(|(number, slot)| (slot, scope.spawn(move || system.start_service(number, None))))
+            .collect();
+        for (mut slot, server) in started {
+            *slot = Some(server.join().expect("a worker starts"));
+        }
+    });
+    Some(())
+}
+
+fn workers() -> impl Iterator<Item = usize> {
+    (0..SERVICES.len()).filter(|number| SERVICES[*number] == WORKER)
 }
 
 /// One process more, which stays for two seconds, is stopped or killed, and comes again.

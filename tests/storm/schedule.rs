@@ -23,6 +23,11 @@ pub(crate) const RIGHTS: [&str; 10] = [
     "SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public",
 ];
 
+/// The release after this one.
+pub(crate) fn after(release: u32) -> u32 {
+    release % RELEASES + 1
+}
+
 /// What a fault hits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Target {
@@ -81,6 +86,8 @@ pub(crate) enum Fault {
     FullDisk(Duration),
     /// The workers go over to another release, one after the other, while the load goes on.
     RollOut(u32),
+    /// The workers are killed, and started together, each as another release: as the next ones, this one and the one after it.
+    Split(u32),
     /// Other teams publish messages of every kind.
     Foreign,
     /// They publish thousands that nobody can read, in a row.
@@ -122,6 +129,7 @@ impl Fault {
             Self::Churn(_) => "members coming and going",
             Self::FullDisk(_) => "disks full",
             Self::RollOut(_) => "releases rolled out or back",
+            Self::Split(_) => "two releases started together",
             Self::Foreign => "messages of other teams",
             Self::Poison => "poison runs",
             Self::MakeAgain => "topics made again",
@@ -148,6 +156,9 @@ impl fmt::Display for Fault {
             Self::Churn(number) => write!(f, "members like Service({number}) come and go"),
             Self::FullDisk(time) => write!(f, "the store's disk is full for {} s", time.as_secs()),
             Self::RollOut(release) => write!(f, "the workers go over to release {release}"),
+            Self::Split(release) => {
+                write!(f, "the workers start together as releases {release} and {}", after(*release))
+            }
             Self::Revoke(right, time) => {
                 write!(f, "{} is revoked for {} s", RIGHTS[*right % RIGHTS.len()], time.as_secs())
             }
@@ -194,7 +205,10 @@ pub(crate) fn aim_at(sabotage: Sabotage, schedule: &mut [(Duration, Fault)], ser
             (Sabotage::IdentityWithoutIncarnation, 0) => Fault::MakeAgain,
             (Sabotage::IdentityWithoutIncarnation, _) => Fault::Foreign,
             (Sabotage::RecordTimeOfEvent, _) => Fault::Clock(turn % 3, if turn % 2 == 0 { 1 } else { -1 }),
-            (Sabotage::GenerationFenceOff | Sabotage::SwitchAnyRebuild, 1 | 3) => release,
+            (Sabotage::GenerationFenceOff | Sabotage::SwitchAnyRebuild, 1) => release,
+            (Sabotage::GenerationFenceOff | Sabotage::SwitchAnyRebuild, _) => {
+                Fault::Split(turn as u32 % RELEASES + 1)
+            }
             (_, 0) => pause,
             (_, 1) => Fault::Kill(worker),
             (_, 2) => pause,
@@ -229,7 +243,8 @@ impl Dice {
             15..17 => Fault::Replay,
             17 => Fault::Clock(self.service(), if self.random.random_bool(0.5) { 1 } else { -1 }),
             18 => Fault::Churn(self.service()),
-            19 | 20 => Fault::RollOut(self.random.random_range(1..=RELEASES)),
+            19 => Fault::RollOut(self.random.random_range(1..=RELEASES)),
+            20 => Fault::Split(self.random.random_range(1..=RELEASES)),
             _ => Fault::FullDisk(self.seconds(2, 8)),
         }
     }
@@ -306,7 +321,7 @@ mod tests {
     #[test]
     fn a_long_storm_has_every_kind_that_its_servers_allow() {
         let all = kinds(true, true);
-        assert_eq!(all.len(), 27, "{all:?}");
+        assert_eq!(all.len(), 28, "{all:?}");
         let calm = kinds(false, false);
         let of_servers = |kind: &&&str| kind.contains("PostgreSQL") || kind.contains("Kafka");
         assert!(!calm.iter().any(|kind| of_servers(&kind)) && calm.contains("long readers"), "{calm:?}");

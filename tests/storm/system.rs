@@ -59,8 +59,8 @@ pub(crate) struct System {
     /// Where workers remember what harmed them once.
     once: TempDir,
     is_healed: AtomicBool,
-    /// The release of the workers that are started.
-    pub(crate) release: AtomicU32,
+    /// As which release each process is started, if it is a worker.
+    pub(crate) releases: Vec<AtomicU32>,
     /// What other teams have published.
     pub(crate) partners: Mutex<Ledger>,
     is_over: AtomicBool,
@@ -102,7 +102,7 @@ impl System {
             clock: clock::build(dir.path()),
             once: tempfile::tempdir().expect("a temporary folder"),
             is_healed: AtomicBool::new(false),
-            release: AtomicU32::new(1),
+            releases: SERVICES.iter().map(|_| AtomicU32::new(1)).collect(),
             partners: Mutex::default(),
             is_over: AtomicBool::new(false),
             _dir: dir,
@@ -197,7 +197,7 @@ impl System {
     /// Starts a process of a service, with the right time or another.
     pub(crate) fn try_start(&self, number: usize, clock: Option<&Clock<'_>>) -> Result<Server, String> {
         let mut command = match SERVICES[number] {
-            WORKER => self.worker(),
+            WORKER => self.worker(number),
             service => {
                 let mut command = Command::new(binary());
                 command.args(["serve", "--listen", "127.0.0.1:0", "--gateway-failure-rate", "0.1"]);
@@ -212,11 +212,11 @@ impl System {
         Server::spawn(&mut command)
     }
 
-    /// A worker of the release that is rolled out, to which its store and broker are not yet said.
-    pub(crate) fn worker(&self) -> Command {
+    /// A worker of its release, to which its store and broker are not yet said.
+    pub(crate) fn worker(&self, number: usize) -> Command {
         let mut command = Command::new(std::env::current_exe().expect("a program knows its own file"));
         command.arg("worker").arg("--once").arg(self.once.path());
-        command.args(["--release", &self.release.load(Ordering::Relaxed).to_string()]);
+        command.args(["--release", &self.releases[number].load(Ordering::Relaxed).to_string()]);
         command.env("RUST_BACKTRACE", "0"); // its handlers panic all the time
         if self.is_healed.load(Ordering::Relaxed) {
             command.arg("--healed");

@@ -5,13 +5,13 @@ use orders::cli::{Cli, Command};
 use orders::{deadletters, demo, projections, serve, status, topics};
 use std::io::IsTerminal;
 use std::process::ExitCode;
-#[cfg(not(target_env = "msvc"))]
+#[cfg(all(feature = "jemalloc", not(target_env = "msvc")))]
 use tikv_jemallocator::Jemalloc;
 use tracing_subscriber::EnvFilter;
 
 /// What one thread allocates here, another often frees: events are read, folded and written by threads of their own. That is
 /// what this allocator is good at (docs/performance.md).
-#[cfg(not(target_env = "msvc"))]
+#[cfg(all(feature = "jemalloc", not(target_env = "msvc")))]
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 

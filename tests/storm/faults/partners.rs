@@ -1,10 +1,10 @@
 //! Other teams: they publish what they like to a topic of theirs, make it anew, and shorten how long it keeps its records. After
 //! a loss a person sets the consumer that reads it to what is there.
 
-use super::STAY;
 use super::session::Session;
+use super::{STAY, workers};
 use crate::partner::{self, Ledger, Outgoing, PARTITIONS, PARTNER, TOPIC};
-use crate::system::{SERVICES, System, WORKER};
+use crate::system::System;
 use factstream::kafka::KafkaBroker;
 use factstream::message::{Headers, Message};
 use factstream::sql::{format_timestamp, now};
@@ -146,8 +146,7 @@ fn headers_json(headers: &Headers) -> String {
 
 /// Stops both workers, whoever has one in hand just now, as one should.
 fn stop_workers(system: &System) -> Vec<(usize, MutexGuard<'_, Option<Server>>)> {
-    let workers = (0..SERVICES.len()).filter(|number| SERVICES[*number] == WORKER);
-    let mut slots: Vec<_> = workers
+    let mut slots: Vec<_> = workers()
         .map(|number| (number, system.services[number].lock().unwrap_or_else(PoisonError::into_inner)))
         .collect();
     for (_, slot) in &mut slots {
@@ -168,7 +167,7 @@ fn start_workers(system: &System, workers: &mut Vec<(usize, MutexGuard<'_, Optio
 fn reset(system: &System) {
     let deadline = Instant::now() + RESET_WITHIN;
     loop {
-        let mut command = system.worker();
+        let mut command = system.worker(workers().next().expect("there are workers"));
         command.args(["--reset", PARTNER, "--store", &system.store, "--broker", &system.broker_url()]);
         let done = command.output().expect("a worker can be started");
         if done.status.success() {
