@@ -8,6 +8,7 @@ use factstream::message::{Decoded, Headers, Message, Record};
 use factstream::sql::now;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
+use std::str::Utf8Error;
 
 /// The topic.
 pub(crate) const TOPIC: &str = "partners.events";
@@ -241,8 +242,8 @@ impl Sent {
 }
 
 /// What healed workers read of a value that is not JSON.
-pub(crate) fn cure(record: &Record) -> Result<Option<Decoded>, serde_json::Error> {
-    let text = record.value.as_deref().and_then(|value| std::str::from_utf8(value).ok());
+pub(crate) fn cure(record: &Record) -> Result<Option<Decoded>, Utf8Error> {
+    let text = record.value.as_deref().map(std::str::from_utf8).transpose()?;
     let Some(token) = text.and_then(|text| text.strip_prefix(POISON)) else { return Ok(None) };
     Ok(Some(Decoded::new(EVENT_TYPE, json!({ "token": token })).event_id(token)))
 }

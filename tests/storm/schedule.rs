@@ -209,9 +209,8 @@ pub(crate) fn aim_at(sabotage: Sabotage, schedule: &mut [(Duration, Fault)], ser
             (Sabotage::GenerationFenceOff | Sabotage::SwitchAnyRebuild, _) => {
                 Fault::Split(turn as u32 % RELEASES + 1)
             }
-            (_, 0) => pause,
+            (_, 0 | 2) => pause,
             (_, 1) => Fault::Kill(worker),
-            (_, 2) => pause,
             _ => release,
         };
     }
@@ -227,7 +226,6 @@ struct Dice {
 impl Dice {
     fn fault(&mut self) -> Fault {
         match self.random.random_range(0..34) {
-            22..25 => Fault::Foreign,
             25 => Fault::Poison,
             26 | 27 if self.has_broker_server => Fault::MakeAgain,
             28 if self.has_broker_server => Fault::DeleteUnread,
@@ -236,7 +234,7 @@ impl Dice {
                 Fault::Revoke(self.random.random_range(0..RIGHTS.len()), self.seconds(1, 8))
             }
             33 if self.has_store_server => Fault::FailOver,
-            26.. => Fault::Foreign,
+            22.. => Fault::Foreign,
             0..8 => self.kill_or_pause(),
             8..13 => self.network().unwrap_or_else(|| self.kill_or_pause()),
             13..15 => self.lock(),

@@ -11,9 +11,8 @@ use crate::partner::{self, PARTNER};
 use clap::Args;
 use factstream::event::EventSet;
 use factstream::{
-    App, Builder, Consumer, Envelope, Event, Failure, Handler, Projection, Projector, ResetTo, Retry, Rows, Tx,
-    UnknownTypes,
-    params,
+    App, Builder, Consumer, Envelope, Event, Failure, Handler, Projection, Projector, ResetTo, Retry, Rows,
+    Tx, UnknownTypes, params,
 };
 use factstream_core::broker::Topic;
 use serde::{Deserialize, Serialize};

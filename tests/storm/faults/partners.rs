@@ -141,7 +141,7 @@ fn headers_json(headers: &Headers) -> String {
         Ok(text) => serde_json::json!({ "name": name, "value": text }),
         Err(_) => serde_json::json!({ "name": name, "base64": "//4A" }), // the only one there is
     });
-    serde_json::Value::from_iter(headers).to_string()
+    headers.collect::<serde_json::Value>().to_string()
 }
 
 /// Stops both workers, whoever has one in hand just now, as one should.
