@@ -12,6 +12,8 @@ mod clocks;
 mod urls;
 #[path = "services/namespaces.rs"]
 mod namespaces;
+#[path = "services/missing_topic.rs"]
+mod missing_topic;
 
 use factstream_tests::client::{Client, order};
 use factstream_tests::pair::Place;

@@ -95,25 +95,22 @@ fn with_one_broker_of_three_killed_the_status_comes_at_once_and_all_goes_on() {
     client.place("SKU-1", 3);
     eventually("all has settled", || client.is_settled());
 
-    // Whichever it is: the leader of some partitions, the coordinator of some groups.
-    for broker in &mut brokers {
-        broker.kill();
-        for _ in 0..3 {
-            let (status, took) = look(&client);
-            is_at_once(took, &status);
-            assert!(status["position"].as_u64().is_some(), "{status}");
-            assert_eq!(handler(&status, "order_projections")["lag_events"], 0, "{status}");
-            let payment = handler(&status, "payment");
+    // The leader of some partitions, and with luck the coordinator of a group.
+    brokers[0].kill();
+    for _ in 0..5 {
+        let (status, took) = look(&client);
+        is_at_once(took, &status);
+        assert!(status["position"].as_u64().is_some(), "{status}");
+        assert_eq!(handler(&status, "order_projections")["lag_events"], 0, "{status}");
+        for name in ["order", "inventory", "payment"] {
+            let found = handler(&status, name);
             // What a part does not say, it has a reason for.
-            let is_told =
-                payment["lag_events"].is_u64() || !payment["unknown"].as_array().unwrap().is_empty();
+            let is_told = found["lag_events"].is_u64() || !found["unknown"].as_array().unwrap().is_empty();
             assert!(is_told, "{status}");
         }
-        client.place("SKU-1", 1);
-        eventually("all has settled with two brokers", || client.is_settled());
-        assert_eq!(look(&client).0["broker"]["answers"], true, "two of three are a cluster");
-        broker.start();
-        eventually("the broker is in the cluster again", || client.is_settled());
     }
+    client.place("SKU-1", 3);
+    eventually("all has settled with two brokers", || client.is_settled());
+    assert_eq!(look(&client).0["broker"]["answers"], true, "two of three are a cluster");
     assert!(server.stop().success());
 }
