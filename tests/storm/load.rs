@@ -17,6 +17,8 @@ pub(crate) const SKUS: u32 = 10;
 
 /// Between two orders of a client: less than the services can do, so that what settles at the end is what faults held up.
 const PAUSE: Duration = Duration::from_millis(40);
+/// How long a storm may be with that pause. In a longer one it is longer, too: each release that is rolled out reads the whole log.
+const SHORT: Duration = Duration::from_secs(180);
 /// Before the same is asked again.
 const AGAIN: Duration = Duration::from_millis(20);
 
@@ -45,7 +47,9 @@ pub(crate) fn place(
     system: Arc<System>,
     stop: Arc<AtomicBool>,
     folder: &Path,
+    length: Duration,
 ) -> JoinHandle<Ledger> {
+    let pause = if length > SHORT { PAUSE.mul_f64(2.0 * length.div_duration_f64(SHORT)) } else { PAUSE };
     let file = folder.join(format!("client-{number}.ledger"));
     thread::spawn(move || {
         let mut file = File::create(file).expect("the ledger can be made");
@@ -77,7 +81,7 @@ pub(crate) fn place(
             if stop.load(Ordering::Relaxed) {
                 return ledger;
             }
-            thread::sleep(PAUSE);
+            thread::sleep(pause);
         }
         ledger
     })

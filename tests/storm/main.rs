@@ -147,7 +147,7 @@ impl Storm {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let stop = Arc::new(AtomicBool::new(false));
         let clients: Vec<_> = (0..CLIENTS)
-            .map(|number| load::place(number, Arc::clone(system), Arc::clone(&stop), folder.path()))
+            .map(|number| load::place(number, Arc::clone(system), Arc::clone(&stop), folder.path(), *length))
             .collect();
 
         let mut report = strike(system, *seed, *length);
