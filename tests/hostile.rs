@@ -6,6 +6,8 @@
 mod checks;
 #[path = "hostile/bytes.rs"]
 mod bytes;
+#[path = "hostile/exact.rs"]
+mod exact;
 #[path = "hostile/records.rs"]
 mod records;
 #[path = "hostile/fragments.rs"]

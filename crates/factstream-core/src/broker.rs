@@ -211,6 +211,7 @@ pub struct PublishError {
 
 /// What can go wrong with a broker.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum BrokerError {
     /// The address does not name a broker.
     #[error("the broker's URL {url:?} cannot be used: {reason}")]

@@ -3,6 +3,7 @@
 //! Invariants: upcasters go one step (version n to n+1) at a time, JSON to JSON; the chain of every known type is
 //! checked when the application starts ([`Upcasters::decoder`]), so a missing step is found before the first event.
 
+pub use crate::content_error::{ContentError, read_json};
 use crate::digits::{Spellings, has_reals};
 use crate::event::{EventSet, EventType};
 use serde_json::Value;
@@ -340,10 +341,10 @@ impl Decoder {
     ) -> Result<S, DecodeError> {
         let lifted = self.lift(event_type, schema_version, json)?;
         match S::decode(event_type, &lifted) {
-            Some(decoded) => decoded.map_err(|source| DecodeError::Content {
+            Some(decoded) => decoded.map_err(|reason| DecodeError::Content {
                 event_type: event_type.to_owned(),
                 schema_version,
-                source,
+                reason,
             }),
             None => Err(DecodeError::UnknownType { event_type: event_type.to_owned() }),
         }
@@ -380,16 +381,19 @@ impl Decoder {
                 version: known.version,
             });
         }
-        let content =
-            |source| DecodeError::Content { event_type: event_type.to_owned(), schema_version, source };
+        let content = |error: serde_json::Error| DecodeError::Content {
+            event_type: event_type.to_owned(),
+            schema_version,
+            reason: error.into(),
+        };
         let mut value: Value = serde_json::from_str(json).map_err(content)?;
         let first = (schema_version - known.since) as usize;
         for (from, lift) in (schema_version..).zip(&known.steps[first..]) {
-            value = lift(value).map_err(|source| DecodeError::Upcast {
+            value = lift(value).map_err(|refusal| DecodeError::Upcast {
                 event_type: event_type.to_owned(),
                 from,
                 to: from + 1,
-                source,
+                reason: reason_of(refusal.as_ref()),
             })?;
         }
         let written = match has_reals(&value) {
@@ -398,6 +402,13 @@ impl Decoder {
         };
         written.map(Cow::Owned).map_err(content)
     }
+}
+
+/// An upcaster's own words; those of serde_json are not, and may quote the event.
+fn reason_of(refusal: &(dyn std::error::Error + Send + Sync + 'static)) -> String {
+    refusal
+        .downcast_ref::<serde_json::Error>()
+        .map_or_else(|| refusal.to_string(), |error| ContentError::from(error).to_string())
 }
 
 /// Why an event cannot be decoded. Never retried: the same bytes give the same answer.
@@ -435,17 +446,17 @@ pub enum DecodeError {
         version: u32,
     },
     /// The JSON does not fit the type.
-    #[error("the content of event {event_type} version {schema_version} does not fit its type: {source}")]
+    #[error("the content of event {event_type} version {schema_version} does not fit its type: {reason}")]
     Content {
         /// The type.
         event_type: String,
         /// The version found.
         schema_version: u32,
-        /// What serde says.
-        source: serde_json::Error,
+        /// Where, and why.
+        reason: ContentError,
     },
     /// An upcaster refused.
-    #[error("the upcaster of {event_type} from version {from} to {to} failed: {source}")]
+    #[error("the upcaster of {event_type} from version {from} to {to} failed: {reason}")]
     Upcast {
         /// The type.
         event_type: String,
@@ -454,7 +465,7 @@ pub enum DecodeError {
         /// To.
         to: u32,
         /// What the upcaster says.
-        source: UpcastFailure,
+        reason: String,
     },
 }
 

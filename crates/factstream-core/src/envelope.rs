@@ -76,6 +76,7 @@ pub fn check_id(what: &'static str, id: &str) -> Result<(), InvalidId> {
 
 /// Why an id cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum InvalidId {
     /// It has no characters.
     #[error("the {what} is empty; give it 1 to {ID_BYTES_MAX} bytes")]

@@ -3,6 +3,8 @@
 //! Invariants: an event's JSON is one flat object of its own fields; its type, schema version and topic come from the
 //! code ([`EventType`]), never from the data.
 
+use crate::decode::ContentError;
+
 /// The topic of an event that names none.
 pub const DEFAULT_TOPIC: &str = "domain.events";
 
@@ -86,7 +88,7 @@ pub trait EventSet: Sized + Send + Sync + 'static {
     fn event_types() -> Vec<&'static EventType>;
 
     /// Decodes the JSON of an event of the current schema version; `None` when the type is not in this set.
-    fn decode(event_type: &str, json: &str) -> Option<Result<Self, serde_json::Error>>;
+    fn decode(event_type: &str, json: &str) -> Option<Result<Self, ContentError>>;
 }
 
 /// An enum of events that an aggregate can emit. Derive it:

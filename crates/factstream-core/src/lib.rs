@@ -24,6 +24,7 @@ pub mod envelope;
 mod finite;
 mod variant;
 mod digits;
+mod content_error;
 pub mod decode;
 pub mod message;
 pub mod partition;

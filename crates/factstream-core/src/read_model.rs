@@ -1,12 +1,19 @@
-//! The shape of a read model: a struct that is a row of a table. `#[derive(ReadModel)]` writes it.
+//! The shape of a read model: a struct that is a row of a table. `#[derive(ReadModel)]` writes it. How rows are found stands in
+//! `key` (one of them) and `condition` (those that fit).
 //!
 //! Invariant: the column types are those that every engine has, so one derive serves all of them.
+
+mod condition;
+mod key;
+
+pub use condition::{Condition, TypedColumn};
+pub use key::{KeyError, RowKey};
 
 use crate::sql::{FromValue, Row, RowError, Value};
 use jiff::Timestamp;
 use uuid::Uuid;
 
-/// A struct that is one row of a table, with one key column. Derive it:
+/// A struct that is one row of a table, with a key of one column or several. Derive it:
 ///
 /// ```
 /// # use factstream_core as factstream;
@@ -27,7 +34,28 @@ use uuid::Uuid;
 /// }
 ///
 /// assert_eq!(OrderTotal::TABLE, "order_totals");
-/// assert_eq!(OrderTotal::COLUMNS[OrderTotal::KEY].name, "order_id");
+/// assert_eq!(OrderTotal::COLUMNS[OrderTotal::KEY[0]].name, "order_id");
+/// ```
+///
+/// With several key columns the key is a tuple of their types, in the order of the fields:
+///
+/// ```
+/// # use factstream_core as factstream;
+/// # use factstream_core::read_model::ReadModel;
+/// # use factstream_macros::ReadModel;
+/// #[derive(ReadModel, Clone)]
+/// #[read_model(table = "turnover")]
+/// struct Turnover {
+///     #[column(key)]
+///     month: String,
+///     #[column(key)]
+///     currency: String,
+///     cents: i64,
+/// }
+///
+/// let key: <Turnover as ReadModel>::Key = ("2026-11".to_owned(), "EUR".to_owned());
+/// assert_eq!(Turnover::KEY, [0, 1]);
+/// # let _ = key;
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a read model",
@@ -39,11 +67,29 @@ pub trait ReadModel: Clone + Send + Sync + 'static {
     const TABLE: &'static str;
     /// The columns, in the order of the fields.
     const COLUMNS: &'static [Column];
-    /// Which column is the key.
-    const KEY: usize;
+    /// Which columns are the key, in the order of the fields.
+    const KEY: &'static [usize];
 
-    /// The value of the key column.
-    fn key(&self) -> Value;
+    /// The key: the type of its field, or a tuple of the types where there are several.
+    type Key: Clone + Send + Sync + 'static;
+
+    /// The columns by the names of their fields, for [conditions](Condition).
+    type Columns: Default;
+
+    /// By what this row is found.
+    ///
+    /// # Errors
+    /// [`KeyError`] when a part of the key is nothing that a row is found by.
+    fn key(&self) -> Result<RowKey, KeyError>;
+
+    /// By what the row with this key is found.
+    ///
+    /// # Errors
+    /// As [`ReadModel::key`].
+    fn key_of(key: Self::Key) -> Result<RowKey, KeyError>;
+
+    /// The key that is an aggregate's id; `None` where the key has several columns or another type.
+    fn key_from_id(id: &str) -> Option<Self::Key>;
 
     /// The values of all columns, in their order.
     ///
@@ -68,6 +114,7 @@ pub trait ReadModel: Clone + Send + Sync + 'static {
 
 /// One column of a read model's table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Column {
     /// The column's name.
     pub name: &'static str,
@@ -77,6 +124,25 @@ pub struct Column {
     pub nullable: bool,
     /// Whether it has an index of its own.
     pub index: bool,
+}
+
+impl Column {
+    /// A column of this type, which is never NULL and has no index of its own.
+    pub const fn new(name: &'static str, sql_type: &'static str) -> Self {
+        Self { name, sql_type, nullable: false, index: false }
+    }
+
+    /// Whether it may be NULL.
+    pub const fn nullable(mut self, nullable: bool) -> Self {
+        self.nullable = nullable;
+        self
+    }
+
+    /// Whether it has an index of its own.
+    pub const fn index(mut self, index: bool) -> Self {
+        self.index = index;
+        self
+    }
 }
 
 /// A type that a column can hold.

@@ -197,6 +197,7 @@ fn kind(value: &Value) -> &'static str {
 
 /// Why a row's value cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum RowError {
     /// No such column.
     #[error("the answer has no column {column}; check the statement's SELECT list")]

@@ -140,9 +140,9 @@ pub struct TableRows {
     pub columns: Vec<String>,
     /// The values of each row.
     pub rows: Vec<Params>,
-    /// The column by which a row that is there already is replaced; it is the table's primary key, or unique, and no two of
-    /// the rows have the same value there. `None` when none is there: one that is fails the whole.
-    pub replace_by: Option<usize>,
+    /// The columns by which a row that is there already is replaced; they are the table's primary key, or unique, and no two of
+    /// the rows have the same values there. Empty when none is there: one that is fails the whole.
+    pub replace_by: Vec<usize>,
 }
 
 impl TableRows {
@@ -154,12 +154,15 @@ impl TableRows {
     /// An INSERT of what `source` gives: `VALUES (..)` or a query.
     pub fn insert_from(&self, source: &str) -> String {
         let insert = format!("INSERT INTO {} ({}) {source}", quoted(&self.table), self.column_list());
-        let Some(key) = self.replace_by.map(|at| &self.columns[at]) else { return insert };
-        let others = self.columns.iter().filter(|column| *column != key).map(|column| quoted(column));
+        if self.replace_by.is_empty() {
+            return insert;
+        }
+        let key: Vec<String> = self.replace_by.iter().map(|at| quoted(&self.columns[*at])).collect();
+        let others = self.columns.iter().map(|column| quoted(column)).filter(|column| !key.contains(column));
         let sets: Vec<String> = others.map(|column| format!("{column} = excluded.{column}")).collect();
         let action =
             if sets.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", sets.join(", ")) };
-        format!("{insert} ON CONFLICT ({}) DO {action}", quoted(key))
+        format!("{insert} ON CONFLICT ({}) DO {action}", key.join(", "))
     }
 
     /// The columns, quoted, as a statement lists them.
@@ -245,6 +248,7 @@ pub enum Commit {
 /// [`StoreError::Row`]), other work was in the way ([`StoreError::Contention`]: run the transaction again), or the store itself is
 /// ([`StoreError::is_infrastructure`]: nothing that is asked of it now can work, whatever it is).
 #[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
 pub enum StoreError {
     /// The address does not name a store.
     #[error("the store's URL {url:?} cannot be used: {reason}")]

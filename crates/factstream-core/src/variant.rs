@@ -3,6 +3,7 @@
 //! Encoding takes serde's externally tagged form (`{"Created":{..}}`, or `"Closed"` for a unit variant) and keeps the
 //! content. A number that JSON would keep as `null` is refused. Decoding hands serde the variant by index, so a `#[serde(rename)]` on a variant cannot break it.
 
+use crate::content_error::ContentError;
 use crate::finite;
 use serde::de::{
     DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, IgnoredAny, IntoDeserializer, VariantAccess,
@@ -63,11 +64,20 @@ fn invalid(message: &str) -> Error {
 }
 
 /// The variant with this index (in declaration order, from 0), from its content.
-pub fn decode_variant<T: DeserializeOwned>(index: u32, json: &str) -> Result<T, Error> {
+pub fn decode_variant<T: DeserializeOwned>(index: u32, json: &str) -> Result<T, ContentError> {
     let mut content = serde_json::Deserializer::from_str(json);
-    let event = T::deserialize(Tagged { index, content: &mut content })?;
-    content.end()?;
-    Ok(event)
+    let read = T::deserialize(Tagged { index, content: &mut content });
+    read.and_then(|event| content.end().map(|()| event)).map_err(|error| misfit::<T>(index, json, error))
+}
+
+/// Why it does not fit. The place is looked for now: who reads what fits pays nothing for it.
+#[cold]
+fn misfit<T: DeserializeOwned>(index: u32, json: &str, error: Error) -> ContentError {
+    let mut content = serde_json::Deserializer::from_str(json);
+    match serde_path_to_error::deserialize::<_, T>(Tagged { index, content: &mut content }) {
+        Err(placed) => ContentError::from(placed.inner()).at(placed.path()),
+        Ok(_) => error.into(), // something stands behind it
+    }
 }
 
 type Json<'de> = serde_json::Deserializer<serde_json::de::StrRead<'de>>;

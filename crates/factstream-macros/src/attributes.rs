@@ -24,6 +24,8 @@ impl EventAttribute {
                     set(&mut read.topic, meta.value()?.parse()?, "topic")
                 } else if meta.path.is_ident("private") {
                     set(&mut read.private, meta.path.span(), "private")
+                } else if !on_variant && meta.path.is_ident("crate") {
+                    meta.value()?.parse::<LitStr>().map(drop) // read in `framework`
                 } else if !on_variant && meta.path.is_ident("prefix") {
                     set(&mut read.prefix, meta.value()?.parse()?, "prefix")
                 } else if on_variant && meta.path.is_ident("name") {
@@ -112,6 +114,9 @@ pub(crate) fn table_name(input: &DeriveInput) -> Result<LitStr> {
         attribute.parse_nested_meta(|meta| {
             if meta.path.is_ident("table") {
                 return set(&mut table, meta.value()?.parse()?, "table");
+            }
+            if meta.path.is_ident("crate") {
+                return meta.value()?.parse::<LitStr>().map(drop); // read in `framework`
             }
             Err(meta.error("unknown key; a read model knows: table = \"..\""))
         })?;

@@ -4,6 +4,7 @@
 //! ([`crate::serde_rules`]).
 
 use crate::attributes::{EventAttribute, positive, refuse_generics};
+use crate::framework;
 use crate::naming::Naming;
 use crate::serde_rules;
 use proc_macro2::TokenStream;
@@ -18,6 +19,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     refuse_generics(input, "an enum of events")?;
     serde_rules::check_enum(&input.attrs)?;
     let of_enum = EventAttribute::read(&input.attrs, false)?;
+    let import = framework::import(&input.attrs, "event")?;
     let enum_ident = &input.ident;
     let naming = Naming::of(&input.ident, of_enum.prefix.as_ref());
     let mut names = HashSet::new();
@@ -50,6 +52,8 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let (ident, count) = (enum_ident, types.len());
     Ok(quote! {
         const _: () = {
+            #import
+
             static TYPES: [factstream::event::EventType; #count] = [#(#types),*];
 
             #[automatically_derived]
@@ -63,7 +67,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
                     event_type: &str,
                     json: &str,
                 ) -> ::core::option::Option<
-                    ::core::result::Result<Self, factstream::derive_support::serde_json::Error>,
+                    ::core::result::Result<Self, factstream::decode::ContentError>,
                 > {
                     match event_type {
                         #(#decodes,)*

@@ -3,6 +3,7 @@
 //! Invariant: no set is joined twice. Two sets that share an event's name cannot be seen here.
 
 use crate::attributes::refuse_generics;
+use crate::framework;
 use proc_macro2::TokenStream;
 use quote::quote;
 use std::collections::HashSet;
@@ -21,7 +22,11 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let (names, inners): (Vec<_>, Vec<_>) = variants.collect::<Result<Vec<_>>>()?.into_iter().unzip();
     refuse_twins(&inners)?;
     let ident = &input.ident;
+    let import = framework::import(&input.attrs, "event_set")?;
     Ok(quote! {
+        const _: () = {
+        #import
+
         #[automatically_derived]
         #[allow(deprecated)]
         impl factstream::event::EventSet for #ident {
@@ -35,7 +40,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
                 event_type: &str,
                 json: &str,
             ) -> ::core::option::Option<
-                ::core::result::Result<Self, factstream::derive_support::serde_json::Error>,
+                ::core::result::Result<Self, factstream::decode::ContentError>,
             > {
                 #(
                     if let ::core::option::Option::Some(decoded) = <#inners as factstream::event::EventSet>::decode(event_type, json) {
@@ -45,6 +50,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
                 ::core::option::Option::None
             }
         }
+        };
     })
 }
 

@@ -1,7 +1,11 @@
 //! The derive macros of factstream: [`Event`], [`EventSet`] and [`ReadModel`]. Use them through the `factstream` crate.
 //!
+//! A crate that gives `factstream` another name in its Cargo.toml is understood. One that reaches it by a path of another crate
+//! says so: `#[event(crate = "our::events")]`, `#[event_set(crate = "..")]`, `#[read_model(crate = "..")]`.
+//!
 //! Invariant: what is wrong in a declaration is found by the compiler, at the words that are wrong, with advice.
 
+mod framework;
 mod attributes;
 mod serde_rules;
 mod naming;
@@ -69,14 +73,14 @@ pub fn derive_event(input: TokenStream) -> TokenStream {
 /// let names: Vec<_> = Facts::event_types().iter().map(|event_type| event_type.name).collect();
 /// assert_eq!(names, ["OrderCreated", "PaymentProcessed"]);
 /// ```
-#[proc_macro_derive(EventSet)]
+#[proc_macro_derive(EventSet, attributes(event_set))]
 pub fn derive_event_set(input: TokenStream) -> TokenStream {
     expand(input, event_set::expand)
 }
 
 /// Makes a struct a row of a table.
 ///
-/// `#[read_model(table = "..")]` names the table. `#[column(..)]` on a field: `key` (exactly one), `index`, `json` (anything
+/// `#[read_model(table = "..")]` names the table. `#[column(..)]` on a field: `key` (of one field or several), `index`, `json` (anything
 /// with serde, as JSON text), `text` (anything with `Display` and `FromStr`), `name = ".."`. Other fields are of a type that
 /// has a column type of its own; of these an `Option` may be NULL, but not the key. A key is not kept as JSON.
 ///

@@ -1,10 +1,11 @@
 //! `#[derive(ReadModel)]`: a struct's fields as the columns of a table, and the way of a row in and out.
 //!
-//! Invariants: exactly one column is the key and it is never NULL; writing the key cannot fail, so it is not JSON.
+//! Invariants: at least one column is the key, and none of the key is ever NULL or JSON.
 
 use crate::attributes::{ColumnAttribute, is_sql_name, refuse_generics, table_name};
+use crate::framework;
 use proc_macro2::TokenStream;
-use quote::{quote, quote_spanned};
+use quote::{format_ident, quote, quote_spanned};
 use std::collections::HashSet;
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
@@ -21,27 +22,68 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let columns = columns(input)?;
     refuse_generics(input, "a read model")?;
     let table = table_name(input)?;
-    let key = key(input, &columns)?;
+    let import = framework::import(&input.attrs, "read_model")?;
+    let keys = keys(input, &columns)?;
+    let key = Key::of(&keys, &columns);
     let ident = &input.ident;
+    let names = format_ident!("{}Columns", ident.unraw());
+    let comparable: Vec<&Column<'_>> =
+        columns.iter().filter(|column| column.attribute.json.is_none()).collect();
+    let (fields, types): (Vec<_>, Vec<_>) = comparable.iter().map(|column| (column.field, column.ty)).unzip();
+    let makes = comparable.iter().map(|column| column.typed());
     let descriptions = columns.iter().map(Column::description);
     let values = columns.iter().map(Column::value);
     let moved_values = columns.iter().map(Column::moved_value);
     let reads = columns.iter().map(Column::read);
-    let key_value = columns[key].key_value();
-    let not_null = columns[key].key_is_never_null();
+    let not_null = keys.iter().map(|key| columns[*key].key_is_never_null());
+    let Key { ty: key_type, from_row: of_row, from_parts: of_key, from_id } = key;
     Ok(quote! {
         const _: () = {
-            #not_null
+            #import
+
+            #(#not_null)*
+
+            #[doc(hidden)]
+            #[allow(
+                dead_code, deprecated, missing_debug_implementations, missing_docs, private_interfaces, unreachable_pub, unnameable_types,
+                clippy::exhaustive_structs
+            )]
+            pub struct #names {
+                #(pub #fields: factstream::read_model::TypedColumn<#ident, #types>,)*
+            }
+
+            #[automatically_derived]
+            #[allow(deprecated)]
+            impl ::core::default::Default for #names {
+                fn default() -> Self {
+                    Self { #(#fields: #makes,)* }
+                }
+            }
 
             #[automatically_derived]
             #[allow(deprecated)]
             impl factstream::read_model::ReadModel for #ident {
                 const TABLE: &'static str = #table;
                 const COLUMNS: &'static [factstream::read_model::Column] = &[#(#descriptions),*];
-                const KEY: usize = #key;
+                const KEY: &'static [usize] = &[#(#keys),*];
 
-                fn key(&self) -> factstream::sql::Value {
-                    #key_value
+                type Key = #key_type;
+                type Columns = #names;
+
+                fn key(
+                    &self,
+                ) -> ::core::result::Result<factstream::read_model::RowKey, factstream::read_model::KeyError> {
+                    #of_row
+                }
+
+                fn key_of(
+                    key: Self::Key,
+                ) -> ::core::result::Result<factstream::read_model::RowKey, factstream::read_model::KeyError> {
+                    #of_key
+                }
+
+                fn key_from_id(id: &str) -> ::core::option::Option<Self::Key> {
+                    #from_id
                 }
 
                 fn to_row(
@@ -116,15 +158,58 @@ fn is_option(ty: &Type) -> bool {
     path.path.segments.last().is_some_and(|segment| segment.ident == "Option")
 }
 
-fn key(input: &DeriveInput, columns: &[Column<'_>]) -> Result<usize> {
-    let mut keys = columns.iter().enumerate().filter_map(|(at, column)| Some((at, column.attribute.key?)));
-    let advice = "a read model has one key: put #[column(key)] on the field that names the row";
-    let (key, _) = keys.next().ok_or_else(|| Error::new(input.ident.span(), advice))?;
-    match keys.next() {
-        Some((_, span)) => {
-            Err(Error::new(span, "a read model has one key; remove this one, or join the two into one field"))
+fn keys(input: &DeriveInput, columns: &[Column<'_>]) -> Result<Vec<usize>> {
+    let keys: Vec<usize> = columns
+        .iter()
+        .enumerate()
+        .filter(|(_, column)| column.attribute.key.is_some())
+        .map(|(at, _)| at)
+        .collect();
+    let advice = "a read model has a key: put #[column(key)] on the field, or the fields, that name the row";
+    if keys.is_empty() { Err(Error::new(input.ident.span(), advice)) } else { Ok(keys) }
+}
+
+/// The type of a row's key, and the ways to it.
+struct Key {
+    ty: TokenStream,
+    from_row: TokenStream,
+    from_parts: TokenStream,
+    from_id: TokenStream,
+}
+
+impl Key {
+    fn of(keys: &[usize], columns: &[Column<'_>]) -> Self {
+        let of_row = keys.iter().map(|key| columns[*key].key_value());
+        if let [key] = keys {
+            let (column, ty) = (&columns[*key], columns[*key].ty);
+            let of_key = column.value_of(&quote!(key));
+            let from_id = if column.is_plain() {
+                quote_spanned!(ty.span()=> <#ty as factstream::sql::FromValue>::from_value(&factstream::sql::Value::from(id)))
+            } else {
+                quote_spanned!(ty.span()=> <#ty as ::core::str::FromStr>::from_str(id).ok())
+            };
+            return Self {
+                ty: quote!(#ty),
+                from_row: quote!(#(factstream::read_model::RowKey::of(#of_row))*),
+                from_parts: quote!(factstream::read_model::RowKey::of(#of_key)),
+                from_id,
+            };
         }
-        None => Ok(key),
+        let parts: Vec<Ident> = (0..keys.len()).map(|at| format_ident!("part_{at}")).collect();
+        let types = keys.iter().map(|key| columns[*key].ty);
+        let values = keys.iter().zip(&parts).map(|(key, part)| columns[*key].value_of(&quote!(#part)));
+        Self {
+            ty: quote!((#(#types),*)),
+            from_row: quote!(factstream::read_model::RowKey::several([#(#of_row),*])),
+            from_parts: quote! {
+                let (#(#parts),*) = key;
+                factstream::read_model::RowKey::several([#(#values),*])
+            },
+            from_id: quote! {
+                let _ = id;
+                ::core::option::Option::None
+            },
+        }
     }
 }
 
@@ -139,7 +224,7 @@ impl Column<'_> {
         } else {
             (quote!("TEXT"), quote!(false))
         };
-        quote!(factstream::read_model::Column { name: #name, sql_type: #sql_type, nullable: #nullable, index: #index })
+        quote!(factstream::read_model::Column::new(#name, #sql_type).nullable(#nullable).index(#index))
     }
 
     fn is_plain(&self) -> bool {
@@ -162,6 +247,23 @@ impl Column<'_> {
             quote_spanned!(ty.span()=> <#ty as factstream::read_model::ColumnValue>::into_value(self.#field))
         } else {
             self.value()
+        }
+    }
+
+    /// The column as conditions name it.
+    fn typed(&self) -> TokenStream {
+        let (name, ty) = (&self.name, self.ty);
+        let value = self.value_of(&quote!(value));
+        quote_spanned!(ty.span()=> factstream::read_model::TypedColumn::new(#name, |value: #ty| #value))
+    }
+
+    /// What a value of the field's type, which is not needed any more, is in a column that is not JSON.
+    fn value_of(&self, value: &TokenStream) -> TokenStream {
+        let ty = self.ty;
+        if self.attribute.text.is_some() {
+            quote!(factstream::sql::Value::Text(::std::string::ToString::to_string(&#value)))
+        } else {
+            quote_spanned!(ty.span()=> <#ty as factstream::read_model::ColumnValue>::into_value(#value))
         }
     }
 

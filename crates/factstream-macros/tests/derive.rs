@@ -3,7 +3,7 @@
 
 use factstream_core as factstream;
 use factstream_core::event::{DEFAULT_TOPIC, Event as _, EventSet as _};
-use factstream_core::read_model::ReadModel as _;
+use factstream_core::read_model::{ReadModel as _, RowKey};
 use factstream_core::sql::{Row, Value};
 use factstream_macros::{Event, EventSet, ReadModel};
 use serde::{Deserialize, Serialize};
@@ -210,7 +210,7 @@ fn a_key_may_be_text_and_stand_under_another_name() {
     }
 
     let row = ByStatus { count: 1, status: Status::Open };
-    assert_eq!((ByStatus::KEY, row.key()), (1, Value::Text("OPEN".into())));
+    assert_eq!((ByStatus::KEY, row.key()), (&[1][..], Ok(RowKey::Text("OPEN".into()))));
     assert_eq!(ByStatus::COLUMNS[1].name, "status_text");
     assert_eq!(row.to_row().unwrap(), [Value::Integer(1), Value::Text("OPEN".into())]);
 }
@@ -268,7 +268,7 @@ fn a_row_survives_and_its_columns_are_as_declared() {
     };
     let names: Vec<_> = OrderRow::COLUMNS.iter().map(|column| column.name).collect();
     assert_eq!(names, ["amount", "order_id", "status", "tag_list", "type"]);
-    assert_eq!((OrderRow::KEY, order.key()), (1, Value::Text("o-1".into())));
+    assert_eq!((OrderRow::KEY, order.key()), (&[1][..], Ok(RowKey::Text("o-1".into()))));
     assert!(OrderRow::COLUMNS[2].index && OrderRow::COLUMNS[4].nullable);
     let values = order.to_row().unwrap();
     assert_eq!(values[2..], [Value::Text("CLOSED".into()), Value::Text("[\"a\"]".into()), Value::Null]);
@@ -284,4 +284,76 @@ fn a_value_that_does_not_fit_names_its_column() {
         let error = OrderRow::from_row(&row(values)).unwrap_err().to_string();
         assert!(error.contains(column) && error.contains("text that does not fit"), "{error}");
     }
+}
+
+#[test]
+fn a_key_of_several_columns_is_a_tuple_in_the_order_of_the_fields() {
+    #[derive(Clone, ReadModel)]
+    #[read_model(table = "turnover")]
+    struct Turnover {
+        #[column(key)]
+        month: i64,
+        cents: i64,
+        #[column(key, text)]
+        status: Status,
+    }
+
+    let row = Turnover { month: 7, cents: 1, status: Status::Open };
+    let key = RowKey::Several(vec![RowKey::Integer(7), RowKey::Text("OPEN".into())]);
+    assert_eq!((row.key(), Turnover::key_of((7, Status::Open))), (Ok(key.clone()), Ok(key)));
+    assert!(Turnover::KEY == [0, 2] && Turnover::key_from_id("o-1").is_none());
+    assert_eq!(row.cents, 1);
+}
+
+#[test]
+fn a_key_that_is_text_is_made_of_an_id() {
+    assert_eq!(OrderRow::key_from_id("o-1"), Some("o-1".to_owned()));
+    assert_eq!(shadowed::Row::key_from_id("o-1"), None);
+}
+
+#[test]
+fn conditions_on_columns_have_types_and_none_replaces_another() {
+    let row = <OrderRow as factstream::read_model::ReadModel>::Columns::default();
+    let condition = row.amount.ge(5).and(row.status.eq(Status::Open)).and(row.r#type.eq(None));
+    let (sql, params) = condition.into_parts();
+    assert_eq!(params, [Value::Integer(5), Value::Text("OPEN".into())]);
+    for part in ["\"amount\" >= $1", "\"status\" = $2", "\"type\" IS NULL"] {
+        assert!(sql.contains(part), "{part}: {sql}");
+    }
+    let (sql, params) = row.order_id.one_of(["a", "b"]).or(row.r#type.ne("x".to_owned())).into_parts();
+    assert_eq!(params.len(), 3);
+    assert!(sql.contains("$2") && sql.contains("IS DISTINCT FROM $3"), "{sql}");
+    assert_eq!(row.order_id.one_of([""; 0]).sql(), "1 = 0");
+}
+
+/// Where nothing is called `factstream`.
+mod renamed {
+    use super::{Deserialize, Serialize};
+    use factstream_core as ours;
+
+    #[derive(factstream_macros::Event, Serialize, Deserialize)]
+    #[event(crate = "ours", private)]
+    pub(super) enum RenamedEvent {
+        Happened {},
+    }
+
+    #[derive(factstream_macros::EventSet)]
+    #[event_set(crate = "ours")]
+    pub(super) enum Set {
+        Renamed(RenamedEvent),
+    }
+
+    #[derive(Clone, factstream_macros::ReadModel)]
+    #[read_model(table = "renamed", crate = "ours")]
+    pub(super) struct Row {
+        #[column(key)]
+        pub(super) id: String,
+    }
+}
+
+#[test]
+fn the_framework_may_have_another_name() {
+    let renamed::Set::Renamed(renamed::RenamedEvent::Happened {}) =
+        renamed::Set::decode("RenamedHappened", "{}").unwrap().unwrap();
+    assert_eq!(renamed::Row { id: "r".into() }.key(), Ok(RowKey::Text("r".into())));
 }

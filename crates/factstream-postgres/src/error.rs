@@ -70,9 +70,21 @@ pub(crate) fn is_passing(db: &DbError) -> bool {
     fault(db) == Fault::Passing
 }
 
+/// What the server says, without values: the detail of a violated constraint shows the row, and a value that does not fit is quoted.
+/// Both may be personal data, and reasons are kept and logged.
 fn db_text(db: &DbError) -> String {
+    let class = db.code().code().get(..2).unwrap_or_default();
+    if matches!(class, "22" | "23") {
+        return if class == "22" { without_quoted(db.message()) } else { db.message().to_owned() };
+    }
     let detail = db.detail().map(|detail| format!(" ({detail})")).unwrap_or_default();
     format!("{}{detail}", db.message())
+}
+
+/// A message without what stands in quotes.
+fn without_quoted(message: &str) -> String {
+    let parts = message.split('"').enumerate();
+    parts.map(|(at, part)| if at % 2 == 0 { part } else { "\"..\"" }).collect()
 }
 
 /// The error of a connection, or of values that do not fit.
@@ -144,4 +156,16 @@ fn cause(error: &Error) -> String {
 pub(crate) fn first_line(sql: &str) -> String {
     let line = sql.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with("--"));
     line.unwrap_or_default().chars().take(120).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_that_does_not_fit_is_not_quoted() {
+        let message = "invalid input syntax for type integer: \"Jane Doe\"";
+        assert_eq!(without_quoted(message), "invalid input syntax for type integer: \"..\"");
+        assert_eq!(without_quoted("cut \"off"), "cut \"..\"");
+    }
 }

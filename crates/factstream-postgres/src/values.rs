@@ -30,8 +30,12 @@ impl ToSql for Parameter<'_> {
             (Value::Real(number), &Type::FLOAT4) => (*number as f32).to_sql(ty, out),
             (Value::Real(number), &Type::FLOAT8) => number.to_sql(ty, out),
             (Value::Real(_), _) => refuse("a floating-point number"),
-            (Value::Text(text), &Type::UUID) => text.parse::<Uuid>()?.to_sql(ty, out),
-            (Value::Text(text), &Type::TIMESTAMPTZ) => Time(text.parse()?).to_sql(ty, out),
+            (Value::Text(text), &Type::UUID) => {
+                text.parse::<Uuid>().map_err(|_| "the text is no UUID")?.to_sql(ty, out)
+            }
+            (Value::Text(text), &Type::TIMESTAMPTZ) => {
+                Time(text.parse().map_err(|_| "the text is no time")?).to_sql(ty, out)
+            }
             (Value::Text(text), &Type::JSONB) => {
                 out.extend_from_slice(&[1]);
                 out.extend_from_slice(text.as_bytes());

@@ -30,9 +30,9 @@ pub(crate) async fn write(client: &ClientWrapper, rows: &TableRows) -> Result<()
         let message = format!("a row has {} values, the columns are {}", row.len(), types.len());
         return Err(StoreError::statement(message, sql));
     }
-    let written = match rows.replace_by {
-        Some(_) => upsert(client, rows, &types).await,
-        None => copy(client, rows, &types).await,
+    let written = match rows.replace_by.is_empty() {
+        false => upsert(client, rows, &types).await,
+        true => copy(client, rows, &types).await,
     };
     if written.is_err() {
         // Should the columns have other types by now: the next attempt asks.

@@ -21,6 +21,7 @@ use factstream_core::envelope::{Position, RecordedEvent, StreamId};
 use factstream_core::store::Store;
 use jiff::Timestamp;
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
@@ -29,6 +30,17 @@ use uuid::Uuid;
 #[derive(Clone)]
 pub struct App {
     inner: Arc<Parts>,
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let handlers: Vec<&str> = self.specs().iter().map(|spec| spec.name.as_str()).collect();
+        f.debug_struct("App")
+            .field("service", &self.inner.service)
+            .field("store_id", &self.store_id())
+            .field("handlers", &handlers)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What an application is made of.

@@ -15,7 +15,7 @@ use crate::processor::{From, Kind, Spec};
 use crate::progress::Progress;
 use crate::read_model::fold::Folding;
 use crate::read_model::table::Table;
-use crate::read_model::{Fold, Managed};
+use crate::read_model::{FoldRows, Managed};
 use crate::registry::{self, Build, Comeback, UNNAMED};
 use crate::retention::Retention;
 use crate::states::{Limits, States};
@@ -30,6 +30,7 @@ use factstream_core::event::{EventSet, EventType};
 use factstream_core::recordable::EVENT_BYTES_MAX;
 use factstream_core::store::Store;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
@@ -62,6 +63,17 @@ pub struct Builder {
     handlers: Vec<Declared>,
 }
 
+/// Without the URLs, which may hold passwords.
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let handlers: Vec<&str> = self.handlers.iter().map(|declared| declared.name.as_str()).collect();
+        f.debug_struct("Builder")
+            .field("service", &self.service)
+            .field("handlers", &handlers)
+            .finish_non_exhaustive()
+    }
+}
+
 struct Declared {
     name: String,
     kind: Kind,
@@ -81,7 +93,7 @@ trait MakeFold: Send {
 
 struct FoldOf<R>(std::marker::PhantomData<fn() -> R>);
 
-impl<R: Fold> MakeFold for FoldOf<R> {
+impl<R: FoldRows> MakeFold for FoldOf<R> {
     fn make(&self, states: &States) -> Result<(Arc<dyn Reaction>, Managed), Error> {
         Ok((Arc::new(Folding::<R>::new(states.decoder::<R::Events>()?)), Managed::of::<R>()))
     }
@@ -231,8 +243,9 @@ impl Builder {
         self
     }
 
-    /// A read model: its table is made, and its rows are folded from the log.
-    pub fn read_model<R: Fold>(mut self) -> Self {
+    /// A read model: its table is made, and its rows are folded from the log, by a [`Fold`](crate::Fold) or
+    /// [`FoldRows`].
+    pub fn read_model<R: FoldRows>(mut self) -> Self {
         self.event_types.extend(R::Events::event_types());
         self.handlers.push(Declared {
             name: R::TABLE.to_owned(),
@@ -240,7 +253,7 @@ impl Builder {
             options: Options {
                 retry: R::retry(),
                 batch_events_max: READ_MODEL_BATCH,
-                shards: R::shards().max(1),
+                shards: R::parts(),
                 version: R::version(),
                 ..Options::default()
             },
@@ -257,8 +270,8 @@ impl Builder {
 
     /// A consumer of topics.
     pub fn consumer(self, consumer: Consumer) -> Self {
-        let Consumer { name, options, handlers } = consumer;
-        self.handlers_of(name, Kind::Consumer, options, handlers, Vec::new())
+        let Consumer { name, options, handlers, tables } = consumer;
+        self.handlers_of(name, Kind::Consumer, options, handlers, tables)
     }
 
     fn handlers_of(
@@ -277,7 +290,10 @@ impl Builder {
     /// Opens the store and the broker, makes the tables and topics that are missing, takes over the handlers that this build
     /// declares differently from the one before, and checks everything.
     ///
-    /// A read model or projection whose tables, event types, logic ([`Fold::version`]) or name of a table has changed is rebuilt
+    /// A table of a consumer is made when it is missing; one that this build declares otherwise is refused, for a consumer's rows
+    /// cannot be made anew.
+    ///
+    /// A read model or projection whose tables, event types, logic ([`Fold::version`](crate::Fold::version)) or name of a table has changed is rebuilt
     /// here, beside the live rows. While another process does that, this one waits. A build that the store has seen before, and
     /// that another one has replaced, leaves things as they are: its handlers stand by until no process of the other build lives.
     ///
@@ -336,7 +352,7 @@ impl Builder {
                 specs.push(Spec { name: shard.name(&spec.handler), shard, ..spec.clone() });
             }
         }
-        managed.iter().try_for_each(Managed::check_names)?;
+        managed.iter().try_for_each(Managed::check)?;
         refuse_shared_tables(&managed)?;
         Ok(Plan {
             store_url: self.store_url,

@@ -28,6 +28,7 @@ pub const LIST_MAX: usize = 1_000;
 
 /// A dead letter, or an event that is being retried, in short.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Summary {
     /// Its id, for `show`, `redrive`, `edit` and `discard`.
     pub id: u64,
@@ -57,6 +58,7 @@ pub struct Summary {
 
 /// All that is known of a letter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Detail {
     /// The letter in short.
     #[serde(flatten)]
@@ -94,6 +96,7 @@ impl Bytes {
 
 /// An event that waits behind another of its key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct ParkedEvent {
     /// Its id among the letters.
     pub id: u64,

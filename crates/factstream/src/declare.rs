@@ -5,6 +5,8 @@ use crate::processor::options::{Options, Tombstones, UnknownTypes, option_method
 use crate::processor::reaction::{Calling, Handlers, Handling, Projecting};
 use crate::read_model::table::Table;
 use factstream_core::message::{Decoded, Record};
+use factstream_core::read_model::ReadModel;
+use std::fmt;
 
 /// A projection that writes SQL, fed from the store's log in order. **Exactly once.**
 ///
@@ -28,9 +30,14 @@ impl Projection {
     /// `{table}` stands for its name: `CREATE TABLE {table} (..)`, `CREATE INDEX {table}_x ON {table} (..)`. A name that is a
     /// word of SQL's own is written in quotes: `CREATE TABLE "{table}" (..)`.
     pub fn table(mut self, name: &str, create: &str, indexes: &[&str]) -> Self {
-        let indexes = indexes.iter().map(|index| (*index).to_owned()).collect();
-        let (name, create) = (name.to_owned(), create.to_owned());
-        self.tables.push(Table { name, create, indexes });
+        self.tables.push(Table::written(name, create, indexes));
+        self
+    }
+
+    /// A table of this projection whose rows are of this type: made as for a read model, written with
+    /// [`Rows::put`](crate::Rows::put) and read with [`App::read`](crate::App::read).
+    pub fn table_of<R: ReadModel>(mut self) -> Self {
+        self.tables.push(Table::of::<R>());
         self
     }
 
@@ -59,12 +66,18 @@ pub struct Consumer {
     pub(crate) name: String,
     pub(crate) options: Options,
     pub(crate) handlers: Handlers,
+    pub(crate) tables: Vec<Table>,
 }
 
 impl Consumer {
     /// A consumer group of this name.
     pub fn new(group: impl Into<String>) -> Self {
-        Self { name: group.into(), options: Options::default(), handlers: Handlers::default() }
+        Self {
+            name: group.into(),
+            options: Options::default(),
+            handlers: Handlers::default(),
+            tables: Vec::new(),
+        }
     }
 
     /// Adds a handler with effects inside the store. Each event type has one handler in a group.
@@ -79,7 +92,39 @@ impl Consumer {
         self
     }
 
-    /// Reads records of other teams' formats, before the framework does: CloudEvents, values in quotes or in a frame, types in
+    /// A table of this consumer: made when the application is opened and it is not there; in the statements, `{table}` stands for its
+    /// name, as for [`Projection::table`].
+    ///
+    /// Its rows cannot be made anew from the log, so a table that this build declares otherwise than the store has it is refused:
+    /// change the table, then delete its row from `fs_read_models`, and it is taken as it is.
+    pub fn table(mut self, name: &str, create: &str, indexes: &[&str]) -> Self {
+        self.tables.push(Table::written(name, create, indexes));
+        self
+    }
+
+    /// A table of this consumer whose rows are of this type: as [`Consumer::table`], written with
+    /// [`Rows::put`](crate::Rows::put) and read with [`App::read`](crate::App::read).
+    ///
+    /// ```
+    /// use factstream::{Consumer, ReadModel};
+    ///
+    /// #[derive(ReadModel, Clone)]
+    /// #[read_model(table = "rates")]
+    /// struct Rate {
+    ///     #[column(key)]
+    ///     pair: String,
+    ///     rate: f64,
+    /// }
+    ///
+    /// let consumer = Consumer::new("pricing").table_of::<Rate>();
+    /// # let _ = consumer;
+    /// ```
+    pub fn table_of<R: ReadModel>(mut self) -> Self {
+        self.tables.push(Table::of::<R>());
+        self
+    }
+
+    /// Reads records of other teams' formats, before the framework does and beside what was given before (the first that answers counts): CloudEvents, values in quotes or in a frame, types in
     /// headers of another name, .. `Ok(None)` leaves the record to the framework.
     ///
     /// It has to be pure: a record is decoded again when it is delivered again, and when its dead letter is redriven (after
@@ -127,4 +172,16 @@ impl Consumer {
     }
 
     option_methods!();
+}
+
+impl fmt::Debug for Projection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Projection").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Consumer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Consumer").field("name", &self.name).finish_non_exhaustive()
+    }
 }

@@ -1,14 +1,16 @@
 //! The framework's own errors. Conflict is a variant of its own; a command's refusal is typed ([`ExecuteError`]).
 
 use factstream_core::broker::{BrokerError, PublishError};
-use factstream_core::decode::{DecodeError, WiringError};
+use factstream_core::decode::{ContentError, DecodeError, WiringError};
 use factstream_core::envelope::{InvalidId, Position, StreamId, Version};
+use factstream_core::read_model::{KeyError, ReadModel};
 use factstream_core::sql::RowError;
 use factstream_core::store::{Conflict, StoreError};
 use std::time::Duration;
 
 /// What can go wrong in factstream itself.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// Another writer was faster, again and again.
     #[error("{0}; other writers were faster each time: try again, or let fewer writers share one stream")]
@@ -25,12 +27,12 @@ pub enum Error {
     #[error(transparent)]
     InvalidId(#[from] InvalidId),
     /// A stored event that this build cannot decode. Nothing was changed.
-    #[error("event {position} of the log cannot be decoded: {source}")]
+    #[error("event {position} of the log cannot be decoded: {reason}")]
     Undecodable {
         /// Where it lies.
         position: Position,
         /// Why.
-        source: DecodeError,
+        reason: DecodeError,
     },
     /// An event or state that cannot be written as JSON.
     #[error("{what} cannot be written as JSON: {source}")]
@@ -42,13 +44,13 @@ pub enum Error {
     },
     /// An event cannot be read back from the JSON that it was written as. Nothing was stored.
     #[error(
-        "event {event_type} cannot be read back from its own JSON ({source}), so its stream could not be folded any more; nothing was stored. Give its type serde attributes that read what they write"
+        "event {event_type} cannot be read back from its own JSON ({reason}), so its stream could not be folded any more; nothing was stored. Give its type serde attributes that read what they write"
     )]
     NotReadBack {
         /// Its type.
         event_type: &'static str,
-        /// What serde says.
-        source: serde_json::Error,
+        /// Where, and why.
+        reason: ContentError,
     },
     /// Events that a state is folded from are not in the store. Nothing was changed.
     #[error(
@@ -159,6 +161,13 @@ pub enum Error {
     /// A batch was not published whole.
     #[error(transparent)]
     Publish(#[from] PublishError),
+}
+
+impl Error {
+    /// A key that no row can be found by.
+    pub(crate) fn of_key<R: ReadModel>(error: &KeyError) -> Self {
+        Self::Store(StoreError::statement(error.to_string(), format!("the key of a row of {}", R::TABLE)))
+    }
 }
 
 impl From<WiringError> for Error {

@@ -5,6 +5,7 @@
 
 use crate::rows::Rows;
 use crate::tx::Tx;
+use factstream_core::decode::ContentError;
 use factstream_core::envelope::Envelope;
 use factstream_core::event::EventSet;
 use std::error::Error;
@@ -198,10 +199,23 @@ impl Failure {
         self.permanent
     }
 
-    /// The error and what caused it, outermost first. Each is shown as it can be kept: at most some kilobytes,
-    /// without NUL, which no database text may hold.
+    /// The error and what caused it, outermost first, each once: a cause that the error before it quotes is left out. Each is shown
+    /// as it can be kept: at most some kilobytes, without NUL, which no database text may hold. What serde_json says is shown
+    /// without the content that it quotes ([`ContentError`]).
     pub fn chain(&self) -> Vec<String> {
-        self.errors().take(CHAIN_MAX).map(|error| shown(&error.to_string())).collect()
+        let of_json = self.errors().filter_map(|error| error.downcast_ref::<serde_json::Error>());
+        let quoting: Vec<(String, String)> =
+            of_json.map(|error| (error.to_string(), ContentError::from(error).to_string())).collect();
+        let mut chain: Vec<String> = Vec::new();
+        for error in self.errors().take(CHAIN_MAX) {
+            let text =
+                quoting.iter().fold(error.to_string(), |text, (quoted, plain)| text.replace(quoted, plain));
+            let text = shown(&text);
+            if chain.last().is_none_or(|before| !before.contains(&text)) {
+                chain.push(text);
+            }
+        }
+        chain
     }
 
     /// The error and its sources.
@@ -240,5 +254,23 @@ mod tests {
         let chain = failure.chain();
         assert!(chain[0].starts_with("a\u{fffd}b") && chain[0].len() <= TEXT_BYTES_MAX + 10, "{chain:?}");
         assert_eq!(Failure::transient("as it is").chain(), ["as it is"]);
+    }
+
+    #[test]
+    fn a_reason_is_shown_once_and_without_what_it_quotes() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("the order is refused: {0}")]
+        struct Refused(#[source] serde_json::Error);
+
+        #[derive(Debug, thiserror::Error)]
+        #[error("{0}")]
+        struct Twice(#[source] std::num::ParseIntError);
+
+        let quoting = serde_json::from_str::<u32>("\"Jane Doe\"").unwrap_err();
+        assert_eq!(
+            Failure::from(Refused(quoting)).chain(),
+            ["the order is refused: invalid type: string, expected u32 (line 1, column 10)"]
+        );
+        assert_eq!(Failure::from(Twice("x".parse::<u8>().unwrap_err())).chain().len(), 1);
     }
 }

@@ -9,7 +9,7 @@
 //! | declare events, aggregates and commands | [`Event`], [`Aggregate`], [`Command`] |
 //! | test them without a store | [`testkit`] |
 //! | put an application together | [`App::builder`] |
-//! | fold events into rows | [`Fold`], [`ReadModel`] |
+//! | fold events into rows | [`Fold`], [`FoldRows`], [`ReadModel`] |
 //! | write rows with SQL | [`Projector`], [`Projection`], [`Rows`] |
 //! | have effects in the store, exactly once | [`Handler`], [`Consumer`], [`Tx`] |
 //! | call the outside world | [`Caller`] |
@@ -18,6 +18,7 @@
 mod app;
 mod builder;
 mod declare;
+mod json_topic;
 pub mod setting;
 mod connect;
 mod origin;
@@ -57,10 +58,11 @@ pub use error::{Error, ExecuteError};
 pub use execute::{ATTEMPTS_MAX, Done, Execute};
 pub use handler::{Caller, Failure, Handler, Projector};
 pub use housekeeping::{INBOX_RETENTION, TOPIC_RETENTION};
+pub use json_topic::{Json, JsonTopic, TopicOf};
 pub use leases::{Doing, Owner, Process};
 pub use processor::Kind;
 pub use processor::options::{Retry, Tombstones, UnknownTypes};
-pub use read_model::{Fold, Order, Page, Read, RebuildProgress};
+pub use read_model::{Condition, Fold, FoldRows, Keys, Order, Page, Read, ReadModel, RebuildProgress};
 pub use registry::Registered;
 pub use reset::{ResetPlan, ResetStep, ResetTo};
 pub use retention::{COMMAND_KEY_RETENTION, LETTER_RETENTION, Retention};
@@ -69,7 +71,7 @@ pub use supervisor::Running;
 pub use tx::Tx;
 
 pub use factstream_core::aggregate::{self, Aggregate, Command, Snapshots};
-pub use factstream_core::broker::{Member, Namespace, Topic};
+pub use factstream_core::broker::{BrokerError, Member, Namespace, PublishError, Topic};
 pub use factstream_core::decode::{self, Upcasters};
 pub use factstream_core::envelope::{self, Envelope, Position, RecordedEvent, Version};
 pub use factstream_core::event::{self, Event, EventSet};

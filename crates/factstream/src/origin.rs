@@ -48,7 +48,7 @@ impl Origin {
         let data = event.encode().map_err(encode)?;
         let read_back = match E::decode(event_type.name, &data) {
             Some(Ok(read_back)) => read_back,
-            Some(Err(source)) => return Err(Error::NotReadBack { event_type: event_type.name, source }),
+            Some(Err(reason)) => return Err(Error::NotReadBack { event_type: event_type.name, reason }),
             None => {
                 let text = format!("{} is not one of the types that its own enum decodes", event_type.name);
                 return Err(Error::Wiring(text));

@@ -4,12 +4,13 @@
 //! commit. Nothing here appends an event: what a projection does is done again by a rebuild (G10).
 
 use crate::error::Error;
-use crate::read_model::fold::Key;
-use factstream_core::read_model::ReadModel;
-use factstream_core::sql::{Params, Row, Value};
+use crate::read_model::table::{column_list, with_key};
+use factstream_core::read_model::{ReadModel, RowKey};
+use factstream_core::sql::{Params, Row, Value, quoted};
 use factstream_core::store::{Dependent, StoreError, TableRows, Transaction};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::fmt;
 
 /// Rows that are put and wait to be written.
 const PUTS_MAX: usize = 5_000;
@@ -39,14 +40,14 @@ pub struct Rows {
 /// Rows of one table that are to be written.
 struct Puts {
     rows: TableRows,
-    places: HashMap<Key, usize>,
+    places: HashMap<RowKey, usize>,
     /// The bytes of all that was put, also of what another row has taken the place of.
     bytes: usize,
 }
 
 impl Puts {
     /// Adds a row, or puts it in the place of the one with its key; whether they are to be written now.
-    fn put(&mut self, key: Key, values: Params) -> bool {
+    fn put(&mut self, key: RowKey, values: Params) -> bool {
         self.bytes += values.iter().map(Value::bytes).sum::<usize>();
         match self.places.entry(key) {
             Entry::Occupied(place) => self.rows.rows[*place.get()] = values,
@@ -62,7 +63,7 @@ impl Puts {
 /// Rows of a read model for this table, in place of those with their keys.
 pub(crate) fn rows_of<R: ReadModel>(table: String, rows: Vec<Params>) -> TableRows {
     let columns = R::COLUMNS.iter().map(|column| column.name.to_owned()).collect();
-    TableRows { table, columns, rows, replace_by: Some(R::KEY) }
+    TableRows { table, columns, rows, replace_by: R::KEY.to_vec() }
 }
 
 /// Where a projection's tables are: live, or beside the live ones while it is rebuilt.
@@ -165,13 +166,7 @@ impl Rows {
     /// When a field cannot be written as JSON, or its key is neither text nor a whole number; and as [`Rows::execute`], for
     /// this row or one that was put before.
     pub async fn put<R: ReadModel>(&mut self, row: &R) -> Result<(), Error> {
-        let key = row.key();
-        let key = Key::of(key).map_err(|key| {
-            Error::Wiring(format!(
-                "{key:?} cannot be the key of a row of {}; use text or a whole number",
-                R::TABLE
-            ))
-        })?;
+        let key = row.key().map_err(|error| Error::of_key::<R>(&error))?;
         let values = row
             .to_row()
             .map_err(|source| Error::Encode { what: format!("a row of {}", R::TABLE), source })?;
@@ -185,6 +180,38 @@ impl Rows {
             self.write_puts().await?;
         }
         Ok(())
+    }
+
+    /// The row of a table with this key, as this transaction sees it: with rows that it has put. Inside a projection it is that of
+    /// [`Rows::table`].
+    ///
+    /// ```
+    /// # use factstream::{Failure, ReadModel, Rows};
+    /// #[derive(ReadModel, Clone)]
+    /// #[read_model(table = "counters")]
+    /// struct Counter {
+    ///     #[column(key)]
+    ///     name: String,
+    ///     count: i64,
+    /// }
+    ///
+    /// async fn count(rows: &mut Rows, name: &str) -> Result<(), Failure> {
+    ///     let before = rows.get::<Counter>(name).await?.map_or(0, |counter| counter.count);
+    ///     rows.put(&Counter { name: name.to_owned(), count: before + 1 }).await?;
+    ///     Ok(())
+    /// }
+    /// # let _ = count;
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Rows::execute`], and when the row does not fit its struct.
+    pub async fn get<R: ReadModel>(&mut self, key: impl Into<R::Key>) -> Result<Option<R>, Error> {
+        let key = R::key_of(key.into()).map_err(|error| Error::of_key::<R>(&error))?;
+        let table = quoted(&self.table(R::TABLE));
+        let sql =
+            format!("SELECT {} FROM {table} WHERE {}", column_list::<R>(&table), with_key::<R>(&table, 1));
+        let rows = self.query(&sql, key.values()).await?;
+        Ok(rows.first().map(R::from_row).transpose()?)
     }
 
     pub(crate) async fn write_puts(&mut self) -> Result<(), StoreError> {
@@ -222,5 +249,11 @@ impl Rows {
     /// live rows.
     pub fn table(&self, name: &str) -> String {
         self.tables.of(name)
+    }
+}
+
+impl fmt::Debug for Rows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rows").finish_non_exhaustive()
     }
 }

@@ -14,7 +14,7 @@ use crate::statements as sql;
 pub(crate) use cache::Limits;
 use cache::{Cache, Cached};
 use factstream_core::aggregate::Aggregate;
-use factstream_core::decode::{Decoder, Upcasters, WiringError};
+use factstream_core::decode::{ContentError, Decoder, Upcasters, WiringError};
 use factstream_core::envelope::{RecordedEvent, StreamId, Version};
 use factstream_core::event::EventSet;
 use factstream_core::sql::{Params, Row};
@@ -62,7 +62,7 @@ impl<A: Aggregate> State<A> {
             }
             let decoded = decoder.decode::<A::Event>(&event.event_type, event.schema_version, &event.data);
             let decoded =
-                decoded.map_err(|source| Error::Undecodable { position: event.position, source })?;
+                decoded.map_err(|reason| Error::Undecodable { position: event.position, reason })?;
             self.of.apply(&decoded);
             self.version = event.version;
             self.bytes += event.data.len();
@@ -276,6 +276,7 @@ impl States {
         match (policy.decode)(&json) {
             Ok(of) => Ok(Some(State { of, version, snapshot: version, history, bytes: json.len() })),
             Err(error) => {
+                let error = ContentError::from(error);
                 tracing::warn!(%stream, %error, "a snapshot does not fit its type; folding the events instead");
                 Ok(None)
             }

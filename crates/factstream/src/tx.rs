@@ -18,6 +18,7 @@ use factstream_core::params;
 use factstream_core::store::{Append, Appended, Commit, Expected, READ_BYTES_MAX, StoreError, Transaction};
 use std::any::Any;
 use std::collections::HashMap;
+use std::fmt;
 use std::ops::{Deref, DerefMut};
 
 const PAGE_EVENTS: usize = 1_000;
@@ -211,5 +212,11 @@ impl Tx {
                 Err(Error::Conflict(conflict))
             }
         }
+    }
+}
+
+impl fmt::Debug for Tx {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tx").finish_non_exhaustive()
     }
 }

@@ -58,9 +58,9 @@ async fn pages_follow_each_other_without_a_gap_or_a_repeat() {
         seen.sort();
         assert_eq!(seen, (0..25).map(|n| format!("o-{n:03}")).collect::<Vec<_>>());
     }
-    let open = app.read::<OrderRow>().filter("status = $1 AND amount < $2", params!["OPEN", 10]);
+    let open = app.read::<OrderRow>().filter_sql("status = $1 AND amount < $2", params!["OPEN", 10]);
     assert_eq!(open.list().await.unwrap().rows.len(), 5);
-    assert_eq!(app.read::<OrderRow>().filter("status = $1", params!["OPEN"]).count().await.unwrap(), 12);
+    assert_eq!(app.read::<OrderRow>().filter(|row| row.status.eq("OPEN")).count().await.unwrap(), 12);
     let error = app.read::<OrderRow>().after("not a cursor").list().await.unwrap_err();
     assert!(matches!(error, Error::Cursor));
     stop(running).await;
@@ -238,7 +238,7 @@ async fn a_table_and_its_columns_may_be_called_by_words_of_sqls_own() {
     let rest = read().after(first.next.unwrap()).list().await.unwrap();
     let groups: Vec<i64> = first.rows.iter().chain(&rest.rows).map(|row| row.group).collect();
     assert_eq!(groups, [[2; 5], [1; 5], [0; 5]].concat());
-    assert_eq!(app.read::<Words>().filter("\"group\" = $1", params![2]).count().await.unwrap(), 5);
+    assert_eq!(app.read::<Words>().filter_sql("\"group\" = $1", params![2]).count().await.unwrap(), 5);
     stop(running).await;
 }
 

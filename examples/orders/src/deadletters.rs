@@ -111,7 +111,7 @@ async fn show(app: &App, id: u64, json: bool) -> Result<(), Failed> {
         println!("{}", serde_json::to_string_pretty(&detail)?);
         return Ok(());
     }
-    let Detail { summary, record_key, value, headers, history, parked } = detail;
+    let Detail { summary, record_key, value, headers, history, parked, .. } = detail;
     let mut table = output::table(&["dead letter", &id.to_string()]);
     let optional = |text: Option<String>| text.unwrap_or_else(|| "(none)".to_owned());
     for (name, text) in [

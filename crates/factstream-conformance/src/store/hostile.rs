@@ -286,7 +286,7 @@ pub async fn a_number_that_is_too_large_is_refused(under_test: &dyn StoreUnderTe
             table: "numbers".into(),
             columns: vec!["id".into(), "number".into()],
             rows: filler.chain([row()]).collect(),
-            replace_by: Some(0),
+            replace_by: vec![0],
         };
         answers.push(tx.write_rows(rows).await.map(|()| 0));
     }

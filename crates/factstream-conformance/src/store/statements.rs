@@ -279,20 +279,16 @@ pub async fn rows_of_a_table_are_written_as_a_whole(under_test: &dyn StoreUnderT
             bytes
         ]
     };
-    let rows = |ids: std::ops::Range<usize>, number: i64, replace_by: Option<usize>| TableRows {
+    let rows = |ids: std::ops::Range<usize>, number: i64, replace_by: &[usize]| TableRows {
         table: "order".to_owned(),
         columns: columns.clone(),
         rows: ids.map(|id| row(id, number)).collect(),
-        replace_by,
+        replace_by: replace_by.to_vec(),
     };
     let mut tx = begin(&*store).await;
-    for (ids, number, replace_by) in [
-        (0..0, 1, None),
-        (0..3, 1, None),
-        (1_000..2_500, 1, None),
-        (2..5, 2, Some(0)),
-        (2_000..3_000, 2, Some(0)),
-    ] {
+    for (ids, number, replace_by) in
+        [(0..0, 1, &[][..]), (0..3, 1, &[]), (1_000..2_500, 1, &[]), (2..5, 2, &[0]), (2_000..3_000, 2, &[0])]
+    {
         let written = soon("write_rows", tx.write_rows(rows(ids.clone(), number, replace_by))).await;
         written.unwrap_or_else(|error| panic!("write_rows of {ids:?}: {error}"));
     }
@@ -314,7 +310,7 @@ pub async fn rows_of_a_table_are_written_as_a_whole(under_test: &dyn StoreUnderT
 
     for ids in [4..6, 2_990..3_020] {
         let mut tx = begin(&*store).await;
-        let answer = soon("write_rows", tx.write_rows(rows(ids.clone(), 3, None))).await;
+        let answer = soon("write_rows", tx.write_rows(rows(ids.clone(), 3, &[]))).await;
         assert!(
             matches!(answer, Err(StoreError::Statement { .. })),
             "rows that are there, {ids:?}: {answer:?}"

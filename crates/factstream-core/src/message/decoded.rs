@@ -1,11 +1,12 @@
 //! A record read as an event by the consumer's own decoder, before ours: other teams' formats.
 
 use super::identity::Identified;
-use super::order_key::key_text;
+use super::order_key::{aggregate_id_in, key_text};
 use super::{Record, Unreadable};
 use crate::envelope::{Envelope, InvalidId, check_id};
 use jiff::Timestamp;
 use serde_json::Value;
+use std::borrow::Cow;
 
 /// What a decoder makes of a record.
 ///
@@ -21,8 +22,7 @@ use serde_json::Value;
 pub struct Decoded {
     /// The event's type, as this consumer's handlers name it.
     pub event_type: String,
-    /// The event's own fields.
-    pub value: Value,
+    body: Body,
     /// The producer's id of the event, known within its topic and source; without one, the record's place is its identity.
     pub event_id: Option<String>,
     /// In whose order it is handled, instead of the record's own key.
@@ -37,12 +37,36 @@ pub struct Decoded {
     pub schema_version: u32,
 }
 
+/// The event's own fields.
+#[derive(Debug, Clone, PartialEq)]
+enum Body {
+    Value(Value),
+    Text(String),
+}
+
 impl Decoded {
-    /// An event of this type with these fields.
+    /// An event of this type with these fields. Numbers in a [`Value`] have the digits of an `f64`; [`Decoded::of_json`] keeps all.
     pub fn new(event_type: impl Into<String>, value: Value) -> Self {
+        Self::of(event_type.into(), Body::Value(value))
+    }
+
+    /// An event of this type whose fields are this JSON text, to the letter.
+    pub fn of_json(event_type: impl Into<String>, json: impl Into<String>) -> Self {
+        Self::of(event_type.into(), Body::Text(json.into()))
+    }
+
+    /// The event's own fields as JSON text.
+    pub fn json(&self) -> Cow<'_, str> {
+        match &self.body {
+            Body::Value(value) => Cow::Owned(value.to_string()),
+            Body::Text(json) => Cow::Borrowed(json),
+        }
+    }
+
+    fn of(event_type: String, body: Body) -> Self {
         Self {
-            event_type: event_type.into(),
-            value,
+            event_type,
+            body,
             event_id: None,
             key: None,
             aggregate_id: None,
@@ -111,7 +135,10 @@ impl Record {
         if let Some(id) = &decoded.event_id {
             check_id("event id", id).map_err(refused)?;
         }
-        let in_value = || decoded.value.get("aggregate_id").and_then(Value::as_str).map(str::to_owned);
+        let in_value = || match &decoded.body {
+            Body::Value(value) => value.get("aggregate_id").and_then(Value::as_str).map(str::to_owned),
+            Body::Text(json) => aggregate_id_in(json.as_bytes()),
+        };
         let named = decoded.aggregate_id.clone().or_else(|| decoded.key.clone()).or_else(in_value);
         let aggregate_id = match named {
             Some(id) => id,

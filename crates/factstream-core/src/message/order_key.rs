@@ -43,13 +43,18 @@ impl Record {
     }
 
     pub(super) fn value_aggregate_id(&self) -> Option<String> {
-        #[derive(Deserialize)]
-        struct Value {
-            aggregate_id: String,
-        }
-        let value: Value = serde_json::from_slice(self.value.as_deref()?).ok()?;
-        check_id("aggregate_id", &value.aggregate_id).is_ok().then_some(value.aggregate_id)
+        aggregate_id_in(self.value.as_deref()?)
     }
+}
+
+/// The aggregate id that a JSON object names.
+pub(super) fn aggregate_id_in(json: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Value {
+        aggregate_id: String,
+    }
+    let value: Value = serde_json::from_slice(json).ok()?;
+    check_id("aggregate_id", &value.aggregate_id).is_ok().then_some(value.aggregate_id)
 }
 
 fn id_text(key: &[u8]) -> Option<&str> {

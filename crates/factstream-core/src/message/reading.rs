@@ -2,7 +2,7 @@
 
 use super::identity::{Identified, is_ours};
 use super::own_fields::own_fields;
-use super::texts::{Texts, shorten};
+use super::texts::Texts;
 use super::{LOG, Record, time};
 use crate::envelope::{Envelope, check_id};
 use jiff::Timestamp;
@@ -26,17 +26,16 @@ impl Record {
         let headers = Texts::of(&self.headers)?;
         let event_type = headers.text("event_type").ok_or(Unreadable::NoHeader { header: "event_type" })?;
         if check_id("event_type", event_type).is_err() {
-            return Err(Unreadable::BadHeader { header: "event_type", value: shorten(event_type) });
+            return Err(Unreadable::BadHeader { header: "event_type" });
         }
         let value = self.value.as_deref().ok_or(Unreadable::NoValue)?;
         let event = std::str::from_utf8(value).map_err(|_| Unreadable::NotUtf8)?;
         let event_id = headers.text("event_id");
-        if let Some(id) = event_id.filter(|id| check_id("event_id", id).is_err()) {
-            return Err(Unreadable::BadHeader { header: "event_id", value: shorten(id) });
+        if event_id.is_some_and(|id| check_id("event_id", id).is_err()) {
+            return Err(Unreadable::BadHeader { header: "event_id" });
         }
         let timestamp = match headers.text("timestamp") {
-            Some(text) => time::parse(text)
-                .ok_or_else(|| Unreadable::BadHeader { header: "timestamp", value: shorten(text) })?,
+            Some(text) => time::parse(text).ok_or(Unreadable::BadHeader { header: "timestamp" })?,
             None => self.timestamp.unwrap_or(Timestamp::UNIX_EPOCH),
         };
         let position = headers.number("position")?;
@@ -70,6 +69,7 @@ impl Record {
 
 /// Why a record cannot be read. Never retried.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Unreadable {
     /// A header that must be there is not.
     #[error("the message has no {header} header")]
@@ -84,12 +84,10 @@ pub enum Unreadable {
         header: String,
     },
     /// A header does not hold what it must.
-    #[error("the header {header} holds {value:?}, which is not a valid {header}")]
+    #[error("the header {header} holds no valid {header}")]
     BadHeader {
         /// The header.
         header: &'static str,
-        /// Its text.
-        value: String,
     },
     /// A tombstone.
     #[error("the message has no value (a tombstone)")]

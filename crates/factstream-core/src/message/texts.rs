@@ -18,7 +18,7 @@ impl<'r> Texts<'r> {
                     return Err(Unreadable::HeaderNotUtf8 { header: shorten(name) });
                 };
                 if value.contains(&0) {
-                    return Err(Unreadable::BadHeader { header, value: shorten(text) });
+                    return Err(Unreadable::BadHeader { header });
                 }
                 *place = Some(text);
             }
@@ -33,11 +33,11 @@ impl<'r> Texts<'r> {
 
     pub(super) fn number<N: std::str::FromStr>(&self, header: &'static str) -> Result<Option<N>, Unreadable> {
         let Some(text) = self.text(header) else { return Ok(None) };
-        text.parse().map(Some).map_err(|_| Unreadable::BadHeader { header, value: shorten(text) })
+        text.parse().map(Some).map_err(|_| Unreadable::BadHeader { header })
     }
 }
 
 /// A foreign text as it may stand in a reason.
-pub(super) fn shorten(text: &str) -> String {
+fn shorten(text: &str) -> String {
     text.chars().take(ID_BYTES_MAX).collect()
 }

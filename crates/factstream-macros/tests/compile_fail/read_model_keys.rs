@@ -8,15 +8,6 @@ struct NoKey {
 }
 
 #[derive(factstream_macros::ReadModel, Clone)]
-#[read_model(table = "two_keys")]
-struct TwoKeys {
-    #[column(key)]
-    id: String,
-    #[column(key)]
-    other: String,
-}
-
-#[derive(factstream_macros::ReadModel, Clone)]
 #[read_model(table = "null_key")]
 struct NullKey {
     #[column(key)]

@@ -69,7 +69,7 @@ impl Embedded {
             ["topic", "partition", "record_offset", "record_key", "value", "headers", "published_at"];
         let columns = columns.map(str::to_owned).into();
         let table = "fs_records".to_owned();
-        tx.write_rows(TableRows { table, columns, rows: records, replace_by: None }).await?;
+        tx.write_rows(TableRows { table, columns, rows: records, replace_by: Vec::new() }).await?;
         commit(tx).await
     }
 }

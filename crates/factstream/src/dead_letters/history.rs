@@ -16,6 +16,7 @@ const BYTES_MAX: usize = 1024 * 1024;
 
 /// One attempt or action.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Entry {
     /// Its number in the letter's history, from 1. Of very many attempts those in the middle are left out.
     pub entry: u64,

@@ -316,15 +316,23 @@ impl Processor {
     }
 
     /// Counts and logs a failed attempt, and remembers when the next one is due.
-    pub(crate) fn tell_held(&self, held: &Held, key: &str, failure: &Failure) {
-        let handler = &self.name;
+    pub(crate) fn tell_held(&self, held: &Held, delivery: &Delivery, failure: &Failure) {
+        let (handler, key, event_id) = (&self.name, &delivery.key, delivery.identity());
+        let event_type = delivery.event_type.as_deref().unwrap_or("unknown");
+        let correlation_id = delivery.correlation_id().unwrap_or_default();
         match held {
-            Held::Retrying { at } => {
-                tracing::warn!(%handler, %key, ?failure, retry_at = %at, "an event failed; it is tried again");
+            Held::Retrying { at, attempts } => {
+                tracing::warn!(
+                    %handler, %key, %event_id, %event_type, %correlation_id, attempt = attempts, ?failure, retry_at = %at,
+                    "an event failed; it is tried again"
+                );
                 self.plan_retry(*at);
             }
-            Held::Dead => {
-                tracing::error!(%handler, %key, ?failure, "an event is a dead letter; its key stands still")
+            Held::Dead { attempts } => {
+                tracing::error!(
+                    %handler, %key, %event_id, %event_type, %correlation_id, attempt = attempts, ?failure,
+                    "an event is a dead letter; its key is blocked"
+                )
             }
             Held::Parked => return,
         }

@@ -6,7 +6,7 @@ use crate::origin::Origin;
 use crate::processor::options::Tombstones;
 use crate::processor::reaction::{Decoded, Outcome, Reaction};
 use factstream_core::broker::Partition;
-use factstream_core::decode::DecodeError;
+use factstream_core::decode::{ContentError, DecodeError};
 use factstream_core::envelope::{Envelope, Position, RecordedEvent};
 use factstream_core::message::{Record, Unreadable};
 use jiff::Timestamp;
@@ -64,7 +64,7 @@ pub(crate) enum Reason {
     #[error(transparent)]
     Content(#[from] DecodeError),
     #[error("the event's metadata is not the JSON that factstream writes: {0}")]
-    Metadata(#[from] serde_json::Error),
+    Metadata(ContentError),
     #[error(
         "no handler of this consumer names the event type {0:?}, and its policy is to dead-letter such events"
     )]
@@ -89,7 +89,7 @@ impl Delivery {
     pub(crate) fn of_event(event: RecordedEvent, reaction: &dyn Reaction, service: &Arc<str>) -> Self {
         let content = match event.envelope() {
             Ok(envelope) => decode(envelope, &event.data, reaction, service),
-            Err(error) => Content::Unreadable(error.into()),
+            Err(error) => Content::Unreadable(Reason::Metadata(error.into())),
         };
         Self {
             event_id: event.event_id.to_string(),
@@ -142,7 +142,7 @@ impl Delivery {
         };
         let read = decoded.and_then(|decoded| {
             if let Some(decoded) = decoded {
-                return Ok((record.envelope_of(&decoded, kept)?, Cow::Owned(decoded.value.to_string())));
+                return Ok((record.envelope_of(&decoded, kept)?, Cow::Owned(decoded.json().into_owned())));
             }
             let mut envelope = record.envelope_known_as(kept)?;
             let json = std::mem::take(&mut envelope.event);
@@ -209,6 +209,14 @@ impl Delivery {
         }
     }
 
+    /// The conversation that it belongs to, where that can be read.
+    pub(crate) fn correlation_id(&self) -> Option<String> {
+        match &self.raw {
+            Raw::Record(record) => record.header("correlation_id").map(str::to_owned),
+            Raw::Event(event) => event.envelope().ok()?.correlation_id,
+        }
+    }
+
     /// Makes a dead letter of it if no handler names its type.
     pub(crate) fn refuse_if_not_mine(&mut self) {
         if matches!(self.content, Content::NotMine) {
@@ -220,6 +228,9 @@ impl Delivery {
 
 /// The key in whose order the reaction handles it, where that is not the aggregate's id.
 fn order_key(content: &Content, reaction: &dyn Reaction) -> Option<String> {
+    if let Some(order) = reaction.one_order() {
+        return Some(order.to_owned());
+    }
     match content {
         Content::Ready { event, .. } => reaction.order_key(event),
         Content::NotMine | Content::Skipped | Content::Unreadable(_) => None,

@@ -114,7 +114,7 @@ impl Processor {
         }
         tx.commit().await?;
         for (at, held) in held {
-            self.tell_held(&held, &deliveries[at].key, failure_of(at));
+            self.tell_held(&held, deliveries[at], failure_of(at));
         }
         Ok(())
     }

@@ -25,8 +25,14 @@ const LAST_ENTRIES: u32 = 900;
 
 /// What became of a failing event.
 pub(crate) enum Held {
-    Retrying { at: Timestamp },
-    Dead,
+    /// Failed so many times; the next attempt is planned.
+    Retrying {
+        at: Timestamp,
+        attempts: u32,
+    },
+    Dead {
+        attempts: u32,
+    },
     Parked,
 }
 
@@ -63,7 +69,7 @@ pub(crate) async fn hold(
     if next.is_none() {
         mirror(tx, id, delivery.topic()).await?;
     }
-    Ok(next.map_or(Held::Dead, |at| Held::Retrying { at }))
+    Ok(next.map_or(Held::Dead { attempts }, |at| Held::Retrying { at, attempts }))
 }
 
 /// Records one more failed attempt at the head of a key.
@@ -87,7 +93,7 @@ pub(crate) async fn fail_again(
     if next.is_none() {
         mirror(tx, letter.id, &letter.record.partition.topic).await?;
     }
-    Ok(next.map_or(Held::Dead, |at| Held::Retrying { at }))
+    Ok(next.map_or(Held::Dead { attempts }, |at| Held::Retrying { at, attempts }))
 }
 
 /// The head of a key is done with: the next parked event becomes the head, or the key flows again.

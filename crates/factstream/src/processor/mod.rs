@@ -69,6 +69,7 @@ pub(crate) struct Spec {
 /// What kind of handler it is, as the status shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Kind {
     /// A read model: a pure fold.
     ReadModel,
@@ -127,6 +128,8 @@ impl Processor {
         stop: CancellationToken,
     ) -> Self {
         let managed = app.managed().iter().find(|managed| managed.projection == spec.handler);
+        // A consumer's tables are never replaced by others.
+        let managed = managed.filter(|_| spec.from == From::Log);
         let tables = managed.map_or(&[][..], |managed| &managed.tables);
         let (generation, shard) = (claim.generation, spec.shard.index());
         Self {

@@ -60,6 +60,7 @@ impl Retry {
 
 /// What a consumer does with an event type that none of its handlers names (G12).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum UnknownTypes {
     /// Skips it and counts it: the topic carries events that are not for this consumer.
     #[default]
@@ -72,6 +73,7 @@ pub enum UnknownTypes {
 ///
 /// Before any of this, [`Consumer::decode_with`](crate::Consumer::decode_with) may make an event of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Tombstones {
     /// Skips and counts one that names no event type of this consumer: it is for the broker, and says nothing that a
     /// handler could be given. One that names such a type is an event whose content is missing, and a dead letter.

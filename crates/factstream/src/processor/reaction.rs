@@ -75,6 +75,11 @@ pub(crate) trait Reaction: Send + Sync {
         None
     }
 
+    /// What all events stand in the order of, where there is no other.
+    fn one_order(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Whether the outside world must be asked before this event is handled.
     fn calls(&self, _event: &Decoded) -> bool {
         false
@@ -111,7 +116,9 @@ pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
 pub(crate) struct Handlers {
     all: Vec<Box<dyn AnyHandler>>,
     by_type: HashMap<&'static str, usize>,
-    own_decoder: Option<RecordDecoder>,
+    own_decoders: Vec<RecordDecoder>,
+    /// What records of a topic are unless they say otherwise: the type's name, and how they are read.
+    by_topic: HashMap<String, (String, RecordDecoder)>,
 }
 
 /// A consumer's own decoder; an error is already text.
@@ -123,14 +130,19 @@ impl Handlers {
         &mut self,
         decode: impl Fn(&Record) -> Result<Option<message::Decoded>, E> + Send + Sync + 'static,
     ) {
-        let decode = move |record: &Record| {
-            let decoded = std::panic::catch_unwind(AssertUnwindSafe(|| decode(record)));
-            match decoded {
-                Ok(decoded) => decoded.map_err(|error| Failure::permanent(error).chain().join(": ")),
-                Err(panic) => Err(format!("it panicked: {}", panic_text(&*panic))),
-            }
-        };
-        self.own_decoder = Some(Box::new(decode));
+        self.own_decoders.push(uncaught(move |record| {
+            decode(record).map_err(|error| Failure::permanent(error).chain().join(": "))
+        }));
+    }
+
+    /// Reads records of a topic that name no type of this consumer.
+    pub(crate) fn decode_topic(
+        &mut self,
+        topic: String,
+        event_type: String,
+        decode: impl Fn(&Record) -> Result<Option<message::Decoded>, String> + Send + Sync + 'static,
+    ) {
+        self.by_topic.insert(topic, (event_type, uncaught(decode)));
     }
 
     /// Adds a handler.
@@ -141,6 +153,11 @@ impl Handlers {
     /// Gives each event type its handler and makes the decoders.
     pub(crate) fn wire(&mut self, decoders: &crate::states::States, name: &str) -> Result<(), Error> {
         for (at, handler) in self.all.iter_mut().enumerate() {
+            if handler.event_types().is_empty() {
+                return Err(Error::Wiring(format!(
+                    "{name} has a handler that names no event type; one of Json<T> is added with .topic(\"..\").json::<T>()"
+                )));
+            }
             for event_type in handler.event_types() {
                 if self.by_type.insert(event_type.name, at).is_some_and(|other| other != at) {
                     let event_type = event_type.name;
@@ -158,6 +175,16 @@ impl Handlers {
         }
         Ok(())
     }
+}
+
+/// A panic of a decoder is a refusal like any other.
+fn uncaught(
+    decode: impl Fn(&Record) -> Result<Option<message::Decoded>, String> + Send + Sync + 'static,
+) -> RecordDecoder {
+    Box::new(move |record| {
+        std::panic::catch_unwind(AssertUnwindSafe(|| decode(record)))
+            .unwrap_or_else(|panic| Err(format!("it panicked: {}", panic_text(&*panic))))
+    })
 }
 
 /// The handler index goes along with the event that it decoded.
@@ -189,8 +216,16 @@ impl Reaction for Handlers {
     }
 
     fn decode_record(&self, record: &Record) -> Result<Option<message::Decoded>, Unreadable> {
-        let Some(decode) = &self.own_decoder else { return Ok(None) };
-        decode(record).map_err(|reason| Unreadable::Refused { reason })
+        let refused = |reason| Unreadable::Refused { reason };
+        for decode in &self.own_decoders {
+            if let Some(decoded) = decode(record).map_err(refused)? {
+                return Ok(Some(decoded));
+            }
+        }
+        let Some((event_type, decode)) = self.by_topic.get(&record.partition.topic) else { return Ok(None) };
+        let names_another =
+            record.header("event_type").is_some_and(|named| named != event_type && self.handles(named));
+        if names_another { Ok(None) } else { decode(record).map_err(refused) }
     }
 
     fn calls(&self, event: &Decoded) -> bool {

@@ -64,7 +64,7 @@ impl Processor {
                 Attempted::Handled(next) => next,
                 Attempted::Taken => None,
                 Attempted::Failed(failure) => {
-                    self.attempt_failed(&letter, &failure).await?;
+                    self.attempt_failed(&letter, &delivery, &failure).await?;
                     None
                 }
             };
@@ -133,7 +133,12 @@ impl Processor {
         self.fence(tx).await.map(drop)
     }
 
-    async fn attempt_failed(&self, letter: &Letter, failure: &Failure) -> Result<(), Error> {
+    async fn attempt_failed(
+        &self,
+        letter: &Letter,
+        delivery: &Delivery,
+        failure: &Failure,
+    ) -> Result<(), Error> {
         let mut tx = self.begin().await?;
         self.stay_live(&mut tx).await?;
         if !claim(&mut tx, letter).await? {
@@ -141,7 +146,7 @@ impl Processor {
         }
         let held = letters::fail_again(&mut tx, letter, failure, &self.options.retry).await?;
         tx.commit().await?;
-        self.tell_held(&held, &letter.key, failure);
+        self.tell_held(&held, delivery, failure);
         Ok(())
     }
 }

@@ -4,13 +4,14 @@
 //! those that were touched the longest ago are let go, to be written. A row that was let go is loaded again before an event is folded into it: no key
 //! that may be in the table is missed by [`Seen`].
 
-use super::Fold;
-use super::fold::{Folding, Key};
+use super::fold::{Folding, Keyed};
+use super::{FoldRows, Keys};
 use crate::handler::Failure;
 use crate::tx::Tx;
 use async_trait::async_trait;
 use factstream_core::decode::Decoder;
 use factstream_core::envelope::{Envelope, RecordedEvent};
+use factstream_core::read_model::RowKey;
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::marker::PhantomData;
@@ -49,16 +50,19 @@ pub(crate) trait Unwritten: Send {
     async fn write(self: Box<Self>, tx: &mut Tx) -> Result<(), Failure>;
 }
 
+/// An event that waits: decoded, with the keys of its rows and the bytes of its data.
+type Waiting<R> = (Keys<Keyed<R>>, Envelope<<R as FoldRows>::Events>, usize);
+
 /// The filling of a read model.
-pub(crate) struct Fill<R: Fold> {
+pub(crate) struct Fill<R: FoldRows> {
     decoder: Decoder,
-    rows: HashMap<Key, Held<R>>,
+    rows: HashMap<RowKey, Held<R>>,
     /// About how many bytes they take.
     bytes: usize,
-    /// What waits: decoded, with the key of each event's row and the bytes of its data.
-    waiting: Vec<(Key, Envelope<R::Events>, usize)>,
+    /// What waits.
+    waiting: Vec<Waiting<R>>,
     /// Keys of what waits that may be in the table and are not in memory.
-    wanted: HashSet<Key>,
+    wanted: HashSet<RowKey>,
     seen: Seen,
     /// Events folded so far: the clock of `Held::touched`.
     clock: u64,
@@ -74,7 +78,7 @@ struct Held<R> {
     stored: bool,
 }
 
-impl<R: Fold> Fill<R> {
+impl<R: FoldRows> Fill<R> {
     pub(crate) fn new(decoder: Decoder) -> Self {
         let (rows, waiting, wanted) = (HashMap::new(), Vec::new(), HashSet::new());
         Self {
@@ -108,31 +112,42 @@ impl<R: Fold> Fill<R> {
         enough.map_or(u64::MAX, |(_, (touched, _))| *touched)
     }
 
-    fn fold_one(&mut self, key: Key, envelope: &Envelope<R::Events>, bytes: usize) -> Result<(), Failure> {
+    fn fold_one(&mut self, (keys, envelope, bytes): Waiting<R>) -> Result<(), Failure> {
         self.clock += 1;
-        let held = self.rows.entry(key).or_insert(Held { row: None, touched: 0, bytes: 0, stored: false });
-        held.touched = self.clock;
-        held.bytes += bytes;
-        self.bytes += bytes;
-        held.row = Folding::<R>::fold(held.row.take(), envelope)?;
-        Ok(())
+        let touched = self.clock;
+        let mut fold = |(row_key, key): Keyed<R>| {
+            let held =
+                self.rows.entry(row_key).or_insert(Held { row: None, touched, bytes: 0, stored: false });
+            held.touched = touched;
+            held.bytes += bytes;
+            self.bytes += bytes;
+            held.row = Folding::<R>::fold(held.row.take(), &key, &envelope)?;
+            Ok::<(), Failure>(())
+        };
+        match keys {
+            Keys::None => Ok(()),
+            Keys::One(keyed) => fold(keyed),
+            Keys::Several(all) => all.into_iter().try_for_each(fold),
+        }
     }
 }
 
 #[async_trait]
-impl<R: Fold> Filling for Fill<R> {
+impl<R: FoldRows> Filling for Fill<R> {
     fn fold(&mut self, page: Vec<RecordedEvent>) -> Result<(), Failure> {
         for event in page {
             let bytes = event.data.len();
             let envelope = self.envelope(event)?;
-            let Some(key) = Folding::<R>::key_of(&envelope)? else { continue };
-            if self.seen.may_have(&key) && !self.rows.contains_key(&key) {
-                self.wanted.insert(key.clone());
+            let keys = Folding::<R>::keys_of(&envelope)?;
+            for (key, _) in keys.as_slice() {
+                if self.seen.may_have(key) && !self.rows.contains_key(key) {
+                    self.wanted.insert(key.clone());
+                }
             }
             // Once one waits, those after it do, so that each row has its events in order.
             match self.wanted.is_empty() {
-                true => self.fold_one(key, &envelope, bytes)?,
-                false => self.waiting.push((key, envelope, bytes)),
+                true => self.fold_one((keys, envelope, bytes))?,
+                false => self.waiting.push((keys, envelope, bytes)),
             }
         }
         Ok(())
@@ -152,8 +167,8 @@ impl<R: Fold> Filling for Fill<R> {
             let stored = row.is_some();
             (key, Held { row, touched, bytes, stored })
         }));
-        for (key, envelope, bytes) in std::mem::take(&mut self.waiting) {
-            self.fold_one(key, &envelope, bytes)?;
+        for waiting in std::mem::take(&mut self.waiting) {
+            self.fold_one(waiting)?;
         }
         Ok(())
     }
@@ -164,7 +179,8 @@ impl<R: Fold> Filling for Fill<R> {
 
     fn let_go(&mut self, all: bool) -> Vec<Box<dyn Unwritten>> {
         let limit = if all { u64::MAX } else { self.half() };
-        let mut gone: Vec<(Key, Held<R>)> = self.rows.extract_if(|_, held| held.touched <= limit).collect();
+        let mut gone: Vec<(RowKey, Held<R>)> =
+            self.rows.extract_if(|_, held| held.touched <= limit).collect();
         self.bytes -= gone.iter().map(|(_, held)| held.bytes).sum::<usize>();
         gone.sort_unstable_by(|(one, _), (other, _)| one.cmp(other)); // neighbours in the key's index, too
         let mut unwritten: Vec<Box<dyn Unwritten>> = Vec::new();
@@ -184,16 +200,16 @@ impl<R: Fold> Filling for Fill<R> {
 struct Part<R> {
     fresh: Vec<R>,
     changed: Vec<R>,
-    gone: Vec<Key>,
+    gone: Vec<RowKey>,
     table: PhantomData<fn() -> R>,
 }
 
-impl<R: Fold> Part<R> {
+impl<R: FoldRows> Part<R> {
     fn new() -> Self {
         Self { fresh: Vec::new(), changed: Vec::new(), gone: Vec::new(), table: PhantomData }
     }
 
-    fn add(&mut self, key: Key, held: Held<R>) {
+    fn add(&mut self, key: RowKey, held: Held<R>) {
         match (held.row, held.stored) {
             (Some(row), false) => self.fresh.push(row),
             (Some(row), true) => self.changed.push(row),
@@ -204,7 +220,7 @@ impl<R: Fold> Part<R> {
 }
 
 #[async_trait]
-impl<R: Fold> Unwritten for Part<R> {
+impl<R: FoldRows> Unwritten for Part<R> {
     async fn write(self: Box<Self>, tx: &mut Tx) -> Result<(), Failure> {
         for (replace, rows) in [(false, self.fresh), (true, self.changed)] {
             let rows = rows.into_iter().map(R::into_row).collect::<Result<Vec<_>, _>>()?;
@@ -231,7 +247,7 @@ impl Seen {
         Self { bits: vec![0; (Self::BITS / 64) as usize] }
     }
 
-    fn places(key: &Key) -> [(usize, u64); 2] {
+    fn places(key: &RowKey) -> [(usize, u64); 2] {
         let mut hasher = DefaultHasher::new();
         key.hash(&mut hasher);
         let hash = hasher.finish();
@@ -241,13 +257,13 @@ impl Seen {
         })
     }
 
-    fn add(&mut self, key: &Key) {
+    fn add(&mut self, key: &RowKey) {
         for (word, bit) in Self::places(key) {
             self.bits[word] |= bit;
         }
     }
 
-    fn may_have(&self, key: &Key) -> bool {
+    fn may_have(&self, key: &RowKey) -> bool {
         Self::places(key).into_iter().all(|(word, bit)| self.bits[word] & bit != 0)
     }
 }

@@ -2,9 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::App;
 use crate::read_model::Managed;
 use crate::tx::TableNames;
+use crate::{App, Fold};
 use factstream_core::decode::Upcasters;
 use factstream_core::event::EventSet;
 use factstream_core::params;
@@ -128,9 +128,9 @@ async fn write(app: &App, unwritten: Vec<Box<dyn Unwritten>>) {
 fn a_key_that_was_added_is_never_denied_and_few_others_are_taken_for_added() {
     let mut seen = Seen::new();
     for number in 0..1_000_000 {
-        seen.add(&Key::Integer(number));
+        seen.add(&RowKey::Integer(number));
     }
-    assert!((0..1_000_000).all(|number| seen.may_have(&Key::Integer(number))));
-    let wrong = (1_000_000..2_000_000).filter(|number| seen.may_have(&Key::Integer(*number))).count();
+    assert!((0..1_000_000).all(|number| seen.may_have(&RowKey::Integer(number))));
+    let wrong = (1_000_000..2_000_000).filter(|number| seen.may_have(&RowKey::Integer(*number))).count();
     assert!(wrong < 2_000, "{wrong} of a million");
 }

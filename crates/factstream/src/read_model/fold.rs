@@ -1,9 +1,9 @@
 //! A fold over a batch: load the touched rows, fold in memory, write each touched row once. [`Folding`] does so for a live
 //! table, batch by batch; `fill` for a new one, over many pages.
 
-use super::Fold;
 use super::fill::{Fill, Filling};
-use super::table::{column_list, column_of, quoted};
+use super::table::{column_list, with_key, with_one_of_keys};
+use super::{FoldRows, Keys};
 use crate::handler::Failure;
 use crate::processor::reaction::{Decoded, Reaction, Ready, Stuck, panic_text, typed};
 use crate::tx::{Tx, rows_of};
@@ -11,13 +11,16 @@ use async_trait::async_trait;
 use factstream_core::decode::{DecodeError, Decoder};
 use factstream_core::envelope::{Envelope, check_id};
 use factstream_core::event::{EventSet, EventType};
-use factstream_core::params;
-use factstream_core::sql::{Params, Row, Value, placeholders, too_large};
+use factstream_core::read_model::{KeyError, ReadModel, RowKey};
+use factstream_core::sql::{Params, Row, quoted};
 use factstream_core::store::TableRows;
 use std::collections::{HashMap, HashSet};
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use uuid::Uuid;
 
+/// The namespace of digests of rows' keys.
+const ORDERS: Uuid = Uuid::from_u128(0x3c1e_92d4_6f0b_4a8e_8d57_52b1_7e90_2026);
 /// Rows loaded by one statement.
 const KEYS_PER_QUERY: usize = 500;
 
@@ -28,83 +31,62 @@ pub(crate) struct Folding<R> {
     row: PhantomData<fn() -> R>,
 }
 
-/// A key that can be looked up in memory.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Key {
-    Text(String),
-    Integer(i64),
-}
+/// A row's key as it is looked up, and as the fold is given it.
+pub(crate) type Keyed<R> = (RowKey, <R as ReadModel>::Key);
 
-impl Key {
-    pub(crate) fn of(value: Value) -> Result<Self, Value> {
-        match value {
-            Value::Text(text) => Ok(Self::Text(text)),
-            Value::Integer(number) => Ok(Self::Integer(number)),
-            other => Err(other),
-        }
-    }
-
-    fn value(&self) -> Value {
-        match self {
-            Self::Text(text) => Value::from(text),
-            Self::Integer(number) => Value::from(*number),
-        }
-    }
-}
-
-impl<R: Fold> Folding<R> {
+impl<R: FoldRows> Folding<R> {
     pub(crate) fn new(decoder: Decoder) -> Self {
         let types = R::Events::event_types().into_iter().map(|event_type| event_type.name).collect();
         Self { decoder, types, row: PhantomData }
     }
 
-    /// The key of the row that an event belongs to.
-    pub(crate) fn key_of(envelope: &Envelope<R::Events>) -> Result<Option<Key>, Failure> {
-        caught(|| Self::checked_key(envelope)).and_then(|checked| checked)
-    }
-
-    fn checked_key(envelope: &Envelope<R::Events>) -> Result<Option<Key>, Failure> {
-        let Some(value) = R::row_key(envelope) else { return Ok(None) };
-        if R::shards() > 1 && value != Value::from(&envelope.aggregate_id) {
-            return Err(Failure::permanent(format!(
-                "{} is split by the aggregate's id, but this row's key is another: use one shard",
-                R::TABLE
-            )));
-        }
-        Key::of(value).map(Some).map_err(|value| {
-            Failure::permanent(match value {
-                Value::TooLarge(_) => format!("the key of a row of {}: {}", R::TABLE, too_large()),
-                value => format!("{value:?} cannot be the key of a row; use text or a whole number"),
-            })
-        })
+    /// The keys of the rows that an event touches, each once.
+    pub(crate) fn keys_of(envelope: &Envelope<R::Events>) -> Result<Keys<Keyed<R>>, Failure> {
+        let keys = caught(|| R::keys(envelope))?;
+        let keys = keys.try_map(|key| {
+            let row_key = R::key_of(key.clone()).map_err(|error| bad_key::<R>(&error))?;
+            if R::parts() > 1 && !matches!(&row_key, RowKey::Text(text) if *text == envelope.aggregate_id) {
+                return Err(Failure::permanent(format!(
+                    "{} is split by the aggregate's id, but this row's key is another: use one shard",
+                    R::TABLE
+                )));
+            }
+            Ok((row_key, key))
+        })?;
+        Ok(keys.once(|one, other| one.0 == other.0))
     }
 
     /// The row after an event.
-    pub(crate) fn fold(row: Option<R>, envelope: &Envelope<R::Events>) -> Result<Option<R>, Failure> {
-        caught(|| R::fold(row, envelope))
+    pub(crate) fn fold(
+        row: Option<R>,
+        key: &R::Key,
+        envelope: &Envelope<R::Events>,
+    ) -> Result<Option<R>, Failure> {
+        caught(|| R::fold_row(row, key, envelope))
     }
 
     /// The rows of these keys, `None` for those that are not there.
-    pub(crate) async fn load(keys: &HashSet<Key>, tx: &mut Tx) -> Result<Loaded<R>, Failure> {
+    pub(crate) async fn load(keys: &HashSet<RowKey>, tx: &mut Tx) -> Result<Loaded<R>, Failure> {
         let mut bytes = 0;
-        let mut rows: HashMap<Key, Option<R>> = keys.iter().map(|key| (key.clone(), None)).collect();
+        let mut rows: HashMap<RowKey, Option<R>> = keys.iter().map(|key| (key.clone(), None)).collect();
         let table = quoted(&tx.table(R::TABLE));
-        let (columns, key_column) = (column_list::<R>(&table), column_of(&table, R::COLUMNS[R::KEY].name));
-        let keys: Vec<&Key> = keys.iter().collect();
-        for chunk in keys.chunks(KEYS_PER_QUERY) {
+        let columns = column_list::<R>(&table);
+        let keys: Vec<&RowKey> = keys.iter().collect();
+        let keys_per_query = KEYS_PER_QUERY / R::KEY.len();
+        for chunk in keys.chunks(keys_per_query) {
             // Padded to a power of two, so that there are few statements to prepare.
-            let count = chunk.len().next_power_of_two().min(KEYS_PER_QUERY);
-            let list = placeholders(1, count);
-            let sql = format!("SELECT {columns} FROM {table} WHERE {key_column} IN ({list})");
+            let count = chunk.len().next_power_of_two().min(keys_per_query);
+            let sql = format!("SELECT {columns} FROM {table} WHERE {}", with_one_of_keys::<R>(&table, count));
             let last = chunk[chunk.len() - 1];
-            let params: Params =
-                chunk.iter().copied().chain(std::iter::repeat(last)).take(count).map(Key::value).collect();
+            let mut params = Params::with_capacity(count * R::KEY.len());
+            for key in chunk.iter().copied().chain(std::iter::repeat(last)).take(count) {
+                key.push_to(&mut params);
+            }
             for row in tx.query(&sql, params).await? {
                 bytes += row.bytes();
                 let row = Self::row(&row)?;
-                if let Ok(key) = Key::of(row.key()) {
-                    rows.insert(key, Some(row));
-                }
+                let key = row.key().map_err(|error| bad_key::<R>(&error))?;
+                rows.insert(key, Some(row));
             }
         }
         Ok(Loaded { rows, bytes })
@@ -119,7 +101,7 @@ impl<R: Fold> Folding<R> {
         })
     }
 
-    async fn write(rows: HashMap<Key, Option<R>>, tx: &mut Tx) -> Result<(), Failure> {
+    async fn write(rows: HashMap<RowKey, Option<R>>, tx: &mut Tx) -> Result<(), Failure> {
         let (mut upserts, mut deletes) = (Vec::with_capacity(rows.len()), Vec::new());
         for (key, row) in rows {
             match row {
@@ -134,28 +116,29 @@ impl<R: Fold> Folding<R> {
 
     /// Rows of this read model's table, as they are written.
     pub(crate) fn table_rows(tx: &Tx, replace: bool, rows: Vec<Params>) -> TableRows {
-        TableRows { replace_by: replace.then_some(R::KEY), ..rows_of::<R>(tx.table(R::TABLE), rows) }
+        let replace_by = if replace { R::KEY.to_vec() } else { Vec::new() };
+        TableRows { replace_by, ..rows_of::<R>(tx.table(R::TABLE), rows) }
     }
 
-    pub(crate) async fn delete(keys: &[Key], tx: &mut Tx) -> Result<(), Failure> {
+    pub(crate) async fn delete(keys: &[RowKey], tx: &mut Tx) -> Result<(), Failure> {
         if keys.is_empty() {
             return Ok(());
         }
         let table = quoted(&tx.table(R::TABLE));
-        let sql = format!("DELETE FROM {table} WHERE {} = $1", column_of(&table, R::COLUMNS[R::KEY].name));
-        tx.execute_many(&sql, keys.iter().map(|key| params![key.value()]).collect()).await?;
+        let sql = format!("DELETE FROM {table} WHERE {}", with_key::<R>(&table, 1));
+        tx.execute_many(&sql, keys.iter().map(RowKey::values).collect()).await?;
         Ok(())
     }
 }
 
 /// Rows of a table, and about how many bytes they take.
 pub(crate) struct Loaded<R> {
-    pub(crate) rows: HashMap<Key, Option<R>>,
+    pub(crate) rows: HashMap<RowKey, Option<R>>,
     pub(crate) bytes: usize,
 }
 
 #[async_trait]
-impl<R: Fold> Reaction for Folding<R> {
+impl<R: FoldRows> Reaction for Folding<R> {
     fn event_types(&self) -> Vec<&'static EventType> {
         R::Events::event_types()
     }
@@ -171,10 +154,15 @@ impl<R: Fold> Reaction for Folding<R> {
 
     /// Events of one row wait for each other, whatever their aggregates (G7).
     fn order_key(&self, event: &Decoded) -> Option<String> {
-        match Self::key_of(typed(event)).ok()?? {
-            Key::Text(text) => check_id("row key", &text).is_ok().then_some(text),
-            Key::Integer(number) => Some(number.to_string()),
+        match Self::keys_of(typed(event)).ok()? {
+            Keys::One((key, _)) => Some(order_of(&key)),
+            Keys::None | Keys::Several(_) => None,
         }
+    }
+
+    /// Where events touch several rows, all of them wait for each other.
+    fn one_order(&self) -> Option<&'static str> {
+        R::SEVERAL.then_some(R::TABLE)
     }
 
     async fn react(&self, batch: &[Ready<'_>], tx: &mut Tx) -> Result<(), Stuck> {
@@ -184,19 +172,35 @@ impl<R: Fold> Reaction for Folding<R> {
         let whole = Stuck::somewhere;
         let mut keys = Vec::with_capacity(batch.len());
         for (at, ready) in batch.iter().enumerate() {
-            keys.push(Self::key_of(typed(ready.event)).map_err(|failure| Stuck::at(at, failure))?);
+            keys.push(Self::keys_of(typed(ready.event)).map_err(|failure| Stuck::at(at, failure))?);
         }
-        let touched: HashSet<Key> = keys.iter().flatten().cloned().collect();
+        let touched = keys.iter().flat_map(Keys::as_slice).map(|(row_key, _)| row_key.clone()).collect();
         let mut rows = Self::load(&touched, tx).await.map_err(whole)?.rows;
-        for (at, (ready, key)) in batch.iter().zip(keys).enumerate() {
-            let Some(row) = key.as_ref().and_then(|key| rows.get_mut(key)) else { continue };
-            *row = Self::fold(row.take(), typed(ready.event)).map_err(|failure| Stuck::at(at, failure))?;
+        for (at, (ready, keys)) in batch.iter().zip(keys).enumerate() {
+            for (row_key, key) in keys.as_slice() {
+                let Some(row) = rows.get_mut(row_key) else { continue };
+                let folded = Self::fold(row.take(), key, typed(ready.event));
+                *row = folded.map_err(|failure| Stuck::at(at, failure))?;
+            }
         }
         Self::write(rows, tx).await.map_err(whole)
     }
 
     fn filling(&self) -> Option<Box<dyn Filling>> {
         Some(Box::new(Fill::<R>::new(self.decoder.clone())))
+    }
+}
+
+fn bad_key<R: ReadModel>(error: &KeyError) -> Failure {
+    Failure::permanent(format!("the key of a row of {}: {error}", R::TABLE))
+}
+
+/// The order that events of one row stand in: its key, or a digest of one that cannot be kept as it is.
+pub(crate) fn order_of(key: &RowKey) -> String {
+    let text = key.text();
+    match check_id("row key", &text) {
+        Ok(()) => text,
+        Err(_) => format!("row:{}", Uuid::new_v5(&ORDERS, text.as_bytes())),
     }
 }
 

@@ -3,8 +3,11 @@
 //! The way through here: `fold` handles a batch in memory and writes each touched row once, `table` makes the tables,
 //! `query` reads rows, `rebuild` makes a new table beside the live one and switches; `fill` folds the log into it.
 
+mod keys;
 pub(crate) mod fold;
 pub(crate) mod table;
+mod cursor;
+mod wait;
 pub(crate) mod query;
 pub(crate) mod fill;
 mod dependents;
@@ -12,7 +15,8 @@ pub(crate) mod rebuild;
 pub(crate) mod leftovers;
 
 #[doc(hidden)]
-pub use query::cursor_again;
+pub use cursor::cursor_again;
+pub use keys::Keys;
 pub use query::{LIMIT_MAX, Order, Page, Read, WAIT};
 pub use rebuild::RebuildProgress;
 pub(crate) use table::Managed;
@@ -20,8 +24,9 @@ pub(crate) use table::Managed;
 use crate::processor::options::Retry;
 use factstream_core::envelope::Envelope;
 use factstream_core::event::EventSet;
-pub use factstream_core::read_model::{Column, ColumnValue, ReadModel};
-use factstream_core::sql::Value;
+pub use factstream_core::read_model::{
+    Column, ColumnValue, Condition, KeyError, ReadModel, RowKey, TypedColumn,
+};
 
 /// How a read model's rows come about: a pure function over events. **Exactly once, replayable, rebuildable.**
 ///
@@ -66,9 +71,18 @@ pub trait Fold: ReadModel {
     /// The events that it is folded from.
     type Events: EventSet;
 
-    /// The key of the row that an event belongs to; `None` when it belongs to none. The aggregate's id unless overridden.
-    fn row_key(event: &Envelope<Self::Events>) -> Option<Value> {
-        Some(Value::from(&event.aggregate_id))
+    /// The key of the row that an event belongs to; `None` when it belongs to none. The aggregate's id by default.
+    ///
+    /// # Panics
+    /// By default, where the key is not text: the event is then a dead letter that says so.
+    fn row_key(event: &Envelope<Self::Events>) -> Option<Self::Key> {
+        let key = Self::key_from_id(&event.aggregate_id);
+        assert!(
+            key.is_some(),
+            "the key of {} is not an aggregate's id: write Fold::row_key for it",
+            Self::TABLE
+        );
+        key
     }
 
     /// The row after an event: from `row`, which is `None` before the first. `None` removes it. Pure.
@@ -90,5 +104,111 @@ pub trait Fold: ReadModel {
     /// When an event that could not be folded is tried again.
     fn retry() -> Retry {
         Retry::default()
+    }
+}
+
+/// Rows of which one event touches several, each found by its key. **Exactly once, replayable, rebuildable.**
+///
+/// A read model with one row for each aggregate is a [`Fold`].
+///
+/// An event stands in the order of all rows that it touches. So events of such a read model are folded one after the other: one that
+/// fails holds up the whole read model until it is redriven, edited or discarded.
+///
+/// ```
+/// use factstream::{Envelope, Event, FoldRows, Keys, ReadModel};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Event, Serialize, Deserialize)]
+/// enum TransferEvent {
+///     Made { from: String, to: String, currency: String, cents: i64 },
+/// }
+///
+/// #[derive(ReadModel, Clone)]
+/// #[read_model(table = "balances")]
+/// struct Balance {
+///     #[column(key)]
+///     account: String,
+///     #[column(key)]
+///     currency: String,
+///     cents: i64,
+/// }
+///
+/// impl FoldRows for Balance {
+///     type Events = TransferEvent;
+///
+///     fn keys(event: &Envelope<TransferEvent>) -> Keys<(String, String)> {
+///         let TransferEvent::Made { from, to, currency, .. } = &event.event;
+///         Keys::from([(from.clone(), currency.clone()), (to.clone(), currency.clone())])
+///     }
+///
+///     fn fold_row(row: Option<Self>, key: &(String, String), event: &Envelope<TransferEvent>) -> Option<Self> {
+///         let TransferEvent::Made { from, cents, .. } = &event.event;
+///         let (account, currency) = key.clone();
+///         let before = row.map_or(0, |row| row.cents);
+///         let change = if *from == account { -cents } else { *cents };
+///         Some(Self { account, currency, cents: before + change })
+///     }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say how its rows are folded",
+    label = "this implements neither `Fold` nor `FoldRows`",
+    note = "write `impl Fold for {Self}` with `type Events` and `fn fold(row: Option<Self>, event: &Envelope<Self::Events>) -> Option<Self>`",
+    note = "or `impl FoldRows for {Self}` where one event touches several rows"
+)]
+pub trait FoldRows: ReadModel {
+    /// The events that it is folded from.
+    type Events: EventSet;
+
+    /// Whether an event may touch more rows than one.
+    #[doc(hidden)]
+    const SEVERAL: bool = true;
+
+    /// The keys of the rows that an event touches. Each is folded once, however often it is named.
+    fn keys(event: &Envelope<Self::Events>) -> Keys<Self::Key>;
+
+    /// The row with this key after an event: from `row`, which is `None` before the first. `None` removes it. Pure.
+    fn fold_row(row: Option<Self>, key: &Self::Key, event: &Envelope<Self::Events>) -> Option<Self>;
+
+    /// The version of this fold's logic, as [`Fold::version`].
+    fn version() -> u32 {
+        1
+    }
+
+    /// When an event that could not be folded is tried again.
+    fn retry() -> Retry {
+        Retry::default()
+    }
+
+    /// Into how many parts it is split.
+    #[doc(hidden)]
+    fn parts() -> u32 {
+        1
+    }
+}
+
+impl<R: Fold> FoldRows for R {
+    type Events = <R as Fold>::Events;
+
+    const SEVERAL: bool = false;
+
+    fn keys(event: &Envelope<Self::Events>) -> Keys<Self::Key> {
+        R::row_key(event).map_or(Keys::None, Keys::One)
+    }
+
+    fn fold_row(row: Option<Self>, _key: &Self::Key, event: &Envelope<Self::Events>) -> Option<Self> {
+        R::fold(row, event)
+    }
+
+    fn version() -> u32 {
+        <R as Fold>::version()
+    }
+
+    fn retry() -> Retry {
+        <R as Fold>::retry()
+    }
+
+    fn parts() -> u32 {
+        R::shards().max(1)
     }
 }

@@ -1,29 +1,23 @@
 //! Queries on a read model: one row, or pages of a list by keyset, with read-your-writes when asked for (G11).
 
-use super::Fold;
-use super::table::{column_list, column_of, quoted};
+use super::cursor::{Cursor, Sorted};
+use super::table::{column_list, column_of, quoted, with_key};
+use super::wait::Wait;
 use crate::app::App;
 use crate::error::Error;
-use crate::processor::checkpoint;
-use crate::processor::shard::Shard;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use factstream_core::envelope::Position;
-use factstream_core::params;
-use factstream_core::read_model::ReadModel;
-use factstream_core::sql::{Params, Value};
+use factstream_core::read_model::{Condition, ReadModel, RowKey};
+use factstream_core::sql::{Params, Value, placeholders};
 use factstream_core::store::StoreError;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// How long `wait_for` waits unless told otherwise.
 pub const WAIT: Duration = Duration::from_secs(5);
 /// The most rows of one page.
 pub const LIMIT_MAX: usize = 1_000;
-/// How often another process's progress is looked at.
-const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Which way a list goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -50,16 +44,39 @@ pub struct Read<'a, R> {
     app: &'a App,
     wait_for: Option<Position>,
     deadline: Duration,
-    filter: Option<(String, Params)>,
+    filter: Option<Condition<R>>,
     order: Option<(String, Order)>,
     limit: usize,
     cursor: Option<String>,
     row: PhantomData<fn() -> R>,
 }
 
+impl<R: ReadModel> fmt::Debug for Read<'_, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Read").field("table", &R::TABLE).field("filter", &self.filter).finish_non_exhaustive()
+    }
+}
+
 impl App {
-    /// Begins a query on a read model.
-    pub fn read<R: Fold>(&self) -> Read<'_, R> {
+    /// Begins a query on rows that a read model, a projection or a consumer of any process fills.
+    ///
+    /// ```
+    /// # use factstream::{App, Error, Order, Page, ReadModel};
+    /// #[derive(ReadModel, Clone)]
+    /// #[read_model(table = "order_status")]
+    /// struct OrderStatus {
+    ///     #[column(key)]
+    ///     order_id: String,
+    ///     #[column(index)]
+    ///     status: String,
+    /// }
+    ///
+    /// async fn open_orders(app: &App) -> Result<Page<OrderStatus>, Error> {
+    ///     app.read::<OrderStatus>().filter(|row| row.status.eq("OPEN")).order_by("status", Order::Ascending).list().await
+    /// }
+    /// # let _ = open_orders;
+    /// ```
+    pub fn read<R: ReadModel>(&self) -> Read<'_, R> {
         Read {
             app: self,
             wait_for: None,
@@ -73,10 +90,12 @@ impl App {
     }
 }
 
-impl<R: Fold> Read<'_, R> {
-    /// Waits until the read model has come to this position: what [`Done::position`](crate::Done) says.
+impl<R: ReadModel> Read<'_, R> {
+    /// Waits until the rows show this position: what [`Done::position`](crate::Done) says. Of several, the last one.
+    ///
+    /// For rows of read models and projections. A consumer's progress is no position of the log, and is refused.
     pub fn wait_for(mut self, position: Position) -> Self {
-        self.wait_for = Some(position);
+        self.wait_for = self.wait_for.max(Some(position));
         self
     }
 
@@ -86,11 +105,25 @@ impl<R: Fold> Read<'_, R> {
         self
     }
 
-    /// Only rows for which this SQL condition holds; `$1` is the first of `params`.
+    /// Only rows that this holds for, beside all that was asked for before: conditions are joined with AND.
+    ///
+    /// The closure is given the columns by the names of their fields: `.filter(|row| row.status.eq("OPEN"))`.
+    pub fn filter(self, condition: impl FnOnce(R::Columns) -> Condition<R>) -> Self {
+        self.only(condition(R::Columns::default()))
+    }
+
+    /// Only rows for which this SQL condition holds, too; `$1` is the first of `params`.
     ///
     /// The condition is code: never put user input into it, only into `params`.
-    pub fn filter(mut self, condition: &'static str, params: Params) -> Self {
-        self.filter = Some((condition.to_owned(), params));
+    pub fn filter_sql(self, condition: impl Into<String>, params: Params) -> Self {
+        self.only(Condition::of_sql(condition, params))
+    }
+
+    fn only(mut self, condition: Condition<R>) -> Self {
+        self.filter = Some(match self.filter {
+            Some(before) => before.and(condition),
+            None => condition,
+        });
         self
     }
 
@@ -112,17 +145,25 @@ impl<R: Fold> Read<'_, R> {
         self
     }
 
-    /// The row with this key.
+    /// The row with this key, if it is one of those that the conditions hold for.
     ///
     /// # Errors
     /// [`Error::Behind`] past the deadline, or what the store reports.
-    pub async fn get(self, key: impl Into<Value>) -> Result<Option<R>, Error> {
-        let key = key.into();
+    pub async fn get(self, key: impl Into<R::Key>) -> Result<Option<R>, Error> {
+        let key = R::key_of(key.into()).map_err(|error| Error::of_key::<R>(&error))?;
         self.wait(Some(&key)).await?;
         let table = quoted(R::TABLE);
-        let (columns, key_column) = (column_list::<R>(&table), column_of(&table, key_name::<R>()));
-        let sql = format!("SELECT {columns} FROM {table} WHERE {key_column} = $1");
-        let rows = self.app.store().query(&sql, vec![key]).await?;
+        let (condition, mut params) = self.filter.map(Condition::into_parts).unwrap_or_default();
+        let mut sql = format!(
+            "SELECT {} FROM {table} WHERE {}",
+            column_list::<R>(&table),
+            with_key::<R>(&table, params.len() + 1)
+        );
+        if !condition.is_empty() {
+            sql = format!("{sql} AND ({condition}\n)");
+        }
+        key.push_to(&mut params);
+        let rows = self.app.store().query(&sql, params).await?;
         Ok(rows.first().map(R::from_row).transpose()?)
     }
 
@@ -134,11 +175,13 @@ impl<R: Fold> Read<'_, R> {
         self.wait(None).await?;
         let (by, order) = self.ordering()?;
         let table = quoted(R::TABLE);
-        let (column, key) = (column_of(&table, &by), column_of(&table, key_name::<R>()));
+        let column = column_of(&table, &by);
+        let key: Vec<String> = key_names::<R>().map(|name| column_of(&table, name)).collect();
         let (mut conditions, mut params) = (Vec::new(), Params::new());
-        if let Some((condition, own)) = &self.filter {
-            conditions.push(format!("({condition})"));
-            params.extend(own.iter().cloned());
+        if let Some(condition) = self.filter {
+            let (condition, own) = condition.into_parts();
+            conditions.push(format!("({condition}\n)"));
+            params.extend(own);
         }
         let (direction, beyond) = match order {
             Order::Ascending => ("ASC", ">"),
@@ -147,20 +190,29 @@ impl<R: Fold> Read<'_, R> {
         let mut has_nul = false;
         if let Some(cursor) = &self.cursor {
             let Cursor { value, key: last, .. } = Cursor::read(cursor, R::TABLE, &by)?;
-            if !value.fits(sql_type::<R>(&by)) || !last.fits(sql_type::<R>(key_name::<R>())) {
+            let fits = last.parts().len() == R::KEY.len()
+                && value.fits(sql_type::<R>(&by))
+                && last
+                    .parts()
+                    .iter()
+                    .zip(key_names::<R>())
+                    .all(|(part, name)| part.fits(sql_type::<R>(name)));
+            if !fits {
                 return Err(Error::Cursor);
             }
-            has_nul = value.has_nul() || last.has_nul();
-            let at = params.len();
-            conditions.push(format!("({column}, {key}) {beyond} (${}, ${})", at + 1, at + 2));
-            params.extend([value.into(), last.into()]);
+            has_nul = value.has_nul() || last.parts().iter().any(Sorted::has_nul);
+            let places = placeholders(params.len() + 1, 1 + key.len());
+            conditions.push(format!("({column}, {}) {beyond} ({places})", key.join(", ")));
+            params.push(value.into());
+            params.extend(last.values());
         }
         let filter =
             if conditions.is_empty() { String::new() } else { format!("WHERE {}", conditions.join(" AND ")) };
         params.push(Value::from(self.limit + 1));
         let sql = format!(
-            "SELECT {} FROM {table} {filter} ORDER BY {column} {direction}, {key} {direction} LIMIT ${}",
+            "SELECT {} FROM {table} {filter} ORDER BY {column} {direction}, {} {direction} LIMIT ${}",
             column_list::<R>(&table),
+            key.join(&format!(" {direction}, ")),
             params.len()
         );
         let mut rows = match self.app.store().query(&sql, params).await {
@@ -172,7 +224,8 @@ impl<R: Fold> Read<'_, R> {
         rows.truncate(self.limit);
         let next = match rows.last() {
             Some(last) if more => {
-                Some(Cursor::write(R::TABLE, &by, last.get(&by)?, last.get(key_name::<R>())?)?)
+                let key = key_names::<R>().map(|name| last.get(name)).collect::<Result<_, _>>()?;
+                Some(Cursor::write(R::TABLE, &by, last.get(&by)?, key)?)
             }
             _ => None,
         };
@@ -185,15 +238,16 @@ impl<R: Fold> Read<'_, R> {
     /// As [`Read::get`].
     pub async fn count(self) -> Result<u64, Error> {
         self.wait(None).await?;
-        let (condition, params) = self.filter.unwrap_or_else(|| ("1 = 1".to_owned(), Params::new()));
-        let sql = format!("SELECT count(*) AS rows FROM {} WHERE {condition}", quoted(R::TABLE));
+        let filter = self.filter.unwrap_or_else(|| Condition::of_sql("1 = 1", Params::new()));
+        let (condition, params) = filter.into_parts();
+        let sql = format!("SELECT count(*) AS rows FROM {} WHERE ({condition}\n)", quoted(R::TABLE));
         let rows = self.app.store().query(&sql, params).await?;
         Ok(rows.first().map(|row| row.get("rows")).transpose()?.unwrap_or(0))
     }
 
     fn ordering(&self) -> Result<(String, Order), Error> {
         let Some((column, order)) = &self.order else {
-            return Ok((key_name::<R>().to_owned(), Order::Ascending));
+            return Ok((R::COLUMNS[R::KEY[0]].name.to_owned(), Order::Ascending));
         };
         match R::COLUMNS.iter().find(|known| known.name == column) {
             Some(known) if !known.nullable => Ok((column.clone(), *order)),
@@ -204,196 +258,18 @@ impl<R: Fold> Read<'_, R> {
         }
     }
 
-    /// Waits until the position is folded into the rows: the checkpoint is there, and the event is not parked.
-    async fn wait(&self, key: Option<&Value>) -> Result<(), Error> {
-        let Some(position) = self.wait_for else { return Ok(()) };
-        let deadline = Instant::now() + self.deadline;
-        let shards = R::shards().max(1);
-        // The part that the row is in; all of them for a list.
-        let parts: Vec<Shard> = match key {
-            Some(Value::Text(key)) => vec![Shard::of_key(key, shards)],
-            _ => Shard::all(shards).collect(),
-        };
-        let mut parts = parts.into_iter().map(|shard| shard.name(R::TABLE));
-        let first = parts.next().unwrap_or_else(|| R::TABLE.to_owned());
-        let mut follow = self.app.progress().follow(&first);
-        loop {
-            let here = *follow.borrow_and_update();
-            let reached = match here >= position {
-                true => here,
-                false => self.reached(key, shards).await?.max(here),
-            };
-            if reached >= position
-                && let Some(next) = parts.next()
-            {
-                follow = self.app.progress().follow(&next);
-                continue;
-            }
-            let held = match reached >= position {
-                true => self.held_letter(position, key).await?,
-                false => None,
-            };
-            if reached >= position && held.is_none() {
-                return Ok(());
-            }
-            if Instant::now() >= deadline {
-                return Err(self.behind(position, reached, held));
-            }
-            let look_again = deadline.min(Instant::now() + POLL_INTERVAL);
-            let _ = tokio::time::timeout_at(look_again, follow.changed()).await;
+    async fn wait(&self, key: Option<&RowKey>) -> Result<(), Error> {
+        match self.wait_for {
+            Some(position) => Wait::until(self.app, R::TABLE, key, position, self.deadline).await,
+            None => Ok(()),
         }
-    }
-
-    /// How far the rows are in the store: those of one key where the live division into shards is this build's, else the slowest.
-    async fn reached(&self, key: Option<&Value>, shards: u32) -> Result<Position, Error> {
-        let live = checkpoint::live(self.app.store().as_ref(), R::TABLE).await?;
-        Ok(match key {
-            Some(Value::Text(key)) if live.positions.len() == shards as usize => {
-                live.positions[Shard::of_key(key, shards).index() as usize]
-            }
-            _ => live.slowest(),
-        })
-    }
-
-    fn behind(&self, position: Position, reached: Position, held: Option<u64>) -> Error {
-        let hint = match held {
-            Some(letter) => {
-                format!("dead letter {letter} holds it up: look at it, then redrive, edit or discard it")
-            }
-            None => "look at the status: is the projection running?".to_owned(),
-        };
-        Error::Behind { read_model: R::TABLE.to_owned(), position, reached, waited: self.deadline, hint }
-    }
-
-    /// The event that holds up the position: the one itself, or an earlier one of the row's key.
-    async fn held_letter(&self, position: Position, key: Option<&Value>) -> Result<Option<u64>, Error> {
-        let sql = "SELECT b.head_id FROM fs_blocked_keys b JOIN fs_dead_letters l \
-                   ON l.handler = b.handler AND l.event_key = b.event_key \
-                   WHERE b.handler = $1 AND l.state IN ('retrying', 'dead', 'parked') \
-                   AND (l.position = $2 OR (l.position < $2 AND b.event_key = $3)) LIMIT 1";
-        let key = match key {
-            Some(Value::Text(key)) => Some(key.clone()),
-            _ => None,
-        };
-        let rows = self.app.store().query(sql, params![R::TABLE, position, key]).await?;
-        Ok(rows.first().map(|row| row.get("head_id")).transpose()?)
     }
 }
 
-fn key_name<R: ReadModel>() -> &'static str {
-    R::COLUMNS[R::KEY].name
+fn key_names<R: ReadModel>() -> impl Iterator<Item = &'static str> {
+    R::KEY.iter().map(|at| R::COLUMNS[*at].name)
 }
 
 fn sql_type<R: ReadModel>(column: &str) -> &'static str {
     R::COLUMNS.iter().find(|known| known.name == column).map_or("", |known| known.sql_type)
-}
-
-/// Reads a cursor of a list and writes it again. For the checks on bad input.
-///
-/// # Errors
-/// [`Error::Cursor`]
-pub fn cursor_again(text: &str, table: &str, column: &str) -> Result<String, Error> {
-    let Cursor { value, key, .. } = Cursor::read(text, table, column)?;
-    Cursor::write(table, column, value.into(), key.into())
-}
-
-/// Where a page ended: an opaque text to whoever holds it.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct Cursor {
-    table: String,
-    column: String,
-    value: Sorted,
-    key: Sorted,
-}
-
-/// A value that a list can be ordered by.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-enum Sorted {
-    Bool(bool),
-    Integer(i64),
-    Real(f64),
-    Text(String),
-}
-
-impl From<Sorted> for Value {
-    fn from(sorted: Sorted) -> Self {
-        match sorted {
-            Sorted::Bool(flag) => Value::Bool(flag),
-            Sorted::Integer(number) => Value::Integer(number),
-            Sorted::Real(number) => Value::Real(number),
-            Sorted::Text(text) => Value::Text(text),
-        }
-    }
-}
-
-impl Sorted {
-    /// Whether a column of this type can have it.
-    fn fits(&self, sql_type: &str) -> bool {
-        match self {
-            Self::Bool(_) => sql_type == "BOOLEAN",
-            Self::Integer(_) => ["BIGINT", "BOOLEAN", "DOUBLE PRECISION"].contains(&sql_type),
-            Self::Real(_) => sql_type == "DOUBLE PRECISION",
-            Self::Text(_) => sql_type == "TEXT",
-        }
-    }
-
-    fn has_nul(&self) -> bool {
-        matches!(self, Self::Text(text) if text.contains('\0'))
-    }
-
-    fn of(value: Value) -> Result<Self, Error> {
-        match value {
-            Value::Bool(flag) => Ok(Self::Bool(flag)),
-            Value::Integer(number) => Ok(Self::Integer(number)),
-            Value::Real(number) => Ok(Self::Real(number)),
-            Value::Text(text) => Ok(Self::Text(text)),
-            Value::Null | Value::Blob(_) | Value::TooLarge(_) => {
-                Err(Error::Wiring("a list cannot be ordered by NULL or bytes".into()))
-            }
-        }
-    }
-}
-
-impl Cursor {
-    fn write(table: &str, column: &str, value: Value, key: Value) -> Result<String, Error> {
-        let cursor = Self {
-            table: table.to_owned(),
-            column: column.to_owned(),
-            value: Sorted::of(value)?,
-            key: Sorted::of(key)?,
-        };
-        let json = serde_json::to_vec(&cursor)
-            .map_err(|source| Error::Encode { what: "the cursor of a list".into(), source })?;
-        Ok(BASE64.encode(json))
-    }
-
-    fn read(text: &str, table: &str, column: &str) -> Result<Self, Error> {
-        let json = BASE64.decode(text).map_err(|_| Error::Cursor)?;
-        let cursor: Self = serde_json::from_slice(&json).map_err(|_| Error::Cursor)?;
-        if cursor.table != table || cursor.column != column {
-            return Err(Error::Cursor);
-        }
-        Ok(cursor)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cursor_goes_back_only_into_its_own_list() {
-        let cursor = Cursor::write("orders", "created_at", "2026".into(), "o-1".into()).unwrap();
-        let read = Cursor::read(&cursor, "orders", "created_at").unwrap();
-        assert_eq!((read.value, read.key), (Sorted::Text("2026".into()), Sorted::Text("o-1".into())));
-        for (text, table, column) in [
-            (cursor.as_str(), "orders", "status"),
-            (&cursor, "others", "created_at"),
-            ("x", "orders", "created_at"),
-            ("", "orders", "created_at"),
-        ] {
-            assert!(matches!(Cursor::read(text, table, column), Err(Error::Cursor)), "{text}");
-        }
-    }
 }

@@ -28,7 +28,7 @@ use crate::processor::delivery::Delivery;
 use crate::processor::fault::refuse_store_failures;
 use crate::processor::shard::Shard;
 use crate::processor::source::{End, Log, Source};
-use crate::processor::{Processor, Spec, checkpoint};
+use crate::processor::{Kind, Processor, Spec, checkpoint};
 use crate::registry::{self, Build, Claim, Layouts, Look, OWN, Registered};
 use crate::statements as sql;
 use crate::status::Health;
@@ -97,10 +97,10 @@ impl App {
         mut progress: impl FnMut(RebuildProgress) + Send,
     ) -> Result<RebuildProgress, Error> {
         let managed = self.managed().iter().find(|managed| managed.projection == projection);
-        let spec = self.specs().iter().find(|spec| spec.handler == projection);
+        let spec = self.specs().iter().find(|spec| spec.handler == projection && spec.kind != Kind::Consumer);
         let (Some(managed), Some(spec), Some(build)) = (managed, spec, self.build_of(projection)) else {
-            let known: Vec<&str> = self.managed().iter().map(|managed| managed.projection.as_str()).collect();
-            return Err(Error::UnknownProjection { name: projection.to_owned(), known: known.join(", ") });
+            let known = self.projections().join(", ");
+            return Err(Error::UnknownProjection { name: projection.to_owned(), known });
         };
         let present = Present::enter(self).await?;
         let rebuilt = async {
@@ -136,7 +136,10 @@ impl App {
 
     /// The names of the projections that can be rebuilt.
     pub fn projections(&self) -> Vec<String> {
-        self.managed().iter().map(|managed| managed.projection.clone()).collect()
+        let fills = |name: &String| {
+            self.specs().iter().any(|spec| spec.handler == *name && spec.kind != Kind::Consumer)
+        };
+        self.managed().iter().map(|managed| managed.projection.clone()).filter(fills).collect()
     }
 }
 

@@ -1,12 +1,12 @@
 //! The tables of projections: made at start, noticed when their shape has changed, named aside while they are rebuilt.
 
-use super::Fold;
 use crate::error::Error;
 use crate::tx::{TableNames, Tx};
 use factstream_core::params;
 use factstream_core::read_model::{Column, ReadModel};
+use factstream_core::sql::placeholders;
 pub(crate) use factstream_core::sql::quoted;
-use factstream_core::store::Store;
+use factstream_core::store::{Store, StoreError};
 
 /// As the derives have it: with what is put behind it, a name stays within PostgreSQL's 63 bytes.
 const NAME_BYTES_MAX: usize = 48;
@@ -25,9 +25,56 @@ pub(crate) struct Table {
     pub(crate) name: String,
     pub(crate) create: String,
     pub(crate) indexes: Vec<String>,
+    /// The types of its key's columns, where they are known.
+    pub(crate) key_types: Vec<&'static str>,
 }
 
 impl Table {
+    /// A table that is made by these statements.
+    pub(crate) fn written(name: &str, create: &str, indexes: &[&str]) -> Self {
+        let indexes = indexes.iter().map(|index| (*index).to_owned()).collect();
+        Self { name: name.to_owned(), create: create.to_owned(), indexes, key_types: Vec::new() }
+    }
+
+    /// The table whose rows are of this type.
+    pub(crate) fn of<R: ReadModel>() -> Self {
+        let key: Vec<String> = R::KEY.iter().map(|at| quoted(R::COLUMNS[*at].name)).collect();
+        let is_lone_key = |at: usize| R::KEY == [at];
+        let columns = R::COLUMNS.iter().enumerate().map(|(at, column)| {
+            let rule = match (is_lone_key(at), column.nullable) {
+                (true, _) => " PRIMARY KEY NOT NULL",
+                (false, true) => "",
+                (false, false) => " NOT NULL",
+            };
+            format!("{} {}{rule}", quoted(column.name), column.sql_type)
+        });
+        let mut parts: Vec<String> = columns.collect();
+        let key = key.join(", ");
+        if R::KEY.len() > 1 {
+            parts.push(format!("PRIMARY KEY ({key})"));
+        }
+        let indexes = R::COLUMNS.iter().filter(|column| column.index).map(|Column { name, .. }| {
+            format!("CREATE INDEX \"{{table}}_{name}\" ON \"{{table}}\" ({}, {key})", quoted(name))
+        });
+        Self {
+            name: R::TABLE.to_owned(),
+            create: format!("CREATE TABLE \"{{table}}\" ({})", parts.join(", ")),
+            indexes: indexes.collect(),
+            key_types: R::KEY.iter().map(|at| R::COLUMNS[*at].sql_type).collect(),
+        }
+    }
+
+    /// Refuses a key that no row can be found by.
+    fn check_key(&self) -> Result<(), Error> {
+        match self.key_types.iter().find(|of| !["TEXT", "BIGINT", "BOOLEAN"].contains(of)) {
+            None => Ok(()),
+            Some(of) => Err(Error::Wiring(format!(
+                "a column of type {of} cannot be a part of the key of {}; use text, a whole number or a truth value",
+                self.name
+            ))),
+        }
+    }
+
     /// Refuses a name that is not the same with and without quotes, or is factstream's own.
     fn check_name(&self) -> Result<(), Error> {
         let name = &self.name;
@@ -62,6 +109,11 @@ impl Table {
         for index in &self.indexes {
             tx.execute(&index.replace("{table}", &self.name), params![]).await?;
         }
+        self.note(tx, handler).await
+    }
+
+    /// Notes its shape and its owner.
+    async fn note(&self, tx: &mut Tx, handler: &str) -> Result<(), Error> {
         let sql = "INSERT INTO fs_read_models (table_name, shape, handler) VALUES ($1, $2, $3) \
                    ON CONFLICT (table_name) DO UPDATE SET shape = excluded.shape, handler = excluded.handler";
         tx.execute(sql, params![&self.name, self.shape(), handler]).await?;
@@ -80,34 +132,13 @@ pub(crate) enum Fit {
 
 impl Managed {
     /// The table of a read model.
-    pub(crate) fn of<R: Fold>() -> Self {
-        let key = quoted(R::COLUMNS[R::KEY].name);
-        let columns: Vec<String> = R::COLUMNS
-            .iter()
-            .enumerate()
-            .map(|(at, column)| {
-                let rule = match (at == R::KEY, column.nullable) {
-                    (true, _) => " PRIMARY KEY NOT NULL",
-                    (false, true) => "",
-                    (false, false) => " NOT NULL",
-                };
-                format!("{} {}{rule}", quoted(column.name), column.sql_type)
-            })
-            .collect();
-        let indexes = R::COLUMNS.iter().filter(|column| column.index).map(|Column { name, .. }| {
-            format!("CREATE INDEX \"{{table}}_{name}\" ON \"{{table}}\" ({}, {key})", quoted(name))
-        });
-        let table = Table {
-            name: R::TABLE.to_owned(),
-            create: format!("CREATE TABLE \"{{table}}\" ({})", columns.join(", ")),
-            indexes: indexes.collect(),
-        };
-        Self { projection: R::TABLE.to_owned(), tables: vec![table] }
+    pub(crate) fn of<R: ReadModel>() -> Self {
+        Self { projection: R::TABLE.to_owned(), tables: vec![Table::of::<R>()] }
     }
 
-    /// Refuses tables whose names cannot be used.
-    pub(crate) fn check_names(&self) -> Result<(), Error> {
-        self.tables.iter().try_for_each(Table::check_name)
+    /// Refuses tables whose names or keys cannot be used.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.tables.iter().try_for_each(|table| table.check_name().and_then(|()| table.check_key()))
     }
 
     /// Whether the tables that an earlier release of factstream has made are there and as this build makes them.
@@ -139,6 +170,42 @@ impl Managed {
     }
 }
 
+impl Managed {
+    /// Makes those tables that are not there. What is there has to be as this build declares it: for a consumer, whose rows cannot be
+    /// made anew.
+    pub(crate) async fn make_missing(&self, store: &dyn Store, tx: &mut Tx) -> Result<(), Error> {
+        for table in &self.tables {
+            let sql = "SELECT shape FROM fs_read_models WHERE table_name = $1";
+            let rows = tx.query(sql, params![&table.name]).await?;
+            match rows.first().map(|row| row.get::<String>("shape")).transpose()? {
+                Some(shape) if shape == table.shape() => continue,
+                Some(_) => return Err(changed(&self.projection, &table.name)),
+                None => {}
+            }
+            // Outside of the transaction, which a refused statement would end.
+            let look = format!("SELECT 1 FROM {} LIMIT 1", quoted(&table.name));
+            match store.query(&look, params![]).await {
+                Ok(_) => table.note(tx, &self.projection).await?, // somebody has made it, or changed it
+                Err(StoreError::Statement { .. }) => {
+                    let made = table.create(tx, &TableNames::Live).await;
+                    made.map_err(|error| in_the_way(&table.name, &error))?;
+                    table.finish(tx, &self.projection).await?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn changed(handler: &str, table: &str) -> Error {
+    Error::Wiring(format!(
+        "the table {table} of the consumer {handler} is declared otherwise than the store has it, and its rows cannot be made anew \
+         from the log. Change the table (ALTER TABLE ..), then run: DELETE FROM fs_read_models WHERE table_name = '{table}'. Or \
+         declare a table of another name"
+    ))
+}
+
 /// The shape as earlier releases wrote it, which had the number of shards in its last line.
 fn without_shards(shape: &str) -> &str {
     match shape.rsplit_once(";\n-- ") {
@@ -163,6 +230,23 @@ fn in_the_way(table: &str, error: &Error) -> Error {
 /// A column of a table, both quoted. SQLite takes a lone name in quotes for a text when there is no such column.
 pub(crate) fn column_of(table: &str, column: &str) -> String {
     format!("{table}.{}", quoted(column))
+}
+
+/// The condition that a row has this key, whose parameters begin with `$first`.
+pub(crate) fn with_key<R: ReadModel>(table: &str, first: usize) -> String {
+    let parts = R::KEY.iter().zip(first..);
+    let parts: Vec<String> =
+        parts.map(|(key, at)| format!("{} = ${at}", column_of(table, R::COLUMNS[*key].name))).collect();
+    parts.join(" AND ")
+}
+
+/// The condition that a row has one of so many keys.
+pub(crate) fn with_one_of_keys<R: ReadModel>(table: &str, keys: usize) -> String {
+    if let [key] = R::KEY {
+        return format!("{} IN ({})", column_of(table, R::COLUMNS[*key].name), placeholders(1, keys));
+    }
+    let parts = (0..keys).map(|at| format!("({})", with_key::<R>(table, at * R::KEY.len() + 1)));
+    parts.collect::<Vec<String>>().join(" OR ")
 }
 
 /// The columns of a read model, as a SELECT from a quoted table lists them.

@@ -41,6 +41,7 @@ pub(crate) const OWN: Generation = 0;
 
 /// A handler as the store has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Registered {
     /// Its name.
     pub handler: String,

@@ -57,7 +57,9 @@ pub(super) fn step(found: Option<&Registered>, build: &Build) -> Step {
 
 fn of_build(found: &Registered, build: &Build) -> Step {
     if found.build != build.id {
-        return Step::TakeOver { rebuild: found.shape != build.shape && !build.tables.is_empty() };
+        return Step::TakeOver {
+            rebuild: build.reads_log && found.shape != build.shape && !build.tables.is_empty(),
+        };
     }
     match build.reads_log && build.has_lanes && !found.marks_inbox {
         true => Step::TakeOver { rebuild: false },
@@ -146,7 +148,11 @@ async fn register(app: &App, build: &Build) -> Result<(), Error> {
     let managed = app.managed().iter().find(|managed| managed.projection == build.handler);
     let before = checkpoint::divisions(&mut tx, &build.handler).await?;
     let fit = match managed {
-        Some(managed) => managed.fit(&mut tx).await?,
+        Some(managed) if build.reads_log => managed.fit(&mut tx).await?,
+        Some(managed) => {
+            managed.make_missing(app.store().as_ref(), &mut tx).await?;
+            Fit::Same
+        }
         None => Fit::Same,
     };
     if fit == Fit::Missing
@@ -249,6 +255,11 @@ async fn take_over(app: &App, build: &Build, found: &Registered) -> Result<(), E
         return Ok(());
     }
     let generation = found.generation + 1;
+    if let Some(managed) = app.managed().iter().find(|managed| managed.projection == build.handler)
+        && !build.reads_log
+    {
+        managed.make_missing(app.store().as_ref(), &mut tx).await?;
+    }
     if build.reads_log {
         match found.shards == build.shards {
             true => checkpoint::hand_on(&mut tx, &build.handler, found.generation, generation).await?,

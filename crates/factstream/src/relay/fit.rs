@@ -2,12 +2,13 @@
 
 use crate::app::App;
 use crate::processor::letters::Letter;
+use factstream_core::decode::ContentError;
 use factstream_core::envelope::{Metadata, RecordedEvent};
 use factstream_core::message::Message;
 
 /// Why no message can be made of an event, and what to do.
 pub(super) fn reason(event: &RecordedEvent, error: &serde_json::Error) -> String {
-    let position = event.position;
+    let (position, error) = (event.position, ContentError::from(error));
     format!(
         "event {position} of the log is not as factstream writes it, so that it cannot be published: {error}; redrive it to publish it to the topic that \
          this build declares for its type, edit its data, or discard it"

@@ -2,7 +2,7 @@
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)]
 
 use factstream::event::EventSet;
-use factstream::sql::Value;
+use factstream::read_model::RowKey;
 use factstream::{Aggregate, App, Builder, Command, Envelope, Event, Fold, ReadModel, Retry, Running};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -166,8 +166,8 @@ pub async fn folded<R: Fold<Events = OrderEvent>>(app: &App) -> BTreeMap<String,
 pub async fn stored<R: Fold<Events = OrderEvent>>(app: &App) -> BTreeMap<String, R> {
     let position = app.position().await.unwrap();
     let page = app.read::<R>().wait_for(position).limit(1_000).list().await.unwrap();
-    let key = |row: &R| match row.key() {
-        Value::Text(key) => key,
+    let key = |row: &R| match row.key().unwrap() {
+        RowKey::Text(key) => key,
         other => panic!("{other:?} is not an order's id"),
     };
     page.rows.into_iter().map(|row| (key(&row), row)).collect()

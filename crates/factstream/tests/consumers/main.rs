@@ -22,3 +22,6 @@ mod owners;
 mod wiring;
 mod namespaces;
 mod inbox;
+mod json_topics;
+mod quiet;
+mod tables;

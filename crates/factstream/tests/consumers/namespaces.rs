@@ -14,7 +14,7 @@ async fn texts(app: &App, sql: &str) -> Vec<String> {
 }
 
 async fn refusal(builder: Builder) -> String {
-    let error = builder.open().await.err().expect("it is refused");
+    let error = builder.open().await.expect_err("it is refused");
     assert!(matches!(error, Error::Wiring(_) | Error::Broker(_)), "{error}");
     error.to_string()
 }

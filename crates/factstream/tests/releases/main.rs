@@ -5,6 +5,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod builds;
+mod balances;
 
 mod amendments;
 mod columns;

@@ -2,7 +2,6 @@
 
 use crate::builds::number;
 use crate::common::{Do, OrderEvent, Shop, eventually, quick, settled, stop};
-use factstream::sql::Value;
 use factstream::{Envelope, Fold, ReadModel, Retry};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -19,9 +18,9 @@ struct LastOrder {
 impl Fold for LastOrder {
     type Events = OrderEvent;
 
-    fn row_key(event: &Envelope<OrderEvent>) -> Option<Value> {
+    fn row_key(event: &Envelope<OrderEvent>) -> Option<String> {
         match &event.event {
-            OrderEvent::Created { customer_id, .. } => Some(customer_id.into()),
+            OrderEvent::Created { customer_id, .. } => Some(customer_id.clone()),
             _ => None,
         }
     }

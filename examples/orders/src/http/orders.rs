@@ -11,7 +11,7 @@ use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use factstream::envelope::Metadata;
-use factstream::{App, Position, RecordedEvent, Version, params};
+use factstream::{App, Position, RecordedEvent, Version};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -163,7 +163,7 @@ pub(super) async fn list(
     if let Some(status) = status {
         let status: Status =
             status.parse().map_err(|error| Problem::malformed(format!("{error}, not {status:?}")))?;
-        read = read.filter("status = $1", params![status.to_string()]);
+        read = read.filter(|row| row.status.eq(status));
     }
     if let Some(cursor) = cursor {
         read = read.after(cursor);
