@@ -4,6 +4,8 @@
 //! until they are stopped. Everything that can be wrong in how it is put together is found by [`Builder::open`].
 
 use crate::builder::Builder;
+use crate::command::inside;
+use crate::command::turns::Turns;
 use crate::error::Error;
 use crate::processor::Spec;
 use crate::progress::Progress;
@@ -59,6 +61,7 @@ pub(crate) struct Parts {
     /// The topic of each public event type that is declared.
     pub(crate) topics_of_types: HashMap<&'static str, &'static str>,
     pub(crate) states: States,
+    pub(crate) turns: Turns,
     pub(crate) specs: Vec<Spec>,
     pub(crate) managed: Vec<Managed>,
     pub(crate) builds: Vec<Build>,
@@ -118,9 +121,13 @@ impl App {
 
     /// Begins a transaction of your own: SQL, events and commands that take effect together with [`Tx::commit`].
     ///
+    /// [`App::transaction`] commits by itself, and runs the work again on a conflict. While this one is open, do not execute a command or begin
+    /// another transaction in the same task: on SQLite they would wait for its end.
+    ///
     /// # Errors
     /// When the store is busy or gone.
     pub async fn begin(&self) -> Result<Tx, Error> {
+        inside::refuse(self, "App::begin")?;
         let tx = self.inner.store.begin().await?;
         Ok(Tx::new(self.clone(), tx, self.command_origin(), TableNames::Live))
     }
@@ -150,6 +157,10 @@ impl App {
 
     pub(crate) fn states(&self) -> &States {
         &self.inner.states
+    }
+
+    pub(crate) fn turns(&self) -> &Turns {
+        &self.inner.turns
     }
 
     pub(crate) fn service(&self) -> Arc<str> {

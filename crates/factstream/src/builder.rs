@@ -1,6 +1,7 @@
 //! Putting an application together: what is declared, and how it is checked and wired when it is opened.
 
 use crate::app::{App, Parts};
+use crate::command::turns::{self, Turns, WAIT_MAX, WAITING_MAX};
 use crate::connect::{self, Connected};
 use crate::declare::{Consumer, Projection};
 use crate::emitters::Emitters;
@@ -33,6 +34,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Partitions that a topic gets when the application makes it.
 const PARTITIONS: u32 = 6;
@@ -52,6 +54,7 @@ pub struct Builder {
     formerly: BTreeSet<String>,
     states_max: usize,
     states_bytes_max: usize,
+    turns: turns::Limits,
     event_bytes_max: usize,
     partitions: u32,
     mirrors_dead_letters: bool,
@@ -109,6 +112,7 @@ impl Builder {
             formerly: BTreeSet::new(),
             states_max: STATES_MAX,
             states_bytes_max: STATES_BYTES_MAX,
+            turns: turns::Limits { waiting_max: WAITING_MAX, wait_max: WAIT_MAX },
             event_bytes_max: EVENT_BYTES_MAX,
             partitions: PARTITIONS,
             mirrors_dead_letters: false,
@@ -171,6 +175,13 @@ impl Builder {
     /// first load fast.
     pub fn states_bytes_max(mut self, bytes: usize) -> Self {
         self.states_bytes_max = bytes;
+        self
+    }
+
+    /// How many commands may wait for one aggregate in this process (4,096 by default), and how long (10 s). One that finds the queue full, or
+    /// waits longer, fails with [`Error::StreamBusy`], and nothing of it is stored.
+    pub fn command_queue(mut self, waiting_max: usize, wait_max: Duration) -> Self {
+        self.turns = turns::Limits { waiting_max, wait_max };
         self
     }
 
@@ -356,6 +367,7 @@ impl Builder {
         refuse_shared_tables(&managed)?;
         Ok(Plan {
             store_url: self.store_url,
+            turns: self.turns,
             event_bytes_max: self.event_bytes_max,
             topics_of_types,
             broker_url: self.broker_url,
@@ -374,6 +386,7 @@ impl Builder {
 /// An application that is checked, but not connected yet.
 struct Plan {
     store_url: String,
+    turns: turns::Limits,
     event_bytes_max: usize,
     topics_of_types: HashMap<&'static str, &'static str>,
     broker_url: String,
@@ -396,8 +409,11 @@ impl Plan {
             connect::broker(&self.broker_url, &store, system.store_id, &self.service)?;
         let broker = system.namespace.clone().within(broker);
         let healths = Healths::new(self.specs.iter().map(|spec| (spec.name.clone(), spec.kind)));
+        let turns = Turns::new(self.turns);
+        turns.run_in(tokio::runtime::Handle::current());
         Ok(App::new(Parts {
             store,
+            turns,
             system,
             clock: StoreClock::default(),
             broker,

@@ -12,9 +12,30 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Another writer was faster, again and again.
-    #[error("{0}; other writers were faster each time: try again, or let fewer writers share one stream")]
+    /// Other processes appended to the stream first, again and again.
+    #[error(
+        "{0}; gave up after several attempts, for other processes write to it: try again, or let fewer of them share one stream"
+    )]
     Conflict(Conflict),
+    /// The aggregate is not at the version that the caller expects. Nothing was stored.
+    #[error("{0}; somebody has changed it since: load it again, decide again")]
+    VersionMismatch(Conflict),
+    /// What begins a transaction of its own was called inside one. Nothing was stored.
+    #[error(
+        "{call} was called inside a transaction, for whose end it would wait; use the Tx that the handler is given (Tx::command, Tx::append, Tx::execute), or call it before, in Caller::call"
+    )]
+    InsideTransaction {
+        /// The call.
+        call: &'static str,
+    },
+    /// Too many callers of this process wait for one stream. Nothing of this command was stored.
+    #[error("stream {stream} is busy: {reason}; try again later, or spread the load over several aggregates")]
+    StreamBusy {
+        /// The stream.
+        stream: StreamId,
+        /// How many wait, or how long this one has waited.
+        reason: String,
+    },
     /// An idempotency key was used before for another command or another aggregate.
     #[error("the key {key:?} was used before for {first_used_for}; use a new key for a new command")]
     KeyReused {
@@ -186,8 +207,8 @@ impl From<RowError> for Error {
 #[derive(Debug, thiserror::Error)]
 pub enum ExecuteError<E: std::error::Error> {
     /// The aggregate refuses it, in its own words.
-    #[error("{0}")]
-    Rejected(#[source] E),
+    #[error(transparent)]
+    Rejected(E),
     /// The framework could not carry it out.
     #[error(transparent)]
     Failed(#[from] Error),

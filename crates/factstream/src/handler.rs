@@ -3,6 +3,7 @@
 //! Four kinds, told apart by their type: a [`Fold`](crate::read_model::Fold) is a pure function over events, a [`Projector`] writes
 //! rows with SQL, a [`Handler`] has effects inside the store only, a [`Caller`] asks the outside world first. Each says its guarantee.
 
+use crate::refusals::{self, Held};
 use crate::rows::Rows;
 use crate::tx::Tx;
 use factstream_core::decode::ContentError;
@@ -55,7 +56,7 @@ pub trait Handler: Send + Sync + 'static {
     ///
     /// # Errors
     /// A [`Failure`] rolls back everything this call did and stops the event's key, no other (G8). `?` on any error
-    /// makes a transient failure, which is retried; [`Failure::permanent`] is not.
+    /// makes a transient failure, which is retried; [`Failure::permanent`] is not, nor is an aggregate's refusal of a command.
     fn handle(
         &self,
         event: &Envelope<Self::Events>,
@@ -177,7 +178,8 @@ const CHAIN_MAX: usize = 32;
 
 /// Why a handler could not handle an event, and whether trying again can help.
 ///
-/// Made from any error with `?`, and is then transient.
+/// Made from any error with `?`, and is then transient; but an aggregate's refusal of a command ([`ExecuteError::Rejected`](crate::ExecuteError::Rejected))
+/// is permanent.
 pub struct Failure {
     permanent: bool,
     error: Box<dyn Error + Send + Sync>,
@@ -227,8 +229,19 @@ impl Failure {
 
 impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self::transient(error)
+        let failure = Self::transient(error);
+        let permanent = failure.errors().any(|error| match refusals::held(error) {
+            Some(Held::Refusal) => true,
+            Some(Held::Failure(error)) => is_hopeless(error),
+            None => error.downcast_ref().is_some_and(is_hopeless),
+        });
+        Self { permanent, ..failure }
     }
+}
+
+/// Whether the code has to change before it can work.
+fn is_hopeless(error: &crate::error::Error) -> bool {
+    matches!(error, crate::error::Error::InsideTransaction { .. })
 }
 
 impl fmt::Debug for Failure {

@@ -6,8 +6,8 @@
 
 use crate::app::App;
 use crate::error::{Error, ExecuteError};
-use crate::execute::Done;
 use crate::origin::Origin;
+use crate::refusals;
 use crate::rows::Rows;
 pub(crate) use crate::rows::{TableNames, rows_of};
 use crate::statements as sql;
@@ -46,6 +46,16 @@ impl DerefMut for Tx {
     fn deref_mut(&mut self) -> &mut Rows {
         &mut self.rows
     }
+}
+
+/// What a command in a transaction was decided to. It has no position before the commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Decided<E> {
+    /// The stream's version after it.
+    pub version: Version,
+    /// Its events.
+    pub events: Vec<E>,
 }
 
 /// A stream that was looked at: its `State<A>` with what is buffered here, and how that is kept after the commit.
@@ -102,11 +112,26 @@ impl Tx {
 
     /// Puts a command to an aggregate. Its events commit with everything else of this transaction.
     ///
-    /// The position is not known before the commit, so [`Done::position`] is 0.
-    ///
     /// # Errors
     /// [`ExecuteError::Rejected`] with the aggregate's own words; nothing was appended for this command.
-    pub async fn command<A, C>(&mut self, id: &str, command: C) -> Result<Done, ExecuteError<C::Error>>
+    pub async fn command<A, C>(
+        &mut self,
+        id: &str,
+        command: C,
+    ) -> Result<Decided<A::Event>, ExecuteError<C::Error>>
+    where
+        A: Aggregate,
+        C: Command<A>,
+    {
+        let decided = self.decide::<A, C>(id, command).await;
+        decided.inspect_err(|_| refusals::register::<C::Error>())
+    }
+
+    async fn decide<A, C>(
+        &mut self,
+        id: &str,
+        command: C,
+    ) -> Result<Decided<A::Event>, ExecuteError<C::Error>>
     where
         A: Aggregate,
         C: Command<A>,
@@ -115,7 +140,7 @@ impl Tx {
         let state = self.state::<A>(&stream).await?;
         let events = command.decide(&state.of).map_err(ExecuteError::Rejected)?;
         let version = self.buffer(&stream, state, &events)?;
-        Ok(Done { aggregate_id: id.to_owned(), version, position: 0, repeated: false })
+        Ok(Decided { version, events })
     }
 
     /// The engine's own transaction, where this is `T` (for example `factstream::sqlite::SqliteTransaction`).

@@ -4,6 +4,7 @@
 //! key are parked, not handled (G7, G8). No transaction goes on over the switch of a rebuild (G10). A failure that is the
 //! store's own is never an event's fault.
 
+use crate::command::inside::inside;
 use crate::error::Error;
 use crate::handler::Failure;
 use crate::processor::checkpoint::{self, move_params, move_statement};
@@ -22,7 +23,7 @@ use factstream_core::sabotage::{Sabotage, is_on};
 use factstream_core::sql::placeholders;
 use factstream_core::store::StoreError;
 use futures_util::future::try_join_all;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -106,11 +107,16 @@ impl Processor {
             return Ok(Err(stuck));
         }
         let began = Instant::now();
-        let mut met = Stuck::somewhere(Failure::transient("other writers were faster each time"));
+        let mut met = Stuck::somewhere(Failure::transient("concurrent writers were faster each time"));
+        let mut lost_on = BTreeSet::new();
         for _ in 0..CONFLICTS_MAX {
+            let _turns = self.app.turns_of(&lost_on).await;
             let work = self.transact(slice, mark);
             match tokio::time::timeout(self.options.time_limit, work).await {
-                Ok(Err(Error::Conflict(conflict))) => met = Stuck::somewhere(Failure::transient(conflict)),
+                Ok(Err(Error::Conflict(conflict))) => {
+                    lost_on.insert(conflict.stream.clone());
+                    met = Stuck::somewhere(Failure::transient(conflict));
+                }
                 Ok(Err(Error::Store(error @ StoreError::Contention(_)))) => {
                     met = Stuck::somewhere(Failure::transient(error));
                 }
@@ -229,7 +235,7 @@ impl Processor {
                 Content::NotMine | Content::Skipped => {}
             }
         }
-        let reacted = self.reaction.react(&batch, tx).await;
+        let reacted = inside(&self.app, self.reaction.react(&batch, tx)).await;
         Ok(reacted.map_err(|stuck| Stuck { at: stuck.at.map(|at| places[at]), ..stuck }))
     }
 

@@ -7,6 +7,7 @@
 use crate::error::Error;
 use crate::handler::Failure;
 use crate::processor::reaction::Stuck;
+use crate::refusals::{self, Held};
 use factstream_core::sabotage::{Sabotage, is_on};
 use factstream_core::store::{Conflict, StoreError};
 
@@ -43,7 +44,7 @@ pub(crate) fn blame(
 /// Whether other work was in the way, so that the same may succeed the next time.
 pub(crate) fn is_contention(failure: &Failure) -> bool {
     let conflicts = |error: &(dyn std::error::Error + 'static)| {
-        error.is::<Conflict>() || matches!(error.downcast_ref(), Some(Error::Conflict(_)))
+        error.is::<Conflict>() || matches!(framework_error(error), Some(Error::Conflict(_)))
     };
     failure.errors().any(conflicts)
         || store_errors(failure).any(|error| matches!(error, StoreError::Contention(_)))
@@ -57,10 +58,18 @@ pub(crate) fn is_of_the_work(error: &StoreError) -> bool {
 
 fn store_errors(failure: &Failure) -> impl Iterator<Item = &StoreError> {
     failure.errors().filter_map(|error| {
-        error.downcast_ref::<StoreError>().or_else(|| match error.downcast_ref::<Error>() {
+        error.downcast_ref::<StoreError>().or_else(|| match framework_error(error) {
             Some(Error::Store(store)) => Some(store),
             _ => None,
         })
+    })
+}
+
+/// The framework's own error, also where it is that of a command.
+fn framework_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Error> {
+    error.downcast_ref().or_else(|| match refusals::held(error) {
+        Some(Held::Failure(error)) => Some(error),
+        _ => None,
     })
 }
 

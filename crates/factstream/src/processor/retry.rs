@@ -1,5 +1,6 @@
 //! The second chance: events whose next attempt is due, and what is parked behind them, in order (G7, G9).
 
+use crate::command::inside::inside;
 use crate::error::Error;
 use crate::handler::Failure;
 use crate::origin::Origin;
@@ -109,7 +110,7 @@ impl Processor {
         }
         if let Some((event, origin)) = ready {
             let ready = [Ready { event, origin, outcome: delivery.outcome.get() }];
-            let reacted = self.reaction.react(&ready, &mut tx).await;
+            let reacted = inside(&self.app, self.reaction.react(&ready, &mut tx)).await;
             if let Err(stuck) = blame(reacted, tx.take_fault())? {
                 return Ok(Attempted::Failed(stuck.failure));
             }

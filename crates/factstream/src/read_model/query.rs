@@ -91,7 +91,7 @@ impl App {
 }
 
 impl<R: ReadModel> Read<'_, R> {
-    /// Waits until the rows show this position: what [`Done::position`](crate::Done) says. Of several, the last one.
+    /// Waits until the rows show this position: what [`Executed::position`](crate::Executed) says. Of several, the last one.
     ///
     /// For rows of read models and projections. A consumer's progress is no position of the log, and is refused.
     pub fn wait_for(mut self, position: Position) -> Self {

@@ -3,7 +3,11 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod busy;
+mod inside;
 mod missing;
+mod transactions;
+mod versions;
 mod read_back;
 
 use common::{Do, Order, OrderEvent, Refused, Shop};
@@ -11,7 +15,7 @@ use factstream::{Aggregate, App, Command, Error, Event, ExecuteError, Snapshots,
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-fn refused(result: Result<factstream::Done, ExecuteError<Refused>>) -> &'static str {
+fn refused(result: Result<factstream::Executed<OrderEvent>, ExecuteError<Refused>>) -> &'static str {
     match result {
         Err(ExecuteError::Rejected(Refused(words))) => words,
         other => panic!("not refused: {other:?}"),
@@ -27,28 +31,6 @@ async fn a_command_is_decided_on_the_events_before_it() {
     assert_eq!(refused(app.execute("o-1", Do::Create(5)).await), "Order already created");
     let (order, version) = app.load::<Order>("o-1").await.unwrap();
     assert!(order.created && version == 1);
-}
-
-#[tokio::test]
-async fn concurrent_commands_on_one_aggregate_all_take_effect_in_some_order() {
-    let shop = Shop::new();
-    let app = shop.open().await;
-    let tasks = (0..32).map(|n| {
-        let app = app.clone();
-        tokio::spawn(async move { app.execute("o-1", Do::Note(format!("{n}"))).await })
-    });
-    let mut given_up = 0;
-    for task in tasks.collect::<Vec<_>>() {
-        match task.await.unwrap() {
-            Ok(_) => {}
-            Err(ExecuteError::Failed(Error::Conflict(_))) => given_up += 1,
-            Err(error) => panic!("{error}"),
-        }
-    }
-    let (order, version) = app.load::<Order>("o-1").await.unwrap();
-    assert_eq!(order.notes.len() + given_up, 32);
-    assert_eq!(version as usize, order.notes.len());
-    assert!(given_up < 32, "somebody always wins");
 }
 
 /// Counts how often its events are applied, in this process.

@@ -2,9 +2,10 @@
 
 use crate::Failed;
 use crate::inventory::{AddStock, Stock};
+use crate::order::OrderEvent;
 use crate::order::{CreateOrder, Item, Order};
 use crate::projection::OrderProjection;
-use factstream::{App, Done};
+use factstream::{App, Executed};
 use futures_util::stream::{self, TryStreamExt};
 use hdrhistogram::Histogram;
 use indicatif::ProgressBar;
@@ -113,7 +114,7 @@ async fn place_one(app: &App, n: u32, latency: &Mutex<Histogram<u64>>) -> Result
 }
 
 /// Creates an order as the HTTP API does: with a key that was used before, the first one counts.
-async fn create(app: &App, n: u32, fate: Fate, key: &str) -> Result<Done, Failed> {
+async fn create(app: &App, n: u32, fate: Fate, key: &str) -> Result<Executed<OrderEvent>, Failed> {
     let customer = if fate == Fate::Cancelled { "declined-customer" } else { "customer" };
     let sku =
         |n: u32| if fate == Fate::Waiting { UNKNOWN_SKU.to_owned() } else { format!("SKU-{}", n % SKUS + 1) };

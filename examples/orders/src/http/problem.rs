@@ -57,6 +57,7 @@ impl Problem {
         conflict => CONFLICT, "409: the state of the order refuses it.";
         too_large => PAYLOAD_TOO_LARGE, "413: the body is too large.";
         not_json => UNSUPPORTED_MEDIA_TYPE, "415: the body is not said to be JSON.";
+        changed => PRECONDITION_FAILED, "412: it has changed since it was read.";
         unprocessable => UNPROCESSABLE_ENTITY, "422: it can be read, but not be done.";
         internal => INTERNAL_SERVER_ERROR, "500: the fault is on this side.";
         unavailable => SERVICE_UNAVAILABLE, "503: later.";
@@ -108,6 +109,8 @@ impl From<Error> for Problem {
             Error::KeyReused { .. } => Self::unprocessable(text),
             Error::Behind { .. } => Self::behind(text),
             Error::Conflict(_) => Self::conflict(text),
+            Error::VersionMismatch(_) => Self::changed(text),
+            Error::StreamBusy { .. } => Self::unavailable(text),
             Error::Store(store) if store.is_transient() || store.is_infrastructure() => {
                 Self::of_transient(&store)
             }

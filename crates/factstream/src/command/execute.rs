@@ -1,0 +1,296 @@
+//! What a caller meets: a command to execute, how it is to be executed, and what came of it. G2 and G4.
+
+use crate::app::App;
+use crate::command::inside;
+use crate::command::job::{Answer, Job};
+use crate::command::together;
+use crate::error::{Error, ExecuteError};
+use crate::origin::Origin;
+use crate::refusals;
+use crate::statements as sql;
+use factstream_core::aggregate::{Aggregate, Command};
+use factstream_core::envelope::{InvalidId, Position, StreamId, Version};
+use factstream_core::params;
+use factstream_core::store::{Appended, CommandKey, Conflict, FirstUse, Outcome, StoreError};
+use std::any::type_name;
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::marker::PhantomData;
+use std::panic::resume_unwind;
+use std::pin::Pin;
+use uuid::Uuid;
+
+/// How often a command is decided before a conflict is given up to the caller.
+pub const ATTEMPTS_MAX: u32 = 16;
+
+/// The outcome of an executed command.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Executed<E> {
+    /// The aggregate. With a repeated key of [`App::create`] it is the one of the first time.
+    pub aggregate_id: String,
+    /// The stream's version after it.
+    pub version: Version,
+    /// The position of its last event: what to `wait_for`.
+    pub position: Position,
+    /// The events that it recorded. None when it had nothing to change, or when its key had been used before.
+    pub events: Vec<E>,
+    /// Whether the key had been used before, so that nothing new happened.
+    pub repeated: bool,
+}
+
+/// Without the events' contents, which may be personal.
+impl<E> fmt::Debug for Executed<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { aggregate_id, version, position, events, repeated } = self;
+        f.debug_struct("Executed")
+            .field("aggregate_id", aggregate_id)
+            .field("version", version)
+            .field("position", position)
+            .field("events", &events.len())
+            .field("repeated", repeated)
+            .finish()
+    }
+}
+
+impl<E> Executed<E> {
+    fn repeated(first: Appended) -> Self {
+        let Appended { stream, version, position } = first;
+        Self { aggregate_id: stream.id().to_owned(), version, position, events: Vec::new(), repeated: true }
+    }
+}
+
+/// A command that is about to be executed; `.await` it.
+#[must_use = "a command does nothing until it is awaited"]
+pub struct Execute<'a, A, C> {
+    app: &'a App,
+    id: String,
+    command: C,
+    key: Option<String>,
+    fingerprint: Option<String>,
+    expected: Option<Version>,
+    id_is_made_up: bool,
+    aggregate: PhantomData<fn() -> A>,
+}
+
+impl<'a, A: Aggregate, C: Command<A> + 'static> Execute<'a, A, C> {
+    pub(crate) fn new(app: &'a App, id: String, command: C) -> Self {
+        let (key, fingerprint, expected, aggregate) = (None, None, None, PhantomData);
+        Self { app, id, command, key, fingerprint, expected, id_is_made_up: false, aggregate }
+    }
+
+    /// An idempotency key: the command takes effect once, a repeat returns the first outcome (G4). The same key for another
+    /// command or another aggregate is refused ([`Error::KeyReused`]).
+    pub fn key(mut self, key: impl Into<String>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+
+    /// What else the key stands for, beside the command's type and the aggregate, so that a key that is used again for
+    /// something else is refused ([`Error::KeyReused`]): for example a digest of the request.
+    pub fn fingerprint(mut self, fingerprint: impl Into<String>) -> Self {
+        self.fingerprint = Some(fingerprint.into());
+        self
+    }
+
+    /// Executes the command only if the aggregate is at this version: the one that its user has seen (0: it must not exist yet).
+    /// Otherwise nothing happens, and [`Error::VersionMismatch`] has the version that it is at.
+    pub fn expect_version(mut self, version: Version) -> Self {
+        self.expected = Some(version);
+        self
+    }
+
+    /// Also returns the aggregate's state after the command.
+    ///
+    /// ```
+    /// # use factstream::{Aggregate, App, Command};
+    /// # async fn example<A: Aggregate, C: Command<A> + 'static>(app: &App, withdraw: C) -> Result<(), Box<dyn std::error::Error>> {
+    /// let (executed, account) = app.execute::<A, C>("account-7", withdraw).with_state().await?;
+    /// # let _ = (executed.version, account);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn with_state(self) -> ExecuteWithState<'a, A, C> {
+        ExecuteWithState(self)
+    }
+
+    fn command_key(&self) -> Result<Option<CommandKey>, InvalidId> {
+        let Some(key) = &self.key else { return Ok(None) };
+        let command = type_name::<C>().rsplit("::").next().unwrap_or_default();
+        let fingerprint = self.fingerprint.as_deref().unwrap_or_default();
+        let separator = if fingerprint.is_empty() { "" } else { " " };
+        let key = CommandKey::new(key, format!("{}/{command}{separator}{fingerprint}", A::CATEGORY))?;
+        Ok(Some(if self.id_is_made_up { key.for_new_id() } else { key }))
+    }
+
+    async fn run(self, wants_state: bool) -> Result<(Executed<A::Event>, Option<A>), ExecuteError<C::Error>> {
+        inside::refuse(self.app, "App::execute")?;
+        self.app.states().admit::<A>()?;
+        let key = self.command_key().map_err(Error::from)?;
+        let Self { app, id, command, expected, .. } = self;
+        let stream = StreamId::new(A::CATEGORY, id).map_err(Error::from)?;
+        let (mut job, mut answer) = Job::new(command, Origin::command(app.service()));
+        (job.key, job.expected, job.wants_state) = (key.clone(), expected, wants_state);
+        let answered = if let Some(turn) = app.turns().enter(app, &stream) {
+            together::execute(app, &stream, vec![job]).await;
+            drop(turn);
+            answer.try_recv().ok()
+        } else {
+            app.turns().queue(app, &stream, Box::new(job), answer).await?
+        };
+        let Some(answered) = answered else {
+            let text = "the task that was to execute the command ended before it answered".to_owned();
+            return Err(Error::Store(StoreError::Unknown(text)).into());
+        };
+        let executed = |version, position, events| Executed {
+            aggregate_id: stream.id().to_owned(),
+            version,
+            position,
+            events,
+            repeated: false,
+        };
+        let refused = match answered {
+            Answer::Appended { version, position, events, state } => {
+                return Ok((executed(version, position, events), state));
+            }
+            Answer::Nothing { version, state } => {
+                return Ok((executed(version, app.position().await?, Vec::new()), state));
+            }
+            Answer::Repeated(first) => return app.repeated(first, wants_state).await,
+            Answer::Failed(error) => return Err(error.into()),
+            Answer::Panicked(panic) => resume_unwind(panic),
+            Answer::Refused(refusal) => ExecuteError::Rejected(refusal),
+            Answer::NotExpected { actual } => {
+                let expected = expected.unwrap_or_default();
+                Error::VersionMismatch(Conflict { stream: stream.clone(), expected, actual }).into()
+            }
+        };
+        // A repeat may find the aggregate in a state that refuses it.
+        match app.first_outcome(&stream, key.as_ref()).await? {
+            Some(first) => app.repeated(first, wants_state).await,
+            None => Err(refused),
+        }
+    }
+}
+
+impl<'a, A: Aggregate, C: Command<A> + 'static> IntoFuture for Execute<'a, A, C> {
+    type Output = Result<Executed<A::Event>, ExecuteError<C::Error>>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async { Ok(known(self.run(false).await)?.0) })
+    }
+}
+
+/// A command that is about to be executed, and the state after it; `.await` it.
+#[must_use = "a command does nothing until it is awaited"]
+pub struct ExecuteWithState<'a, A, C>(Execute<'a, A, C>);
+
+impl<'a, A: Aggregate, C: Command<A> + 'static> IntoFuture for ExecuteWithState<'a, A, C> {
+    type Output = Result<(Executed<A::Event>, A), ExecuteError<C::Error>>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async {
+            let (executed, state) = known(self.0.run(true).await)?;
+            Ok((executed, state.expect("a state that is wanted comes with every success")))
+        })
+    }
+}
+
+/// A handler that passes the error on with `?` is understood.
+fn known<T, E: std::error::Error + 'static>(
+    result: Result<T, ExecuteError<E>>,
+) -> Result<T, ExecuteError<E>> {
+    result.inspect_err(|_| refusals::register::<E>())
+}
+
+impl App {
+    /// Executes a command on the aggregate `id`: loads its state, decides, appends; again when another process was faster.
+    ///
+    /// Callers of one aggregate queue, in the order in which they came. Those that wait together are decided one after the other
+    /// and appended together, each with its own outcome.
+    ///
+    /// The aggregate type is inferred where the command belongs to one aggregate only.
+    ///
+    /// # Errors
+    /// [`ExecuteError::Rejected`] with the aggregate's own words, [`Error::StreamBusy`] when too many callers wait for the aggregate,
+    /// [`Error::Conflict`] when other processes were faster [`ATTEMPTS_MAX`] times, [`Error::KeyReused`], [`Error::VersionMismatch`],
+    /// or what the store reports.
+    pub fn execute<A: Aggregate, C: Command<A> + 'static>(
+        &self,
+        id: impl Into<String>,
+        command: C,
+    ) -> Execute<'_, A, C> {
+        Execute::new(self, id.into(), command)
+    }
+
+    /// Executes a command on a new aggregate, whose id is made up here: a UUID, ordered by time.
+    ///
+    /// With [`Execute::key`], a repeat makes up another id and yet returns the first outcome: [`Executed::aggregate_id`] is the
+    /// aggregate that was created the first time.
+    ///
+    /// # Errors
+    /// As [`App::execute`].
+    pub fn create<A: Aggregate, C: Command<A> + 'static>(&self, command: C) -> Execute<'_, A, C> {
+        let id = Uuid::now_v7().to_string();
+        Execute { id_is_made_up: true, ..Execute::new(self, id, command) }
+    }
+
+    /// The state of an aggregate and its version (0 without events), as the store has it now.
+    ///
+    /// # Errors
+    /// When its events cannot be read or decoded.
+    pub async fn load<A: Aggregate>(&self, id: &str) -> Result<(A, Version), Error> {
+        let stream = StreamId::new(A::CATEGORY, id)?;
+        let known = self.states().peek::<A>(&stream);
+        let state = self.states().load(self.store().as_ref(), &stream, known).await?;
+        self.states().put(&stream, state.clone());
+        Ok((state.of, state.version))
+    }
+
+    /// The state of an aggregate as it was at `version`; `None` when its stream is shorter.
+    ///
+    /// # Errors
+    /// As [`App::load`].
+    pub async fn load_at<A: Aggregate>(&self, id: &str, version: Version) -> Result<Option<A>, Error> {
+        let stream = StreamId::new(A::CATEGORY, id)?;
+        self.states().load_at(self.store().as_ref(), &stream, version).await
+    }
+
+    pub(crate) fn command_origin(&self) -> Origin {
+        Origin::command(self.service())
+    }
+
+    /// The outcome of a repeat; the state is the aggregate's of today.
+    async fn repeated<A: Aggregate, E: std::error::Error>(
+        &self,
+        first: Appended,
+        wants_state: bool,
+    ) -> Result<(Executed<A::Event>, Option<A>), ExecuteError<E>> {
+        let state = match wants_state {
+            true => Some(self.load(first.stream.id()).await?.0),
+            false => None,
+        };
+        Ok((Executed::repeated(first), state))
+    }
+
+    /// What the key came to before, if it was used.
+    async fn first_outcome(
+        &self,
+        stream: &StreamId,
+        key: Option<&CommandKey>,
+    ) -> Result<Option<Appended>, Error> {
+        let Some(key) = key else { return Ok(None) };
+        let rows = self.store().query(sql::SELECT_COMMAND_KEY, params![key.key()]).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let (category, id): (String, String) = (row.get("aggregate_type")?, row.get("aggregate_id")?);
+        let (version, position) = (row.get("version")?, row.get("position")?);
+        let appended = Appended { stream: StreamId::new(category, id)?, version, position };
+        let first = FirstUse { fingerprint: row.get("fingerprint")?, appended };
+        match key.again(stream, &first) {
+            Outcome::KeyReused { key, first_used_for } => Err(Error::KeyReused { key, first_used_for }),
+            _ => Ok(Some(first.appended)),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! A command that may be decided by another task than its caller's: its types hidden, its answer sent back.
+
+use crate::command::together;
+use crate::command::turns::{Turn, Waiter};
+use crate::error::Error;
+use crate::origin::Origin;
+use factstream_core::aggregate::{Aggregate, Command};
+use factstream_core::envelope::{Position, Version};
+use factstream_core::store::{Appended, CommandKey};
+use std::any::{Any, type_name};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use tokio::sync::oneshot;
+
+/// A command on an aggregate, and how its events are to be recorded.
+pub(crate) struct Job<A: Aggregate> {
+    pub(crate) command_type: &'static str,
+    pub(crate) key: Option<CommandKey>,
+    pub(crate) expected: Option<Version>,
+    pub(crate) origin: Origin,
+    pub(crate) wants_state: bool,
+    pending: Box<dyn Pending<A>>,
+}
+
+/// What a command came to.
+pub(crate) enum Answer<A: Aggregate, E> {
+    /// Its events are on disk.
+    Appended { version: Version, position: Position, events: Vec<A::Event>, state: Option<A> },
+    /// Its key was used before.
+    Repeated(Appended),
+    /// It has nothing to change.
+    Nothing { version: Version, state: Option<A> },
+    /// The aggregate refuses it.
+    Refused(E),
+    /// The stream is not at the version that the caller wants it to be at.
+    NotExpected { actual: Version },
+    /// It could not be carried out.
+    Failed(Error),
+    /// `decide` panicked.
+    Panicked(Box<dyn Any + Send>),
+}
+
+/// What deciding comes to. A refusal stays with the job, which knows its type.
+pub(crate) enum Decided<E> {
+    Events(Vec<E>),
+    Refused,
+    Panicked(Box<dyn Any + Send>),
+}
+
+/// Stands for a refusal where its type is hidden.
+pub(crate) struct Hidden;
+
+trait Pending<A: Aggregate>: Send {
+    fn decide(&mut self, state: &A) -> Decided<A::Event>;
+    fn has_left(&self) -> bool;
+    fn answer(self: Box<Self>, answer: Answer<A, Hidden>);
+}
+
+struct Typed<A: Aggregate, C: Command<A>> {
+    command: C,
+    refusal: Option<C::Error>,
+    reply: oneshot::Sender<Answer<A, C::Error>>,
+}
+
+impl<A: Aggregate, C: Command<A>> Pending<A> for Typed<A, C> {
+    fn decide(&mut self, state: &A) -> Decided<A::Event> {
+        match catch_unwind(AssertUnwindSafe(|| self.command.decide(state))) {
+            Ok(Ok(events)) => Decided::Events(events),
+            Ok(Err(refusal)) => {
+                self.refusal = Some(refusal);
+                Decided::Refused
+            }
+            Err(panic) => Decided::Panicked(panic),
+        }
+    }
+
+    fn has_left(&self) -> bool {
+        self.reply.is_closed()
+    }
+
+    fn answer(self: Box<Self>, answer: Answer<A, Hidden>) {
+        let answer = match answer {
+            Answer::Appended { version, position, events, state } => {
+                Answer::Appended { version, position, events, state }
+            }
+            Answer::Repeated(first) => Answer::Repeated(first),
+            Answer::Nothing { version, state } => Answer::Nothing { version, state },
+            Answer::Refused(Hidden) => {
+                Answer::Refused(self.refusal.expect("a refusal is kept when it is decided"))
+            }
+            Answer::NotExpected { actual } => Answer::NotExpected { actual },
+            Answer::Failed(error) => Answer::Failed(error),
+            Answer::Panicked(panic) => Answer::Panicked(panic),
+        };
+        let _ = self.reply.send(answer); // unheard by a caller that has left
+    }
+}
+
+impl<A: Aggregate> Job<A> {
+    /// A job for this command, and where its answer comes.
+    pub(crate) fn new<C: Command<A> + 'static>(
+        command: C,
+        origin: Origin,
+    ) -> (Self, oneshot::Receiver<Answer<A, C::Error>>) {
+        let (reply, answer) = oneshot::channel();
+        let pending = Box::new(Typed { command, refusal: None, reply });
+        let command_type = type_name::<C>();
+        (Self { command_type, key: None, expected: None, origin, wants_state: false, pending }, answer)
+    }
+
+    pub(crate) fn decide(&mut self, state: &A) -> Decided<A::Event> {
+        self.pending.decide(state)
+    }
+
+    pub(crate) fn answer(self, answer: Answer<A, Hidden>) {
+        self.pending.answer(answer);
+    }
+}
+
+impl<A: Aggregate> Waiter for Job<A> {
+    fn has_left(&self) -> bool {
+        self.pending.has_left()
+    }
+
+    /// Its caller waits, so it is done by a task of its own, with what waits behind it.
+    fn take(self: Box<Self>, turn: Turn) {
+        if let Some(runtime) = turn.app().turns().runtime() {
+            runtime.spawn(together::drive(turn, *self));
+        }
+    }
+}

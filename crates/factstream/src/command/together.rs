@@ -1,0 +1,354 @@
+//! Commands of one stream, decided one after the other on the state in memory and appended together.
+//!
+//! Invariants: each is decided on the state with the events of those before it, and its events follow on theirs: one append with one
+//! expected version takes all of them or none (G2). A refusal touches nobody else; what breaks the append is tried alone. On
+//! the happy path of a known or a new aggregate nothing is read: the append checks the version. A refusal is only believed when
+//! the version that it stands on was checked: by an append, or by a look at the stream. A conflict reloads, decides again and
+//! tries again, at most [`ATTEMPTS_MAX`] times.
+
+use crate::app::App;
+use crate::command::execute::ATTEMPTS_MAX;
+use crate::command::job::{Answer, Decided, Hidden, Job};
+use crate::command::turns::Turn;
+use crate::error::Error;
+use crate::states::State;
+use factstream_core::aggregate::Aggregate;
+use factstream_core::envelope::{NewEvent, StreamId, Version};
+use factstream_core::store::{Append, Appended, Conflict, Expected, Outcome};
+use std::any::Any;
+use std::time::Duration;
+
+/// Commands that are appended together at most.
+const COMMANDS_MAX: usize = 256;
+/// Bytes of events after which no further command joins an append.
+const BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Decides what waits for the stream, from this job on, until nothing that fits is next.
+pub(crate) async fn drive<A: Aggregate>(turn: Turn, first: Job<A>) {
+    let mut next = Some(Box::new(first));
+    loop {
+        let mut jobs: Vec<Job<A>> = Vec::new();
+        // A key is recorded with an append of its own.
+        let fits = |jobs: &[Job<A>], next: &Job<A>| match jobs {
+            [] => true,
+            [only] if only.key.is_some() => false,
+            jobs => next.key.is_none() && jobs.len() < COMMANDS_MAX,
+        };
+        while let Some(job) = next.take().or_else(|| turn.next_if(|job| fits(&jobs, job))) {
+            jobs.push(*job);
+        }
+        if jobs.is_empty() {
+            return;
+        }
+        execute(turn.app(), turn.stream(), jobs).await;
+    }
+}
+
+/// Decides and appends these, and answers each.
+pub(crate) async fn execute<A: Aggregate>(app: &App, stream: &StreamId, mut jobs: Vec<Job<A>>) {
+    let together = Together { app, stream };
+    let (mut lost_to, mut attempts) = (None, 0);
+    while !jobs.is_empty() {
+        if attempts > 1 {
+            // Two processes that lost together must not lose together again.
+            let jitter = rand::random_range(0..1_000 * u64::from(attempts));
+            tokio::time::sleep(Duration::from_micros(jitter)).await;
+        }
+        match together.attempt(jobs, lost_to.as_ref()).await {
+            Attempted::Answered(rest) => (jobs, lost_to, attempts) = (rest, None, 0),
+            Attempted::Conflict(again, conflict) => {
+                attempts += 1;
+                if attempts == ATTEMPTS_MAX {
+                    let failed = |job: Job<A>| job.answer(Answer::Failed(Error::Conflict(conflict.clone())));
+                    return again.into_iter().for_each(failed);
+                }
+                (jobs, lost_to) = (again, Some(conflict));
+            }
+            Attempted::Broken(again) => {
+                for job in again {
+                    Box::pin(execute(app, stream, vec![job])).await;
+                }
+                return;
+            }
+        }
+    }
+}
+
+/// What became of an attempt.
+enum Attempted<A: Aggregate> {
+    /// All are answered but these, whose turn is next.
+    Answered(Vec<Job<A>>),
+    /// Another process was faster: again.
+    Conflict(Vec<Job<A>>, Conflict),
+    /// One of them cannot be appended: each alone.
+    Broken(Vec<Job<A>>),
+}
+
+/// What a command is decided on.
+enum Basis<A> {
+    /// The state in the cache, which may be old.
+    Cached(State<A>),
+    /// The state of an aggregate that is not there yet: commands of this type last met such a one.
+    New,
+    /// What has to be read first, from this state on.
+    Behind(Option<State<A>>),
+}
+
+/// What was decided on one command.
+enum Verdict<A: Aggregate> {
+    /// Its events, as the store gives them back, and the state after them where that is wanted.
+    Events(Vec<A::Event>, Option<A>),
+    Nothing(Option<A>),
+    Refused,
+    NotExpected,
+    Failed(Error),
+    Panicked(Box<dyn Any + Send>),
+}
+
+/// What was decided on all of them.
+struct Round<A: Aggregate> {
+    /// For each the verdict, and the stream's version after it.
+    verdicts: Vec<(Verdict<A>, Version)>,
+    events: Vec<NewEvent>,
+    /// The state after all of them, where it is not the one that they were decided on.
+    ahead: Option<State<A>>,
+}
+
+struct Together<'a> {
+    app: &'a App,
+    stream: &'a StreamId,
+}
+
+impl Together<'_> {
+    fn basis<A: Aggregate>(&self, command: &'static str, lost_to: Option<&Conflict>) -> Basis<A> {
+        let states = self.app.states();
+        match states.take(self.stream) {
+            state if lost_to.is_some() => Basis::Behind(state),
+            Some(state) => Basis::Cached(state),
+            None if states.begins_streams(command) => Basis::New,
+            None => Basis::Behind(None),
+        }
+    }
+
+    async fn load<A: Aggregate>(
+        &self,
+        command: &'static str,
+        known: Option<State<A>>,
+    ) -> Result<State<A>, Error> {
+        let states = self.app.states();
+        let state = states.load(self.app.store().as_ref(), self.stream, known).await?;
+        states.note_begin(command, state.version == 0);
+        Ok(state)
+    }
+
+    /// The state to decide on, whether it was read from the store just now, and whether it was in the cache.
+    async fn begin<A: Aggregate>(
+        &self,
+        command: &'static str,
+        lost_to: Option<&Conflict>,
+    ) -> Result<(State<A>, bool, bool), Error> {
+        let begun = match self.basis(command, lost_to) {
+            Basis::Cached(state) => (state, false, true),
+            Basis::New => (self.app.states().begin(), false, false),
+            Basis::Behind(state) => (self.load(command, state).await?, true, false),
+        };
+        check_reaches(&begun.0, lost_to)?;
+        Ok(begun)
+    }
+
+    /// One decision on each, and their append.
+    async fn attempt<A: Aggregate>(&self, mut jobs: Vec<Job<A>>, lost_to: Option<&Conflict>) -> Attempted<A> {
+        let command = jobs[0].command_type;
+        let (mut state, read, cached) = match self.begin(command, lost_to).await {
+            Ok(begun) => begun,
+            Err(error) => return failed(jobs, error),
+        };
+        let mut round = Round::decide(&mut jobs, &state);
+        if !read && round.events.is_empty() {
+            let version = state.version;
+            state = match self.load(command, cached.then_some(state)).await {
+                Ok(state) => state,
+                Err(error) => return failed(jobs, error),
+            };
+            if state.version != version {
+                round = Round::decide(&mut jobs, &state);
+            }
+        }
+        let rest = jobs.split_off(round.verdicts.len());
+        let records_key = matches!((&jobs[..], &round.verdicts[..]),
+            ([job], [(Verdict::Nothing(_), _)]) if job.key.is_some());
+        if round.events.is_empty() && !records_key {
+            let version = state.version;
+            self.app.states().put(self.stream, state);
+            let nothing = Appended { stream: self.stream.clone(), version, position: 0 };
+            answer(jobs, round.verdicts, &nothing);
+            return Attempted::Answered(rest);
+        }
+        match self.append(jobs, round, state).await {
+            Attempted::Answered(_) => Attempted::Answered(rest),
+            Attempted::Conflict(jobs, conflict) => Attempted::Conflict(with(jobs, rest), conflict),
+            Attempted::Broken(jobs) => Attempted::Broken(with(jobs, rest)),
+        }
+    }
+
+    async fn append<A: Aggregate>(
+        &self,
+        mut jobs: Vec<Job<A>>,
+        mut round: Round<A>,
+        mut state: State<A>,
+    ) -> Attempted<A> {
+        let events = std::mem::take(&mut round.events);
+        let bytes = data_bytes(&events);
+        let append = Append { stream: self.stream.clone(), expected: Expected::Exact(state.version), events };
+        let key = match &jobs[..] {
+            [only] => only.key.clone(),
+            _ => None,
+        };
+        let states = self.app.states();
+        match self.app.store().append(append, key).await {
+            Ok(Outcome::Appended(appended)) => {
+                state = match (round.ahead, &mut round.verdicts[..]) {
+                    (Some(ahead), _) => ahead,
+                    (None, verdicts) => {
+                        if let [(Verdict::Events(events, after), _)] = verdicts {
+                            state.apply(events, bytes);
+                            *after = jobs[0].wants_state.then(|| state.of.clone());
+                        }
+                        state
+                    }
+                };
+                states.snapshot_if_due(self.app.store(), self.stream, &mut state);
+                states.put(self.stream, state);
+                answer(jobs, round.verdicts, &appended);
+                Attempted::Answered(Vec::new())
+            }
+            Ok(Outcome::Repeated(first)) => {
+                jobs.drain(..).for_each(|job| job.answer(Answer::Repeated(first.clone())));
+                Attempted::Answered(Vec::new())
+            }
+            Ok(Outcome::Conflict(conflict)) => {
+                // Of a stream that is not new nothing was read yet: a snapshot may be nearer than its beginning.
+                if state.version > 0 {
+                    states.put(self.stream, state);
+                    states.fell_behind(&conflict);
+                }
+                Attempted::Conflict(jobs, conflict)
+            }
+            Ok(Outcome::KeyReused { key, first_used_for }) => {
+                failed(jobs, Error::KeyReused { key, first_used_for })
+            }
+            Err(error) => failed(jobs, error.into()),
+        }
+    }
+}
+
+impl<A: Aggregate> Round<A> {
+    /// Decides one after the other, each on the state with the events of those before it; not all of them, where their events are
+    /// large.
+    fn decide(jobs: &mut [Job<A>], state: &State<A>) -> Self {
+        let is_one = jobs.len() == 1;
+        let mut round = Self { verdicts: Vec::with_capacity(jobs.len()), events: Vec::new(), ahead: None };
+        let mut bytes = 0;
+        for job in jobs {
+            if bytes > BYTES_MAX {
+                break;
+            }
+            let now = round.ahead.as_ref().unwrap_or(state);
+            let mut version = now.version;
+            let verdict = match decide(job, now) {
+                Err(verdict) => verdict,
+                Ok((stamped, events)) => {
+                    version += events.len() as Version;
+                    bytes +=
+                        stamped.iter().map(|event| event.data.len() + event.metadata.len()).sum::<usize>();
+                    let data = data_bytes(&stamped);
+                    round.events.extend(stamped);
+                    let mut after = None;
+                    if !is_one {
+                        let ahead = round.ahead.get_or_insert_with(|| state.clone());
+                        ahead.apply(&events, data);
+                        after = job.wants_state.then(|| ahead.of.clone());
+                    }
+                    Verdict::Events(events, after)
+                }
+            };
+            round.verdicts.push((verdict, version));
+        }
+        round
+    }
+}
+
+/// Events for the store, and as it will give them back.
+type Stamped<E> = (Vec<NewEvent>, Vec<E>);
+
+/// The events of one decision, for the store and as it gives them back; or why there are none.
+fn decide<A: Aggregate>(job: &mut Job<A>, now: &State<A>) -> Result<Stamped<A::Event>, Verdict<A>> {
+    if job.expected.is_some_and(|expected| expected != now.version) {
+        return Err(Verdict::NotExpected);
+    }
+    match job.decide(&now.of) {
+        Decided::Events(events) if events.is_empty() => {
+            Err(Verdict::Nothing(job.wants_state.then(|| now.of.clone())))
+        }
+        Decided::Events(events) => job.origin.stamp_all(&events).map_err(Verdict::Failed),
+        Decided::Refused => Err(Verdict::Refused),
+        Decided::Panicked(panic) => Err(Verdict::Panicked(panic)),
+    }
+}
+
+/// Tells each caller what came of its command; `appended` is where the last event of all ended up.
+fn answer<A: Aggregate>(jobs: Vec<Job<A>>, verdicts: Vec<(Verdict<A>, Version)>, appended: &Appended) {
+    for (job, (verdict, version)) in jobs.into_iter().zip(verdicts) {
+        let answer = match verdict {
+            Verdict::Events(events, state) => {
+                let position = appended.position - (appended.version - version);
+                Answer::Appended { version, position, events, state }
+            }
+            // With a key, it was recorded.
+            Verdict::Nothing(state) if appended.position > 0 && job.key.is_some() => {
+                Answer::Appended { version, position: appended.position, events: Vec::new(), state }
+            }
+            Verdict::Nothing(state) => Answer::Nothing { version, state },
+            Verdict::Refused => Answer::Refused(Hidden),
+            Verdict::NotExpected => Answer::NotExpected { actual: version },
+            Verdict::Failed(error) => Answer::Failed(error),
+            Verdict::Panicked(panic) => Answer::Panicked(panic),
+        };
+        job.answer(answer);
+    }
+}
+
+/// What fails for all of them alike is told to all; what one of them may have done is found out by trying each alone.
+fn failed<A: Aggregate>(mut jobs: Vec<Job<A>>, error: Error) -> Attempted<A> {
+    match error {
+        Error::Store(error) if error.is_infrastructure() => {
+            for job in jobs {
+                job.answer(Answer::Failed(error.clone().into()));
+            }
+        }
+        error => match jobs.pop() {
+            Some(job) if jobs.is_empty() => job.answer(Answer::Failed(error)),
+            last => return Attempted::Broken(with(jobs, last.into_iter().collect())),
+        },
+    }
+    Attempted::Answered(Vec::new())
+}
+
+fn data_bytes(events: &[NewEvent]) -> usize {
+    events.iter().map(|event| event.data.len()).sum()
+}
+
+fn with<T>(mut these: Vec<T>, others: Vec<T>) -> Vec<T> {
+    these.extend(others);
+    these
+}
+
+/// After a conflict the stream is read as far as the store said that it goes; else events of it were deleted.
+fn check_reaches<A>(state: &State<A>, lost_to: Option<&Conflict>) -> Result<(), Error> {
+    match lost_to {
+        Some(Conflict { stream, actual, .. }) if state.version < *actual => {
+            Err(Error::Horizon { stream: stream.clone(), missing: state.version + 1, reaches: *actual })
+        }
+        _ => Ok(()),
+    }
+}
