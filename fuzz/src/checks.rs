@@ -155,9 +155,10 @@ pub fn check_event(event: &RecordedEvent) {
         let fields = |json: &str| {
             serde_json::from_str::<serde_json::Map<_, _>>(json).expect("an object stays an object")
         };
-        assert_eq!(fields(&read.event), fields(&event.data), "published as it was recorded");
+        let own = fields(&read.event);
         let timestamp = envelope.timestamp;
         if check_id("aggregate id", &event.aggregate_id).is_ok() {
+            assert_eq!(own, fields(&event.data), "published as it was recorded");
             assert_eq!(read.with(()), Envelope { timestamp, ..envelope }, "published as it was recorded");
         }
     }
