@@ -122,15 +122,24 @@ fn pause_until_replaced(place: &Place, paused: &Server, witness: &Client) {
         while !is_replaced() && since.elapsed() < 2 * TAKE_OVER {
             std::thread::sleep(Duration::from_millis(20));
         }
-        if is_replaced() {
+        if is_replaced() && can_be_written(place) {
             println!("relay: taken over {:?} after the pause", since.elapsed());
             return;
         }
-        // Halted in the middle of a write it holds the file's lock, and nobody can write: docs/operating.md says so.
+        // Halted in the middle of a write it holds the file's lock, and nobody can write: docs/operating.md says so. It may
+        // have got the lock in the moment in which it was awake and lost the relay.
         assert!(place.store.starts_with("sqlite:"), "the relay was not taken over from a paused process");
         paused.resume();
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// Whether the store's lock can be had. That of PostgreSQL is a row's, and the server takes it from a session that is silent.
+fn can_be_written(place: &Place) -> bool {
+    let Some(path) = place.store.strip_prefix("sqlite://") else { return true };
+    let connection = rusqlite::Connection::open(path).unwrap();
+    connection.busy_timeout(TAKE_OVER).unwrap();
+    connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK").is_ok()
 }
 
 fn an_owner_that_is_paused_is_replaced_and_does_no_harm_when_it_wakes_up(place: &Place) {

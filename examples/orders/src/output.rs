@@ -7,12 +7,13 @@ use comfy_table::{ContentArrangement, Table};
 use factstream::App;
 use factstream::setting::Given;
 
-/// A table with these headings, as wide as the terminal and no wider than its content needs.
+/// A table with these headings, as wide as the terminal and no wider than its content needs. Where there is no terminal, each row is
+/// one line: names are whole for whoever searches in it.
 pub fn table(headings: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
-    if table.width().is_none() {
-        table.set_width(100);
+    table.load_style(UTF8_FULL_CONDENSED);
+    if table.width().is_some() {
+        table.set_content_arrangement(ContentArrangement::Dynamic);
     }
     table.set_header(headings.to_vec());
     table
