@@ -10,7 +10,7 @@ mod partners;
 use crate::partner::Ledger;
 use crate::proxy::Proxy;
 use crate::schedule::{Fault, Link, RIGHTS, Target, Trouble, after};
-use crate::system::{ROLE, SERVICES, System, WORKER};
+use crate::system::{ROLE, SERVICES, System, WORKER, workers};
 use clock::Clock;
 use session::Session;
 use std::sync::atomic::Ordering;
@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 
 /// How long the store may be down until a right is given back.
 const GIVEN_BACK_WITHIN: Duration = Duration::from_secs(120);
+/// How long Kafka may be down meanwhile.
+const ON_BROKER_WITHIN: Duration = Duration::from_secs(60);
 /// How often a member comes and goes, and how long each stays.
 const MEMBERS: u32 = 5;
 const STAY: Duration = Duration::from_secs(2);
@@ -170,8 +172,15 @@ fn split(system: &System, releases: [u32; 2]) -> Option<()> {
     Some(())
 }
 
-fn workers() -> impl Iterator<Item = usize> {
-    (0..SERVICES.len()).filter(|number| SERVICES[*number] == WORKER)
+/// What is done with Kafka, while it may be down; `None` when it is not done in time.
+fn on_broker<T>(work: impl Future<Output = T>) -> Option<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime can be made");
+    let done = runtime.block_on(async { tokio::time::timeout(ON_BROKER_WITHIN, work).await.ok() });
+    if done.is_none() {
+        println!("          not done: Kafka took longer than {ON_BROKER_WITHIN:?}");
+    }
+    done
 }
 
 /// One process more, which stays for two seconds, is stopped or killed, and comes again.

@@ -241,7 +241,7 @@ impl System {
     /// Starts the workers anew, in good health: they redrive the dead letters.
     pub(crate) fn heal_workers(&self) {
         self.is_healed.store(true, Ordering::Relaxed);
-        for number in (0..SERVICES.len()).filter(|number| SERVICES[*number] == WORKER) {
+        for number in workers() {
             let server = lock(&self.services[number]).take().expect("every service runs at the end");
             assert!(server.stop().success(), "a worker did not stop with success");
             *lock(&self.services[number]) = Some(self.start_service(number, None));
@@ -319,6 +319,11 @@ impl System {
             assert!(server.stop().success(), "{} did not stop with success", SERVICES[number]);
         }
     }
+}
+
+/// The numbers of the workers.
+pub(crate) fn workers() -> impl Iterator<Item = usize> {
+    (0..SERVICES.len()).filter(|number| SERVICES[*number] == WORKER)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -1,6 +1,7 @@
 //! Somebody else who publishes messages a second time: the oldest of each topic, long handled, and the newest, perhaps being
 //! handled right now. Key, value and headers are kept, also the event's id: that is what makes them doubles.
 
+use super::on_broker;
 use super::session::Session;
 use crate::system::System;
 use factstream::kafka::KafkaBroker;
@@ -16,32 +17,24 @@ const TOPICS: [&str; 3] = ["orders.events", "payments.events", "inventory.events
 const AGAIN: usize = 100;
 /// The most that is read.
 const RECORDS_MAX: usize = 20_000;
-/// The broker may be down meanwhile.
-const WITHIN: Duration = Duration::from_secs(60);
 
 /// Publishes again; `None` when the servers did not let it.
 pub(crate) fn publish_again(system: &System) -> Option<()> {
-    let published =
-        if system.has_broker_server() { on_kafka(&system.broker_url()) } else { in_tables(&system.store) };
-    published.inspect_err(|error| println!("          not done: {error}")).ok()
+    if system.has_broker_server() {
+        return on_kafka(&system.broker_url());
+    }
+    in_tables(&system.store).inspect_err(|error| println!("          not done: {error}")).ok()
 }
 
-fn on_kafka(url: &str) -> Result<(), String> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| error.to_string())?;
-    runtime.block_on(async {
-        let work = async {
-            let broker = KafkaBroker::open_url(url)?;
-            let records = read(&broker).await?;
-            let newest = records.len().saturating_sub(AGAIN).max(AGAIN.min(records.len()));
-            let again = records.iter().take(AGAIN).chain(&records[newest..]).map(message).collect();
-            broker.publish(again).await.map_err(|error| error.source)
-        };
-        let worked = tokio::time::timeout(WITHIN, work).await;
-        worked
-            .map_err(|_| format!("Kafka took longer than {WITHIN:?}"))?
-            .map_err(|error: BrokerError| error.to_string())
-    })
+fn on_kafka(url: &str) -> Option<()> {
+    let published = on_broker(async {
+        let broker = KafkaBroker::open_url(url)?;
+        let records = read(&broker).await?;
+        let newest = records.len().saturating_sub(AGAIN).max(AGAIN.min(records.len()));
+        let again = records.iter().take(AGAIN).chain(&records[newest..]).map(message).collect();
+        broker.publish(again).await.map_err(|error| error.source)
+    });
+    published?.inspect_err(|error: &BrokerError| println!("          not done: {error}")).ok()
 }
 
 async fn read(broker: &KafkaBroker) -> Result<Vec<Record>, BrokerError> {

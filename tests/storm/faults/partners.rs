@@ -2,9 +2,9 @@
 //! a loss a person sets the consumer that reads it to what is there.
 
 use super::session::Session;
-use super::{STAY, workers};
+use super::{STAY, on_broker};
 use crate::partner::{self, Ledger, Outgoing, PARTITIONS, PARTNER, TOPIC};
-use crate::system::System;
+use crate::system::{System, workers};
 use factstream::kafka::KafkaBroker;
 use factstream::message::{Headers, Message};
 use factstream::sql::{format_timestamp, now};
@@ -16,13 +16,10 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 use std::fmt::Write;
-use std::future::Future;
 use std::sync::{MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The broker may be down meanwhile.
-const WITHIN: Duration = Duration::from_secs(60);
 /// How long a person tries to set a group to another place: killed members are in it until their sessions run out.
 const RESET_WITHIN: Duration = Duration::from_secs(120);
 const AGAIN: Duration = Duration::from_millis(500);
@@ -39,8 +36,8 @@ pub(crate) fn make_again(system: &System) -> Option<()> {
     let url = system.has_broker_server().then(|| system.broker_url())?;
     let mut ledger = ledger(system);
     ledger.lose();
-    wait(delete_topic(&url))?;
-    wait(declare(&url))?;
+    on_broker(delete_topic(&url))?;
+    on_broker(declare(&url))?;
     let outgoing = ledger.every_kind();
     send(system, &mut ledger, outgoing);
     thread::sleep(STAY); // the workers read what they may before they are stopped
@@ -59,7 +56,7 @@ pub(crate) fn delete_unread(system: &System) -> Option<()> {
     let unread = ledger.every_kind();
     send(system, &mut ledger, unread);
     ledger.lose();
-    let deleted = wait(delete_records(&url));
+    let deleted = on_broker(delete_records(&url));
     let outgoing = ledger.every_kind();
     send(system, &mut ledger, outgoing);
     start_workers(system, &mut workers);
@@ -89,7 +86,7 @@ fn send(system: &System, ledger: &mut Ledger, outgoing: Vec<Outgoing>) -> Option
 /// How many were acknowledged.
 fn on_kafka(url: &str, messages: Vec<Message>) -> usize {
     let all = messages.len();
-    let published = run(async {
+    let published = on_broker(async {
         let broker = KafkaBroker::open_url(&format!("{url}?compression.type=zstd"));
         let broker = broker.map_err(|source| PublishError { acknowledged: 0, source })?;
         broker.publish(messages).await
@@ -177,20 +174,6 @@ fn reset(system: &System) {
         assert!(Instant::now() < deadline, "{PARTNER} cannot be set to the beginning: {error}");
         thread::sleep(AGAIN);
     }
-}
-
-/// Waits for what the broker is asked; `None` when it does not do it in time.
-fn wait(work: impl Future<Output = ()>) -> Option<()> {
-    let done = run(work);
-    if done.is_none() {
-        println!("          Kafka took longer than {WITHIN:?}");
-    }
-    done
-}
-
-fn run<T>(work: impl Future<Output = T>) -> Option<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.expect("a runtime can be made").block_on(async { tokio::time::timeout(WITHIN, work).await.ok() })
 }
 
 fn admin(url: &str) -> AdminClient<DefaultClientContext> {
