@@ -1,20 +1,20 @@
 //! Putting an application together: what is declared, and how it is checked and wired when it is opened.
 
+mod declared;
+
 use crate::app::{App, Parts};
 use crate::command::turns::{self, Turns, WAIT_MAX, WAITING_MAX};
 use crate::connect::{self, Connected};
 use crate::declare::{Consumer, Projection};
 use crate::emitters::Emitters;
 use crate::error::Error;
-use crate::leases;
 use crate::migrations;
 use crate::mirror;
 use crate::processor::options::Options;
-use crate::processor::reaction::{Handlers, Reaction};
+use crate::processor::reaction::{Handlers, Reaction as _};
 use crate::processor::shard::Shard;
-use crate::processor::{From, Kind, Spec};
+use crate::processor::{Kind, Spec};
 use crate::progress::Progress;
-use crate::read_model::fold::Folding;
 use crate::read_model::table::Table;
 use crate::read_model::{FoldRows, Managed};
 use crate::registry::{self, Build, Comeback, UNNAMED};
@@ -23,6 +23,7 @@ use crate::states::{Limits, States};
 use crate::status::Healths;
 use crate::store_clock::StoreClock;
 use crate::system;
+use declared::Declared;
 use factstream_core::aggregate::Aggregate;
 use factstream_core::broker::Topic;
 use factstream_core::decode::Upcasters;
@@ -74,31 +75,6 @@ impl fmt::Debug for Builder {
             .field("service", &self.service)
             .field("handlers", &handlers)
             .finish_non_exhaustive()
-    }
-}
-
-struct Declared {
-    name: String,
-    kind: Kind,
-    options: Options,
-    reacting: Reacting,
-}
-
-enum Reacting {
-    Handlers(Handlers, Vec<Table>),
-    Fold(Box<dyn MakeFold>),
-}
-
-/// Makes the reaction of a fold, once the decoders are there.
-trait MakeFold: Send {
-    fn make(&self, states: &States) -> Result<(Arc<dyn Reaction>, Managed), Error>;
-}
-
-struct FoldOf<R>(std::marker::PhantomData<fn() -> R>);
-
-impl<R: FoldRows> MakeFold for FoldOf<R> {
-    fn make(&self, states: &States) -> Result<(Arc<dyn Reaction>, Managed), Error> {
-        Ok((Arc::new(Folding::<R>::new(states.decoder::<R::Events>()?)), Managed::of::<R>()))
     }
 }
 
@@ -258,18 +234,14 @@ impl Builder {
     /// [`FoldRows`].
     pub fn read_model<R: FoldRows>(mut self) -> Self {
         self.event_types.extend(R::Events::event_types());
-        self.handlers.push(Declared {
-            name: R::TABLE.to_owned(),
-            kind: Kind::ReadModel,
-            options: Options {
-                retry: R::retry(),
-                batch_events_max: READ_MODEL_BATCH,
-                shards: R::parts(),
-                version: R::version(),
-                ..Options::default()
-            },
-            reacting: Reacting::Fold(Box::new(FoldOf::<R>(std::marker::PhantomData))),
-        });
+        let options = Options {
+            retry: R::retry(),
+            batch_events_max: READ_MODEL_BATCH,
+            shards: R::parts(),
+            version: R::version(),
+            ..Options::default()
+        };
+        self.handlers.push(Declared::fold::<R>(R::TABLE.to_owned(), options));
         self
     }
 
@@ -294,7 +266,7 @@ impl Builder {
         tables: Vec<Table>,
     ) -> Self {
         self.event_types.extend(handlers.event_types());
-        self.handlers.push(Declared { name, kind, options, reacting: Reacting::Handlers(handlers, tables) });
+        self.handlers.push(Declared::handlers(name, kind, options, handlers, tables));
         self
     }
 
@@ -467,68 +439,4 @@ fn refuse_shared_tables(managed: &[Managed]) -> Result<(), Error> {
         }
     }
     Ok(())
-}
-
-/// Refuses names that could be taken for others: of shards, and the framework's own.
-fn check_handler_name(name: &str) -> Result<(), Error> {
-    check_id("handler name", name)?;
-    let is_shard = name.rfind('#').is_some_and(|at| leases::is_shard(&name[at..]));
-    if is_shard || name.starts_with(registry::RESERVED) {
-        return Err(Error::Wiring(format!(
-            "{name:?} cannot be a handler's name: it must not begin with {:?} nor end like a shard's (#1/2)",
-            registry::RESERVED
-        )));
-    }
-    Ok(())
-}
-
-impl Declared {
-    /// The topics of its events.
-    fn topics(&self) -> Vec<&'static str> {
-        match &self.reacting {
-            Reacting::Handlers(handlers, _) => {
-                handlers.event_types().iter().filter_map(|event_type| event_type.topic).collect()
-            }
-            Reacting::Fold(_) => Vec::new(),
-        }
-    }
-
-    fn wire(self, states: &States, managed: &mut Vec<Managed>) -> Result<Spec, Error> {
-        check_handler_name(&self.name)?;
-        let (name, kind, options) = (self.name, self.kind, self.options);
-        let reaction: Arc<dyn Reaction> = match self.reacting {
-            Reacting::Handlers(mut handlers, tables) => {
-                handlers.wire(states, &name)?;
-                if !tables.is_empty() {
-                    managed.push(Managed { projection: name.clone(), tables });
-                }
-                Arc::new(handlers)
-            }
-            Reacting::Fold(fold) => {
-                let (reaction, table) = fold.make(states)?;
-                managed.push(table);
-                reaction
-            }
-        };
-        let from = match kind {
-            Kind::Consumer => From::Topics(topics_of(&name, &reaction.event_types())?),
-            Kind::ReadModel | Kind::Projection => From::Log,
-        };
-        Ok(Spec { handler: name.clone(), name, shard: Shard::WHOLE, kind, reaction, options, from })
-    }
-}
-
-/// The topics that carry a consumer's events.
-fn topics_of(consumer: &str, event_types: &[&'static EventType]) -> Result<Vec<String>, Error> {
-    let mut topics = BTreeSet::new();
-    for event_type in event_types {
-        let Some(topic) = event_type.topic else {
-            return Err(Error::Wiring(format!(
-                "the consumer {consumer} wants {}, which is private and reaches no topic; declare an enum of just the events that it needs, make it public, or use a projection",
-                event_type.name
-            )));
-        };
-        topics.insert(topic.to_owned());
-    }
-    Ok(topics.into_iter().collect())
 }

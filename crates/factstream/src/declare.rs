@@ -2,7 +2,7 @@
 
 use crate::handler::{Caller, Handler, Projector};
 use crate::processor::options::{Options, Tombstones, UnknownTypes, option_methods};
-use crate::processor::reaction::{Calling, Handlers, Handling, Projecting};
+use crate::processor::reaction::{AnyHandler, Handlers};
 use crate::read_model::table::Table;
 use factstream_core::message::{Decoded, Record};
 use factstream_core::read_model::ReadModel;
@@ -22,7 +22,7 @@ impl Projection {
     /// A projection with one projector.
     pub fn new<P: Projector>(name: impl Into<String>, projector: P) -> Self {
         let mut handlers = Handlers::default();
-        handlers.add(Projecting::boxed(projector));
+        handlers.add(AnyHandler::projecting(projector));
         Self { name: name.into(), options: Options::default(), handlers, tables: Vec::new() }
     }
 
@@ -82,13 +82,13 @@ impl Consumer {
 
     /// Adds a handler with effects inside the store. Each event type has one handler in a group.
     pub fn handler<H: Handler>(mut self, handler: H) -> Self {
-        self.handlers.add(Handling::boxed(handler));
+        self.handlers.add(AnyHandler::handling(handler));
         self
     }
 
     /// Adds a handler that asks the outside world first.
     pub fn caller<C: Caller>(mut self, caller: C) -> Self {
-        self.handlers.add(Calling::boxed(caller));
+        self.handlers.add(AnyHandler::calling(caller));
         self
     }
 

@@ -5,11 +5,9 @@
 
 use crate::declare::Consumer;
 use crate::error::Error;
-use crate::handler::{Caller, Failure, Handler};
-use crate::processor::reaction::{AnyHandler, Decoded, Outcome, typed};
+use crate::handler::{Caller, Handler};
+use crate::processor::reaction::{AnyHandler, Calling, Decoded, Effect, EventDecoder, Handling};
 use crate::states::States;
-use crate::tx::Tx;
-use async_trait::async_trait;
 use factstream_core::decode::{ContentError, DecodeError, read_json};
 use factstream_core::envelope::Envelope;
 use factstream_core::event::{EventSet, EventType};
@@ -128,23 +126,23 @@ impl<T: DeserializeOwned + Send + Sync + 'static> JsonTopic<T> {
 
     /// Handles the records with effects inside the store.
     pub fn handler<H: Handler<Events = Json<T>>>(self, handler: H) -> Consumer {
-        self.with(|event_type| {
-            Box::new(HandlingJson { handler, event_type, value: PhantomData::<fn() -> T> })
-        })
+        self.with(Handling(handler))
     }
 
     /// Handles the records by asking the outside world first.
     pub fn caller<C: Caller<Events = Json<T>>>(self, caller: C) -> Consumer {
-        self.with(|event_type| Box::new(CallingJson { caller, event_type, value: PhantomData::<fn() -> T> }))
+        self.with(Calling(caller))
     }
 
-    fn with(self, make: impl FnOnce(&'static EventType) -> Box<dyn AnyHandler>) -> Consumer {
+    fn with(self, effect: impl Effect + 'static) -> Consumer {
         let Self { mut consumer, topic, event_type, key, event_id } = self;
         // Once for each topic that is declared: types of events live as long as the program.
         let (name, topic_name): (&'static str, &'static str) =
             (event_type.clone().leak(), topic.clone().leak());
-        let declared = EventType::new(name).topic(Some(topic_name));
-        consumer.handlers.add(make(Box::leak(Box::new(declared))));
+        let event_type_of_topic: &'static EventType =
+            Box::leak(Box::new(EventType::new(name).topic(Some(topic_name))));
+        let decoder = JsonDecoder::<T> { event_type: event_type_of_topic, value: PhantomData };
+        consumer.handlers.add(AnyHandler::new(decoder, effect));
         consumer.handlers.decode_topic(topic, event_type.clone(), move |record| {
             let Some(value) = &record.value else { return Ok(None) };
             let json = std::str::from_utf8(value).map_err(|_| "the value is not UTF-8")?;
@@ -164,28 +162,13 @@ impl<T: DeserializeOwned + Send + Sync + 'static> JsonTopic<T> {
     }
 }
 
-fn decode<T: DeserializeOwned + Send + Sync + 'static>(
-    envelope: Envelope<()>,
-    json: &str,
-) -> Result<Decoded, DecodeError> {
-    let value = read_json::<T>(json).map_err(|reason| DecodeError::Content {
-        event_type: envelope.event_type.clone(),
-        schema_version: envelope.schema_version,
-        reason,
-    })?;
-    Ok(Box::new(envelope.with(Json(value))))
-}
-
-struct HandlingJson<H, T> {
-    handler: H,
+/// Decodes the one type of a topic.
+struct JsonDecoder<T> {
     event_type: &'static EventType,
     value: PhantomData<fn() -> T>,
 }
 
-#[async_trait]
-impl<T: DeserializeOwned + Send + Sync + 'static, H: Handler<Events = Json<T>>> AnyHandler
-    for HandlingJson<H, T>
-{
+impl<T: DeserializeOwned + Send + Sync + 'static> EventDecoder for JsonDecoder<T> {
     fn event_types(&self) -> Vec<&'static EventType> {
         vec![self.event_type]
     }
@@ -195,47 +178,11 @@ impl<T: DeserializeOwned + Send + Sync + 'static, H: Handler<Events = Json<T>>> 
     }
 
     fn decode(&self, envelope: Envelope<()>, json: &str) -> Result<Decoded, DecodeError> {
-        decode::<T>(envelope, json)
-    }
-
-    async fn handle(&self, event: &Decoded, _outcome: Option<&Outcome>, tx: &mut Tx) -> Result<(), Failure> {
-        self.handler.handle(typed(event), tx).await
-    }
-}
-
-struct CallingJson<C, T> {
-    caller: C,
-    event_type: &'static EventType,
-    value: PhantomData<fn() -> T>,
-}
-
-#[async_trait]
-impl<T: DeserializeOwned + Send + Sync + 'static, C: Caller<Events = Json<T>>> AnyHandler
-    for CallingJson<C, T>
-{
-    fn event_types(&self) -> Vec<&'static EventType> {
-        vec![self.event_type]
-    }
-
-    fn wire(&mut self, _decoders: &States) -> Result<(), Error> {
-        Ok(())
-    }
-
-    fn decode(&self, envelope: Envelope<()>, json: &str) -> Result<Decoded, DecodeError> {
-        decode::<T>(envelope, json)
-    }
-
-    fn calls(&self) -> bool {
-        true
-    }
-
-    async fn call(&self, event: &Decoded) -> Result<Outcome, Failure> {
-        Ok(Box::new(self.caller.call(typed(event)).await?))
-    }
-
-    async fn handle(&self, event: &Decoded, outcome: Option<&Outcome>, tx: &mut Tx) -> Result<(), Failure> {
-        let outcome = outcome.and_then(|outcome| outcome.downcast_ref::<C::Outcome>());
-        let outcome = outcome.expect("a caller's event is called before it is handled");
-        self.caller.handle(typed(event), outcome, tx).await
+        let value = read_json::<T>(json).map_err(|reason| DecodeError::Content {
+            event_type: envelope.event_type.clone(),
+            schema_version: envelope.schema_version,
+            reason,
+        })?;
+        Ok(Box::new(envelope.with(Json(value))))
     }
 }

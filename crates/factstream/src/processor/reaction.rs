@@ -114,7 +114,7 @@ pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
 /// The handlers of one consumer or projection, by event type.
 #[derive(Default)]
 pub(crate) struct Handlers {
-    all: Vec<Box<dyn AnyHandler>>,
+    all: Vec<AnyHandler>,
     by_type: HashMap<&'static str, usize>,
     own_decoders: Vec<RecordDecoder>,
     /// What records of a topic are unless they say otherwise: the type's name, and how they are read.
@@ -146,19 +146,20 @@ impl Handlers {
     }
 
     /// Adds a handler.
-    pub(crate) fn add(&mut self, handler: Box<dyn AnyHandler>) {
+    pub(crate) fn add(&mut self, handler: AnyHandler) {
         self.all.push(handler);
     }
 
     /// Gives each event type its handler and makes the decoders.
     pub(crate) fn wire(&mut self, decoders: &crate::states::States, name: &str) -> Result<(), Error> {
         for (at, handler) in self.all.iter_mut().enumerate() {
-            if handler.event_types().is_empty() {
+            let event_types = handler.decoder.event_types();
+            if event_types.is_empty() {
                 return Err(Error::Wiring(format!(
                     "{name} has a handler that names no event type; one of Json<T> is added with .topic(\"..\").json::<T>()"
                 )));
             }
-            for event_type in handler.event_types() {
+            for event_type in event_types {
                 if self.by_type.insert(event_type.name, at).is_some_and(|other| other != at) {
                     let event_type = event_type.name;
                     return Err(Error::Wiring(format!(
@@ -166,7 +167,7 @@ impl Handlers {
                     )));
                 }
             }
-            handler.wire(decoders)?;
+            handler.decoder.wire(decoders)?;
         }
         if self.by_type.is_empty() {
             return Err(Error::Wiring(format!(
@@ -200,7 +201,7 @@ fn dispatched(event: &Decoded) -> &Dispatched {
 #[async_trait]
 impl Reaction for Handlers {
     fn event_types(&self) -> Vec<&'static EventType> {
-        self.all.iter().flat_map(|handler| handler.event_types()).collect()
+        self.all.iter().flat_map(|handler| handler.decoder.event_types()).collect()
     }
 
     fn handles(&self, event_type: &str) -> bool {
@@ -211,7 +212,7 @@ impl Reaction for Handlers {
         let Some(&handler) = self.by_type.get(envelope.event_type.as_str()) else {
             return Err(DecodeError::UnknownType { event_type: envelope.event_type });
         };
-        let event = self.all[handler].decode(envelope, json)?;
+        let event = self.all[handler].decoder.decode(envelope, json)?;
         Ok(Box::new(Dispatched { handler, event }))
     }
 
@@ -229,31 +230,89 @@ impl Reaction for Handlers {
     }
 
     fn calls(&self, event: &Decoded) -> bool {
-        self.all[dispatched(event).handler].calls()
+        self.all[dispatched(event).handler].effect.calls()
     }
 
     async fn call(&self, event: &Decoded) -> Result<Outcome, Failure> {
         let Dispatched { handler, event } = dispatched(event);
-        caught(self.all[*handler].call(event)).await
+        caught(self.all[*handler].effect.call(event)).await
     }
 
     async fn react(&self, batch: &[Ready<'_>], tx: &mut Tx) -> Result<(), Stuck> {
         for (at, ready) in batch.iter().enumerate() {
             let Dispatched { handler, event } = dispatched(ready.event);
             tx.caused_by(ready.origin.clone());
-            let handled = caught(self.all[*handler].handle(event, ready.outcome, tx)).await;
+            let handled = caught(self.all[*handler].effect.handle(event, ready.outcome, tx)).await;
             handled.map_err(|failure| Stuck::at(at, failure))?;
         }
         Ok(())
     }
 }
 
-/// A handler or caller with its types hidden.
-#[async_trait]
-pub(crate) trait AnyHandler: Send + Sync {
+/// A handler, projector or caller with its types hidden: how its events are decoded, and what is done with them.
+pub(crate) struct AnyHandler {
+    decoder: Box<dyn EventDecoder>,
+    effect: Box<dyn Effect>,
+}
+
+impl AnyHandler {
+    /// Effects whose events are of the types that this decoder gives.
+    pub(crate) fn new(decoder: impl EventDecoder + 'static, effect: impl Effect + 'static) -> Self {
+        Self { decoder: Box::new(decoder), effect: Box::new(effect) }
+    }
+
+    pub(crate) fn handling<H: Handler>(handler: H) -> Self {
+        Self::new(SetDecoder::<H::Events>::new(), Handling(handler))
+    }
+
+    pub(crate) fn projecting<P: Projector>(projector: P) -> Self {
+        Self::new(SetDecoder::<P::Events>::new(), Projecting(projector))
+    }
+
+    pub(crate) fn calling<C: Caller>(caller: C) -> Self {
+        Self::new(SetDecoder::<C::Events>::new(), Calling(caller))
+    }
+}
+
+/// Which events there are, and how their content is read.
+pub(crate) trait EventDecoder: Send + Sync {
     fn event_types(&self) -> Vec<&'static EventType>;
     fn wire(&mut self, decoders: &crate::states::States) -> Result<(), Error>;
     fn decode(&self, envelope: Envelope<()>, json: &str) -> Result<Decoded, DecodeError>;
+}
+
+/// Decodes an event set, once it is wired.
+struct SetDecoder<E> {
+    decoder: Option<Decoder>,
+    events: PhantomData<fn() -> E>,
+}
+
+impl<E: EventSet> SetDecoder<E> {
+    fn new() -> Self {
+        Self { decoder: None, events: PhantomData }
+    }
+}
+
+impl<E: EventSet> EventDecoder for SetDecoder<E> {
+    fn event_types(&self) -> Vec<&'static EventType> {
+        E::event_types()
+    }
+
+    fn wire(&mut self, decoders: &crate::states::States) -> Result<(), Error> {
+        self.decoder = Some(decoders.decoder::<E>()?);
+        Ok(())
+    }
+
+    fn decode(&self, envelope: Envelope<()>, json: &str) -> Result<Decoded, DecodeError> {
+        let decoder = self.decoder.as_ref().expect("handlers are wired before they run");
+        let event: E = decoder.decode(&envelope.event_type, envelope.schema_version, json)?;
+        Ok(Box::new(envelope.with(event)))
+    }
+}
+
+/// What is done with an event.
+#[async_trait]
+pub(crate) trait Effect: Send + Sync {
     fn calls(&self) -> bool {
         false
     }
@@ -263,133 +322,47 @@ pub(crate) trait AnyHandler: Send + Sync {
     async fn handle(&self, event: &Decoded, outcome: Option<&Outcome>, tx: &mut Tx) -> Result<(), Failure>;
 }
 
-/// Decodes an event set, once it is wired.
-pub(crate) struct SetDecoder<E> {
-    decoder: Option<Decoder>,
-    events: PhantomData<fn() -> E>,
-}
-
-impl<E: EventSet> SetDecoder<E> {
-    pub(crate) fn new() -> Self {
-        Self { decoder: None, events: PhantomData }
-    }
-
-    pub(crate) fn wire(&mut self, decoders: &crate::states::States) -> Result<(), Error> {
-        self.decoder = Some(decoders.decoder::<E>()?);
-        Ok(())
-    }
-
-    pub(crate) fn decode(&self, envelope: Envelope<()>, json: &str) -> Result<Decoded, DecodeError> {
-        let decoder = self.decoder.as_ref().expect("handlers are wired before they run");
-        let event: E = decoder.decode(&envelope.event_type, envelope.schema_version, json)?;
-        Ok(Box::new(envelope.with(event)))
-    }
-}
-
 pub(crate) fn typed<E: 'static>(event: &Decoded) -> &Envelope<E> {
     event.downcast_ref().expect("an event is decoded by the handler that it is given to")
 }
 
-/// A [`Handler`] with its types hidden.
-pub(crate) struct Handling<H: Handler> {
-    handler: H,
-    decoder: SetDecoder<H::Events>,
-}
-
-impl<H: Handler> Handling<H> {
-    pub(crate) fn boxed(handler: H) -> Box<dyn AnyHandler> {
-        Box::new(Self { handler, decoder: SetDecoder::new() })
-    }
-}
+/// The effects of a [`Handler`].
+pub(crate) struct Handling<H>(pub(crate) H);
 
 #[async_trait]
-impl<H: Handler> AnyHandler for Handling<H> {
-    fn event_types(&self) -> Vec<&'static EventType> {
-        H::Events::event_types()
-    }
-
-    fn wire(&mut self, decoders: &crate::states::States) -> Result<(), Error> {
-        self.decoder.wire(decoders)
-    }
-
-    fn decode(&self, envelope: Envelope<()>, json: &str) -> Result<Decoded, DecodeError> {
-        self.decoder.decode(envelope, json)
-    }
-
+impl<H: Handler> Effect for Handling<H> {
     async fn handle(&self, event: &Decoded, _outcome: Option<&Outcome>, tx: &mut Tx) -> Result<(), Failure> {
-        self.handler.handle(typed(event), tx).await
+        self.0.handle(typed(event), tx).await
     }
 }
 
-/// A [`Projector`] with its types hidden.
-pub(crate) struct Projecting<P: Projector> {
-    projector: P,
-    decoder: SetDecoder<P::Events>,
-}
-
-impl<P: Projector> Projecting<P> {
-    pub(crate) fn boxed(projector: P) -> Box<dyn AnyHandler> {
-        Box::new(Self { projector, decoder: SetDecoder::new() })
-    }
-}
+/// The effects of a [`Projector`].
+struct Projecting<P>(P);
 
 #[async_trait]
-impl<P: Projector> AnyHandler for Projecting<P> {
-    fn event_types(&self) -> Vec<&'static EventType> {
-        P::Events::event_types()
-    }
-
-    fn wire(&mut self, decoders: &crate::states::States) -> Result<(), Error> {
-        self.decoder.wire(decoders)
-    }
-
-    fn decode(&self, envelope: Envelope<()>, json: &str) -> Result<Decoded, DecodeError> {
-        self.decoder.decode(envelope, json)
-    }
-
+impl<P: Projector> Effect for Projecting<P> {
     async fn handle(&self, event: &Decoded, _outcome: Option<&Outcome>, tx: &mut Tx) -> Result<(), Failure> {
-        self.projector.project(typed(event), tx).await
+        self.0.project(typed(event), tx).await
     }
 }
 
-/// A [`Caller`] with its types hidden.
-pub(crate) struct Calling<C: Caller> {
-    caller: C,
-    decoder: SetDecoder<C::Events>,
-}
-
-impl<C: Caller> Calling<C> {
-    pub(crate) fn boxed(caller: C) -> Box<dyn AnyHandler> {
-        Box::new(Self { caller, decoder: SetDecoder::new() })
-    }
-}
+/// The effects of a [`Caller`].
+pub(crate) struct Calling<C>(pub(crate) C);
 
 #[async_trait]
-impl<C: Caller> AnyHandler for Calling<C> {
-    fn event_types(&self) -> Vec<&'static EventType> {
-        C::Events::event_types()
-    }
-
-    fn wire(&mut self, decoders: &crate::states::States) -> Result<(), Error> {
-        self.decoder.wire(decoders)
-    }
-
-    fn decode(&self, envelope: Envelope<()>, json: &str) -> Result<Decoded, DecodeError> {
-        self.decoder.decode(envelope, json)
-    }
-
+impl<C: Caller> Effect for Calling<C> {
     fn calls(&self) -> bool {
         true
     }
 
     async fn call(&self, event: &Decoded) -> Result<Outcome, Failure> {
-        Ok(Box::new(self.caller.call(typed(event)).await?))
+        Ok(Box::new(self.0.call(typed(event)).await?))
     }
 
     async fn handle(&self, event: &Decoded, outcome: Option<&Outcome>, tx: &mut Tx) -> Result<(), Failure> {
         let outcome = outcome.and_then(|outcome| outcome.downcast_ref::<C::Outcome>());
         let outcome = outcome.expect("a caller's event is called before it is handled");
-        self.caller.handle(typed(event), outcome, tx).await
+        self.0.handle(typed(event), outcome, tx).await
     }
 }
 

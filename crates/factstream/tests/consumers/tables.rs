@@ -1,7 +1,7 @@
 //! Tables of consumers and projections, and rows that are read from them.
 
 use crate::common::{Do, OrderEvent, Shop, settled, stop};
-use factstream::{Consumer, Envelope, Failure, Handler, Projection, Projector, ReadModel, Rows, Tx};
+use factstream::{App, Consumer, Envelope, Failure, Handler, Projection, Projector, ReadModel, Rows, Tx};
 
 #[derive(ReadModel, Clone, Debug, PartialEq)]
 #[read_model(table = "spent")]
@@ -42,6 +42,10 @@ impl Projector for Count {
     }
 }
 
+async fn projecting(shop: &Shop) -> App {
+    shop.builder().projection(Projection::new("spending", Count).table_of::<Spent>()).open().await.unwrap()
+}
+
 fn key(large: bool) -> (String, bool) {
     ("c-1".to_owned(), large)
 }
@@ -49,12 +53,7 @@ fn key(large: bool) -> (String, bool) {
 #[tokio::test]
 async fn rows_of_a_projection_are_read_as_soon_as_they_show_a_position() {
     let shop = Shop::new();
-    let app = shop
-        .builder()
-        .projection(Projection::new("spending", Count).table_of::<Spent>())
-        .open()
-        .await
-        .unwrap();
+    let app = projecting(&shop).await;
     let running = app.start().await.unwrap();
     for (n, cents) in [1, 2, 30, 40].into_iter().enumerate() {
         let position = app.execute(format!("o-{n}"), Do::Create(cents)).await.unwrap().position;
@@ -77,12 +76,7 @@ async fn rows_of_a_projection_are_read_as_soon_as_they_show_a_position() {
 #[tokio::test]
 async fn conditions_are_joined_and_hold_for_every_kind_of_read() {
     let shop = Shop::new();
-    let app = shop
-        .builder()
-        .projection(Projection::new("spending", Count).table_of::<Spent>())
-        .open()
-        .await
-        .unwrap();
+    let app = projecting(&shop).await;
     let running = app.start().await.unwrap();
     for (n, cents) in [1, 30].into_iter().enumerate() {
         app.execute(format!("o-{n}"), Do::Create(cents)).await.unwrap();

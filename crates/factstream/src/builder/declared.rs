@@ -1,0 +1,128 @@
+//! A handler between its declaration and the application that runs it: its name is checked, its events get their decoders, and it is known
+//! where these come from.
+
+use crate::error::Error;
+use crate::leases;
+use crate::processor::options::Options;
+use crate::processor::reaction::{Handlers, Reaction};
+use crate::processor::shard::Shard;
+use crate::processor::{From, Kind, Spec};
+use crate::read_model::fold::Folding;
+use crate::read_model::table::Table;
+use crate::read_model::{FoldRows, Managed};
+use crate::registry;
+use crate::states::States;
+use factstream_core::envelope::check_id;
+use factstream_core::event::EventType;
+use std::collections::BTreeSet;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+/// A handler as it was declared, before the decoders are there.
+pub(super) struct Declared {
+    pub(super) name: String,
+    pub(super) kind: Kind,
+    options: Options,
+    reacting: Reacting,
+}
+
+/// What it does with events.
+enum Reacting {
+    Handlers(Handlers, Vec<Table>),
+    Fold(Box<dyn MakeFold>),
+}
+
+/// Makes the reaction of a fold, once the decoders are there.
+trait MakeFold: Send {
+    fn make(&self, states: &States) -> Result<(Arc<dyn Reaction>, Managed), Error>;
+}
+
+struct FoldOf<R>(PhantomData<fn() -> R>);
+
+impl<R: FoldRows> MakeFold for FoldOf<R> {
+    fn make(&self, states: &States) -> Result<(Arc<dyn Reaction>, Managed), Error> {
+        Ok((Arc::new(Folding::<R>::new(states.decoder::<R::Events>()?)), Managed::of::<R>()))
+    }
+}
+
+impl Declared {
+    /// Handlers of a consumer or a projection.
+    pub(super) fn handlers(
+        name: String,
+        kind: Kind,
+        options: Options,
+        handlers: Handlers,
+        tables: Vec<Table>,
+    ) -> Self {
+        Self { name, kind, options, reacting: Reacting::Handlers(handlers, tables) }
+    }
+
+    /// A fold of the log.
+    pub(super) fn fold<R: FoldRows>(name: String, options: Options) -> Self {
+        let reacting = Reacting::Fold(Box::new(FoldOf::<R>(PhantomData)));
+        Self { name, kind: Kind::ReadModel, options, reacting }
+    }
+
+    /// The topics of its events.
+    pub(super) fn topics(&self) -> Vec<&'static str> {
+        match &self.reacting {
+            Reacting::Handlers(handlers, _) => {
+                handlers.event_types().iter().filter_map(|event_type| event_type.topic).collect()
+            }
+            Reacting::Fold(_) => Vec::new(),
+        }
+    }
+
+    /// Gives it its decoders and checks it; its tables come to the others.
+    pub(super) fn wire(self, states: &States, managed: &mut Vec<Managed>) -> Result<Spec, Error> {
+        check_handler_name(&self.name)?;
+        let (name, kind, options) = (self.name, self.kind, self.options);
+        let reaction: Arc<dyn Reaction> = match self.reacting {
+            Reacting::Handlers(mut handlers, tables) => {
+                handlers.wire(states, &name)?;
+                if !tables.is_empty() {
+                    managed.push(Managed { projection: name.clone(), tables });
+                }
+                Arc::new(handlers)
+            }
+            Reacting::Fold(fold) => {
+                let (reaction, table) = fold.make(states)?;
+                managed.push(table);
+                reaction
+            }
+        };
+        let from = match kind {
+            Kind::Consumer => From::Topics(topics_of(&name, &reaction.event_types())?),
+            Kind::ReadModel | Kind::Projection => From::Log,
+        };
+        Ok(Spec { handler: name.clone(), name, shard: Shard::WHOLE, kind, reaction, options, from })
+    }
+}
+
+/// The topics that carry a consumer's events.
+fn topics_of(consumer: &str, event_types: &[&'static EventType]) -> Result<Vec<String>, Error> {
+    let mut topics = BTreeSet::new();
+    for event_type in event_types {
+        let Some(topic) = event_type.topic else {
+            return Err(Error::Wiring(format!(
+                "the consumer {consumer} wants {}, which is private and reaches no topic; declare an enum of just the events that it needs, make it public, or use a projection",
+                event_type.name
+            )));
+        };
+        topics.insert(topic.to_owned());
+    }
+    Ok(topics.into_iter().collect())
+}
+
+/// Refuses names that could be taken for others: of shards, and the framework's own.
+fn check_handler_name(name: &str) -> Result<(), Error> {
+    check_id("handler name", name)?;
+    let is_shard = name.rfind('#').is_some_and(|at| leases::is_shard(&name[at..]));
+    if is_shard || name.starts_with(registry::RESERVED) {
+        return Err(Error::Wiring(format!(
+            "{name:?} cannot be a handler's name: it must not begin with {:?} nor end like a shard's (#1/2)",
+            registry::RESERVED
+        )));
+    }
+    Ok(())
+}
