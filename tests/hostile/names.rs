@@ -39,7 +39,7 @@ impl Projector for Notes {
 
     async fn project(&self, event: &Envelope<PaymentFact>, tx: &mut Rows) -> Result<(), Failure> {
         let sql = format!("INSERT INTO {} (handler, event_id) VALUES ($1, $2)", tx.table(&self.table));
-        tx.execute(&sql, params![&self.name, &event.event_id]).await?;
+        tx.sql(&sql, params![&self.name, &event.event_id]).await?;
         Ok(())
     }
 }

@@ -163,7 +163,7 @@ fn witness<E: EventSet>() -> Witness<E> {
 
 async fn write_down<E>(handler: &str, event: &Envelope<E>, tx: &mut Tx) -> Result<(), Failure> {
     let sql = "INSERT INTO storm_effects (handler, event_key, event_type, event_id) VALUES ($1, $2, $3, $4)";
-    tx.execute(sql, params![handler, &event.aggregate_id, &event.event_type, &event.event_id]).await?;
+    tx.sql(sql, params![handler, &event.aggregate_id, &event.event_type, &event.event_id]).await?;
     Ok(())
 }
 
@@ -205,7 +205,7 @@ impl Handler for Partner {
         let PartnerFact::Noted { token } = &event.event;
         let sql =
             "INSERT INTO storm_effects (handler, event_key, event_type, event_id) VALUES ($1, $2, $3, $4)";
-        tx.execute(sql, params![PARTNER, &event.aggregate_id, &event.event_type, token]).await?;
+        tx.sql(sql, params![PARTNER, &event.aggregate_id, &event.event_type, token]).await?;
         Ok(())
     }
 }
@@ -223,7 +223,7 @@ impl Projector for Tally {
              ON CONFLICT (aggregate_id) DO UPDATE SET events = {table}.events + 1, last_position = excluded.last_position, \
              disorder = {table}.disorder + CASE WHEN excluded.last_position <= {table}.last_position THEN 1 ELSE 0 END"
         );
-        tx.execute(&sql, params![&event.aggregate_id, event.position]).await?;
+        tx.sql(&sql, params![&event.aggregate_id, event.position]).await?;
         Ok(())
     }
 }

@@ -40,7 +40,7 @@ impl Handler for Seeing {
         let Seen::Created { customer_id } = &event.event;
         let sql = "INSERT INTO seen_orders (order_id, customer_id) VALUES ($1, $2)
             ON CONFLICT (order_id) DO UPDATE SET customer_id = excluded.customer_id";
-        tx.execute(sql, params![&event.aggregate_id, customer_id]).await?;
+        tx.sql(sql, params![&event.aggregate_id, customer_id]).await?;
         Ok(())
     }
 }

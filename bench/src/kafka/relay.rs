@@ -39,7 +39,7 @@ async fn messages(place: &Place) -> Result<Vec<Message>, Failed> {
     let mut messages = Vec::with_capacity(place.size as usize * 2);
     let mut position = 0;
     loop {
-        let events = app.log(position, PAGE_EVENTS).await?;
+        let events = app.read_log(position, PAGE_EVENTS).await?;
         let Some(last) = events.last() else { return Ok(messages) };
         position = last.position;
         for event in &events {

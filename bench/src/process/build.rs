@@ -14,7 +14,7 @@ const MAIN: &str = r#"use factstream::{App, Error};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let app = App::open("sqlite://first.db").await?;
-    println!("{} events", app.position().await?);
+    println!("{} events", app.head().await?);
     Ok(())
 }
 "#;

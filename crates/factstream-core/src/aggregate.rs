@@ -28,7 +28,7 @@ pub trait Aggregate: Default + Clone + Send + Sync + 'static {
     ///
     /// ```
     /// # use factstream_core as factstream;
-    /// # use factstream_core::aggregate::{Aggregate, Snapshots};
+    /// # use factstream_core::aggregate::{Aggregate, SnapshotPolicy};
     /// # use serde::{Deserialize, Serialize};
     /// # #[derive(factstream_macros::Event, Serialize, Deserialize)]
     /// # enum StockEvent { Reserved { quantity: u32 } }
@@ -41,12 +41,12 @@ pub trait Aggregate: Default + Clone + Send + Sync + 'static {
     ///     fn apply(&mut self, StockEvent::Reserved { quantity }: &StockEvent) {
     ///         self.reserved += u64::from(*quantity);
     ///     }
-    ///     fn snapshots() -> Option<Snapshots<Self>> {
-    ///         Some(Snapshots::json(100, 1)) // every 100 events; 1 is the shape's version: raise it when the struct changes
+    ///     fn snapshots() -> Option<SnapshotPolicy<Self>> {
+    ///         Some(SnapshotPolicy::json(100, 1)) // every 100 events; 1 is the shape's version: raise it when the struct changes
     ///     }
     /// }
     /// ```
-    fn snapshots() -> Option<Snapshots<Self>> {
+    fn snapshots() -> Option<SnapshotPolicy<Self>> {
         None
     }
 }
@@ -72,7 +72,7 @@ pub trait Command<A: Aggregate>: Send + Sync {
 
 /// How snapshots of an aggregate's state are written and read.
 #[derive(Debug)]
-pub struct Snapshots<A> {
+pub struct SnapshotPolicy<A> {
     /// A snapshot is taken when this many events lie behind the last one.
     pub every_events: u64,
     /// The version of the state's shape; a snapshot of another version is dropped and the events are folded instead.
@@ -83,7 +83,7 @@ pub struct Snapshots<A> {
     pub decode: fn(&str) -> Result<A, serde_json::Error>,
 }
 
-impl<A: Serialize + DeserializeOwned> Snapshots<A> {
+impl<A: Serialize + DeserializeOwned> SnapshotPolicy<A> {
     /// Snapshots as JSON, one whenever `every_events` events (at least 1) have come since the last.
     ///
     /// Raise `schema_version` when the meaning or the shape of the state changes: older snapshots are then dropped.

@@ -36,6 +36,7 @@ impl Dependent {
 
 /// A kind of [`Dependent`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum DependentKind {
     /// An index.
     Index,

@@ -16,6 +16,7 @@ use std::fmt;
 
 /// One difference between what is declared and what the cluster has.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Change {
     /// The topic is missing.
     Create(Topic),
@@ -61,6 +62,7 @@ pub enum Change {
 
 /// What came of a [`Change`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Applied {
     /// It is done.
     Done,

@@ -52,7 +52,7 @@ pub(crate) struct Parts {
     pub(crate) clock: StoreClock,
     pub(crate) broker: Arc<dyn Broker>,
     /// Whether the broker lets every member of a group read all partitions, so that a group needs one owner.
-    pub(crate) owned_groups: bool,
+    pub(crate) groups_need_lease: bool,
     pub(crate) service: Arc<str>,
     pub(crate) mirrors_dead_letters: bool,
     pub(crate) retention: Retention,
@@ -107,7 +107,7 @@ impl App {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn log(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, Error> {
+    pub async fn read_log(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, Error> {
         Ok(self.inner.store.read_log(after, limit).await?)
     }
 
@@ -115,7 +115,7 @@ impl App {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn position(&self) -> Result<Position, Error> {
+    pub async fn head(&self) -> Result<Position, Error> {
         Ok(self.inner.store.wait_beyond(0, Duration::ZERO).await?)
     }
 
@@ -213,8 +213,8 @@ impl App {
         self.inner.former_until
     }
 
-    pub(crate) fn owned_groups(&self) -> bool {
-        self.inner.owned_groups
+    pub(crate) fn groups_need_lease(&self) -> bool {
+        self.inner.groups_need_lease
     }
 }
 

@@ -13,7 +13,7 @@ use crate::mirror;
 use crate::processor::options::Options;
 use crate::processor::reaction::{Handlers, Reaction as _};
 use crate::processor::shard::Shard;
-use crate::processor::{Kind, Spec};
+use crate::processor::{HandlerKind, Spec};
 use crate::progress::Progress;
 use crate::read_model::table::Table;
 use crate::read_model::{FoldRows, Managed};
@@ -188,7 +188,7 @@ impl Builder {
         let mut topics: BTreeMap<String, Topic> =
             of_events.map(|name| (name.to_owned(), Topic::new(name, self.partitions))).collect();
         topics.extend(self.topics.iter().map(|topic| (topic.name.clone(), topic.clone())));
-        let consumers = self.handlers.iter().filter(|declared| declared.kind == Kind::Consumer);
+        let consumers = self.handlers.iter().filter(|declared| declared.kind == HandlerKind::Consumer);
         let consumed: BTreeSet<&str> = match self.mirrors_dead_letters {
             true => consumers.flat_map(Declared::topics).collect(),
             false => BTreeSet::new(),
@@ -248,19 +248,19 @@ impl Builder {
     /// A projection that writes SQL, fed from the log.
     pub fn projection(self, projection: Projection) -> Self {
         let Projection { name, options, handlers, tables } = projection;
-        self.handlers_of(name, Kind::Projection, options, handlers, tables)
+        self.handlers_of(name, HandlerKind::Projection, options, handlers, tables)
     }
 
     /// A consumer of topics.
     pub fn consumer(self, consumer: Consumer) -> Self {
         let Consumer { name, options, handlers, tables } = consumer;
-        self.handlers_of(name, Kind::Consumer, options, handlers, tables)
+        self.handlers_of(name, HandlerKind::Consumer, options, handlers, tables)
     }
 
     fn handlers_of(
         mut self,
         name: String,
-        kind: Kind,
+        kind: HandlerKind,
         options: Options,
         handlers: Handlers,
         tables: Vec<Table>,
@@ -287,7 +287,7 @@ impl Builder {
         let topics = self.topics();
         let plan = self.plan()?;
         let store = connect::store(&plan.store_url, plan.event_bytes_max, false).await?;
-        migrations::migrate(store.as_ref(), &connect::without_credentials(&plan.store_url)).await?;
+        migrations::migrate(store.as_ref(), &connect::redact_url(&plan.store_url)).await?;
         let app = plan.assemble(store, false).await?;
         app.broker().declare(&topics).await?;
         app.begin_groups().await?;
@@ -306,7 +306,7 @@ impl Builder {
     pub async fn inspect(self) -> Result<App, Error> {
         let plan = self.plan()?;
         let store = connect::store(&plan.store_url, plan.event_bytes_max, true).await?;
-        migrations::check(store.as_ref(), &connect::without_credentials(&plan.store_url)).await?;
+        migrations::check(store.as_ref(), &connect::redact_url(&plan.store_url)).await?;
         plan.assemble(store, true).await
     }
 
@@ -377,7 +377,7 @@ impl Plan {
         self.states.follow(Arc::clone(&store));
         let former_until = migrations::former_until(store.as_ref()).await?;
         let system = system::of_store(store.as_ref(), self.namespace.as_deref()).await?;
-        let Connected { broker, owned_groups } =
+        let Connected { broker, groups_need_lease } =
             connect::broker(&self.broker_url, &store, system.store_id, &self.service)?;
         let broker = system.namespace.clone().within(broker);
         let healths = Healths::new(self.specs.iter().map(|spec| (spec.name.clone(), spec.kind)));
@@ -389,7 +389,7 @@ impl Plan {
             system,
             clock: StoreClock::default(),
             broker,
-            owned_groups,
+            groups_need_lease,
             service: self.service,
             mirrors_dead_letters: self.mirrors_dead_letters,
             retention: self.retention,

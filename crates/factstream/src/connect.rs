@@ -54,7 +54,7 @@ pub(crate) fn with_connections(url: String, connections: usize) -> String {
 /// A broker, and whether every member of a group reads all partitions, so that a group needs one owner at a time.
 pub(crate) struct Connected {
     pub(crate) broker: Arc<dyn Broker>,
-    pub(crate) owned_groups: bool,
+    pub(crate) groups_need_lease: bool,
 }
 
 /// The broker that a URL names.
@@ -70,13 +70,13 @@ pub(crate) fn broker(
 ) -> Result<Connected, Error> {
     match url {
         "embedded" => {
-            Ok(Connected { broker: Arc::new(Embedded::new(Arc::clone(store))), owned_groups: true })
+            Ok(Connected { broker: Arc::new(Embedded::new(Arc::clone(store))), groups_need_lease: true })
         }
         #[cfg(feature = "kafka")]
         url if url.starts_with("kafka:") => {
             let broker = factstream_kafka::KafkaBroker::open_url_as(url, &client_name(store_id))?;
             let committer = factstream_core::broker::Committer { store_id, service: service.to_owned() };
-            Ok(Connected { broker: Arc::new(broker.for_system(committer)), owned_groups: false })
+            Ok(Connected { broker: Arc::new(broker.for_system(committer)), groups_need_lease: false })
         }
         _ => {
             Err(BrokerError::Url { url: shown(url), reason: format!("this build knows {KNOWN_BROKERS}") }
@@ -106,14 +106,14 @@ const URL_SHOWN_MAX: usize = 300;
 /// A URL as it may be shown: passwords and other secrets are `***`, the rest can still be read and typed.
 ///
 /// ```
-/// # use factstream::without_credentials;
-/// assert_eq!(without_credentials("postgres://me:s3cret@db/orders"), "postgres://me:***@db/orders");
-/// assert_eq!(without_credentials("postgres://me@db/orders?sslmode=require"), "postgres://me@db/orders?sslmode=require");
-/// assert_eq!(without_credentials("kafka://h:9092?sasl.password=x&linger.ms=5"), "kafka://h:9092?sasl.password=***&linger.ms=5");
-/// assert_eq!(without_credentials("postgres://me:s3?cret@db/orders"), "postgres://***");
-/// assert_eq!(without_credentials("me:s3cret@db/orders"), "***");
+/// # use factstream::redact_url;
+/// assert_eq!(redact_url("postgres://me:s3cret@db/orders"), "postgres://me:***@db/orders");
+/// assert_eq!(redact_url("postgres://me@db/orders?sslmode=require"), "postgres://me@db/orders?sslmode=require");
+/// assert_eq!(redact_url("kafka://h:9092?sasl.password=x&linger.ms=5"), "kafka://h:9092?sasl.password=***&linger.ms=5");
+/// assert_eq!(redact_url("postgres://me:s3?cret@db/orders"), "postgres://***");
+/// assert_eq!(redact_url("me:s3cret@db/orders"), "***");
 /// ```
-pub fn without_credentials(url: &str) -> String {
+pub fn redact_url(url: &str) -> String {
     if let (Some((scheme, _)), Some((_, settings))) = (url.split_once("://"), url.split_once('?'))
         && settings.contains('@')
     {
@@ -166,7 +166,7 @@ fn may_hide_a_secret(place: &str) -> bool {
 
 /// As much of a URL that cannot be used as an error may show.
 fn shown(url: &str) -> String {
-    without_credentials(url).chars().take(URL_SHOWN_MAX).collect()
+    redact_url(url).chars().take(URL_SHOWN_MAX).collect()
 }
 
 #[cfg(test)]
@@ -200,7 +200,7 @@ mod tests {
             "host=db password=s3cret",
             "sasl.password=s3cret",
         ] {
-            let shown = without_credentials(url);
+            let shown = redact_url(url);
             assert!(!shown.contains("s3cret"), "{url}: {shown}");
         }
         for url in [
@@ -212,7 +212,7 @@ mod tests {
             "postgres://me@[::1]:5432/orders?sslmode=require",
             "kafka://a:9092,b:9092?linger.ms=5",
         ] {
-            assert_eq!(without_credentials(url), url);
+            assert_eq!(redact_url(url), url);
         }
     }
 }

@@ -220,7 +220,7 @@ impl DeadLetters<'_> {
         keep(&mut tx, &letter, Decision::Edit(data)).await?;
         let before = letter.record.value.as_deref().map(Bytes::of);
         let sql = "UPDATE fs_dead_letters SET value = $2 WHERE id = $1";
-        tx.execute(sql, params![id, data.as_bytes()]).await?;
+        tx.sql(sql, params![id, data.as_bytes()]).await?;
         set_going(&mut tx, &letter).await?;
         letters::add_history(&mut tx, id, "edit", &json!({ "before": before })).await?;
         tx.commit().await?;
@@ -250,7 +250,7 @@ impl DeadLetters<'_> {
 /// The letter, if it is the head of its key. Locks the key.
 async fn waiting_letter(tx: &mut Tx, id: u64) -> Result<Letter, Error> {
     let sql = "UPDATE fs_blocked_keys SET parked = parked WHERE head_id = $1";
-    let locked = tx.execute(sql, params![id]).await?;
+    let locked = tx.sql(sql, params![id]).await?;
     let rows = tx.query(letters::SELECT_LETTER, params![id]).await?;
     let letter = Letter::of_row(rows.first().ok_or_else(|| unknown(id))?)?;
     if locked == 0 {
@@ -268,9 +268,9 @@ async fn waiting_letter(tx: &mut Tx, id: u64) -> Result<Letter, Error> {
 /// A new set of attempts, the first one now.
 async fn set_going(tx: &mut Tx, letter: &Letter) -> Result<(), Error> {
     let sql = "UPDATE fs_dead_letters SET state = 'retrying', attempts = 0, updated_at = $2 WHERE id = $1";
-    tx.execute(sql, params![letter.id, now()]).await?;
+    tx.sql(sql, params![letter.id, now()]).await?;
     let sql = "UPDATE fs_blocked_keys SET next_attempt_at = $2 WHERE head_id = $1";
-    tx.execute(sql, params![letter.id, now()]).await?;
+    tx.sql(sql, params![letter.id, now()]).await?;
     Ok(())
 }
 

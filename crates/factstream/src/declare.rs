@@ -1,6 +1,6 @@
 //! What handlers are declared with: a projection's or a consumer's name, its handlers and how they are run.
 
-use crate::handler::{Caller, Handler, Projector};
+use crate::handler::{ExternalHandler, Handler, Projector};
 use crate::processor::options::{Options, Tombstones, UnknownTypes, option_methods};
 use crate::processor::reaction::{AnyHandler, Handlers};
 use crate::read_model::table::Table;
@@ -87,8 +87,8 @@ impl Consumer {
     }
 
     /// Adds a handler that asks the outside world first.
-    pub fn caller<C: Caller>(mut self, caller: C) -> Self {
-        self.handlers.add(AnyHandler::calling(caller));
+    pub fn external<C: ExternalHandler>(mut self, external: C) -> Self {
+        self.handlers.add(AnyHandler::calling(external));
         self
     }
 

@@ -22,7 +22,7 @@ pub enum Error {
     VersionMismatch(Conflict),
     /// What begins a transaction of its own was called inside one. Nothing was stored.
     #[error(
-        "{call} was called inside a transaction, for whose end it would wait; use the Tx that the handler is given (Tx::command, Tx::append, Tx::execute), or call it before, in Caller::call"
+        "{call} was called inside a transaction, for whose end it would wait; use the Tx that the handler is given (Tx::command, Tx::append, Tx::sql), or call it before, in ExternalHandler::call"
     )]
     InsideTransaction {
         /// The call.
@@ -100,7 +100,7 @@ pub enum Error {
     #[error(
         "{read_model} has not reached position {position} within {waited:?} (it is at {reached}); {hint}"
     )]
-    Behind {
+    WaitTimedOut {
         /// The read model.
         read_model: String,
         /// The position waited for.

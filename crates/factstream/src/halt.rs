@@ -79,7 +79,7 @@ async fn can_go_on(app: &App, handler: &str) -> bool {
     let asked = async {
         let Some(found) = registry::find(app.store().as_ref(), handler).await? else { return Ok(()) };
         let topics: Vec<String> = found.topics.into_iter().collect();
-        let stored = if app.owned_groups() {
+        let stored = if app.groups_need_lease() {
             Vec::new() // in the broker already
         } else {
             let cluster = app.broker().cluster().await?;

@@ -1,7 +1,7 @@
 //! What a user's handlers look like, and how they fail. The step after the broker: effects.
 //!
 //! Four kinds, told apart by their type: a [`Fold`](crate::read_model::Fold) is a pure function over events, a [`Projector`] writes
-//! rows with SQL, a [`Handler`] has effects inside the store only, a [`Caller`] asks the outside world first. Each says its guarantee.
+//! rows with SQL, a [`Handler`] has effects inside the store only, an [`ExternalHandler`] asks the outside world first. Each says its guarantee.
 
 use crate::refusals::{self, Held};
 use crate::rows::Rows;
@@ -16,7 +16,7 @@ use std::future::Future;
 /// Effects inside the store: SQL, appended events, commands on other aggregates. **Exactly once** (G6).
 ///
 /// Everything done through the [`Tx`] commits together with the mark "handled". The transaction is the store's: do not
-/// wait for the outside world in it (use a [`Caller`]); it has a time limit, and what exceeds it fails like any error.
+/// wait for the outside world in it (use an [`ExternalHandler`]); it has a time limit, and what exceeds it fails like any error.
 ///
 /// ```
 /// use factstream::{Envelope, Event, Failure, Handler, Tx, params};
@@ -38,7 +38,7 @@ use std::future::Future;
 ///         let OrderEvent::Created { customer_id } = &event.event;
 ///         let sql = "INSERT INTO orders_per_customer (customer_id, orders) VALUES ($1, 1) \
 ///                    ON CONFLICT (customer_id) DO UPDATE SET orders = orders_per_customer.orders + 1";
-///         tx.execute(sql, params![customer_id]).await?;
+///         tx.sql(sql, params![customer_id]).await?;
 ///         Ok(())
 ///     }
 /// }
@@ -46,7 +46,7 @@ use std::future::Future;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a handler",
     label = "this does not implement `Handler`",
-    note = "implement `Handler` (effects in the store) or `Caller` (asks the outside world first) for it"
+    note = "implement `Handler` (effects in the store) or `ExternalHandler` (asks the outside world first) for it"
 )]
 pub trait Handler: Send + Sync + 'static {
     /// The events it is given.
@@ -90,7 +90,7 @@ pub trait Handler: Send + Sync + 'static {
 ///             "INSERT INTO {table} (customer_id, orders) VALUES ($1, 1) \
 ///              ON CONFLICT (customer_id) DO UPDATE SET orders = {table}.orders + 1"
 ///         );
-///         rows.execute(&sql, params![customer_id]).await?;
+///         rows.sql(&sql, params![customer_id]).await?;
 ///         Ok(())
 ///     }
 /// }
@@ -142,7 +142,7 @@ pub trait Projector: Send + Sync + 'static {
 /// `call` runs before and outside the transaction. After a crash it may run again for the same event: give the other
 /// side the event's [identity](Envelope::identity) as its idempotency key. `handle` then records the outcome, exactly once. Calls of different keys
 /// run in parallel up to the consumer's `concurrency`; one key stays in order.
-pub trait Caller: Send + Sync + 'static {
+pub trait ExternalHandler: Send + Sync + 'static {
     /// The events it is given.
     type Events: EventSet;
 

@@ -8,7 +8,7 @@
 use crate::app::App;
 use crate::broker::Embedded;
 use crate::error::Error;
-use crate::processor::{From, Spec, checkpoint};
+use crate::processor::{EventSource, Spec, checkpoint};
 use crate::retention::{KeyTrim, Retention};
 use factstream_core::envelope::Position;
 use factstream_core::params;
@@ -62,7 +62,7 @@ async fn tidy(app: &App, stop: &CancellationToken) -> Result<u64, Error> {
             forgotten += forget(app, handler, before, stop).await?;
         }
     }
-    if app.owned_groups() {
+    if app.groups_need_lease() {
         let before = now.checked_sub(signed(topics)).unwrap_or(Timestamp::UNIX_EPOCH);
         Embedded::new(Arc::clone(app.store())).trim(before, RECORDS_MAX).await?;
     }
@@ -102,11 +102,11 @@ async fn oldest_unread(app: &App) -> Result<BTreeMap<&str, Unread>, Error> {
 
 async fn unread(app: &App, spec: &Spec, checkpoint: Position) -> Result<Unread, Error> {
     let lag = match &spec.from {
-        From::Log => {
+        EventSource::Log => {
             let next = app.store().read_log(checkpoint, 1).await?;
             return Ok(next.first().map_or(Unread::Nothing, |event| Unread::Since(event.timestamp)));
         }
-        From::Topics(topics) => app.broker().lag(&spec.name, topics).await?,
+        EventSource::Topics(topics) => app.broker().lag(&spec.name, topics).await?,
     };
     Ok(match (lag.events, lag.oldest) {
         (0, _) => Unread::Nothing,

@@ -5,7 +5,7 @@
 
 use crate::declare::Consumer;
 use crate::error::Error;
-use crate::handler::{Caller, Handler};
+use crate::handler::{ExternalHandler, Handler};
 use crate::processor::reaction::{AnyHandler, Calling, Decoded, Effect, EventDecoder, Handling};
 use crate::states::States;
 use factstream_core::decode::{ContentError, DecodeError, read_json};
@@ -50,7 +50,7 @@ impl Consumer {
     ///
     ///     async fn handle(&self, event: &Envelope<Json<Rate>>, tx: &mut Tx) -> Result<(), Failure> {
     ///         let Json(rate) = &event.event;
-    ///         tx.execute("UPDATE rates SET rate = $2 WHERE pair = $1", params![&rate.pair, rate.rate]).await?;
+    ///         tx.sql("UPDATE rates SET rate = $2 WHERE pair = $1", params![&rate.pair, rate.rate]).await?;
     ///         Ok(())
     ///     }
     /// }
@@ -87,7 +87,7 @@ impl fmt::Debug for TopicOf {
 type TextOf<T> = Box<dyn Fn(&T) -> String + Send + Sync>;
 
 /// A topic whose records' values are JSON of one type.
-#[must_use = "give it a handler: .handler(..) or .caller(..)"]
+#[must_use = "give it a handler: .handler(..) or .external(..)"]
 pub struct JsonTopic<T> {
     consumer: Consumer,
     topic: String,
@@ -130,8 +130,8 @@ impl<T: DeserializeOwned + Send + Sync + 'static> JsonTopic<T> {
     }
 
     /// Handles the records by asking the outside world first.
-    pub fn caller<C: Caller<Events = Json<T>>>(self, caller: C) -> Consumer {
-        self.with(Calling(caller))
+    pub fn external<C: ExternalHandler<Events = Json<T>>>(self, external: C) -> Consumer {
+        self.with(Calling(external))
     }
 
     fn with(self, effect: impl Effect + 'static) -> Consumer {

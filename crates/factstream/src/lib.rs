@@ -12,7 +12,7 @@
 //! | fold events into rows | [`Fold`], [`FoldRows`], [`ReadModel`] |
 //! | write rows with SQL | [`Projector`], [`Projection`], [`Rows`] |
 //! | have effects in the store, exactly once | [`Handler`], [`Consumer`], [`Tx`] |
-//! | call the outside world | [`Caller`] |
+//! | call the outside world | [`ExternalHandler`] |
 //! | see and mend what failed | [`App::status`], [`App::dead_letters`], [`App::rebuild`] |
 
 mod app;
@@ -55,16 +55,18 @@ pub use app::App;
 pub use builder::Builder;
 pub use command::execute::{ATTEMPTS_MAX, Execute, ExecuteWithState, Executed};
 pub use command::transaction::{Committed, LentTx};
-pub use connect::without_credentials;
+pub use connect::redact_url;
 pub use declare::{Consumer, Projection};
 pub use error::{Error, ExecuteError};
-pub use handler::{Caller, Failure, Handler, Projector};
+pub use handler::{ExternalHandler, Failure, Handler, Projector};
 pub use housekeeping::{INBOX_RETENTION, TOPIC_RETENTION};
 pub use json_topic::{Json, JsonTopic, TopicOf};
-pub use leases::{Doing, Owner, Process};
-pub use processor::Kind;
+pub use leases::{Doing, LeaseOwner, Process};
+pub use processor::HandlerKind;
 pub use processor::options::{Retry, Tombstones, UnknownTypes};
-pub use read_model::{Condition, Fold, FoldRows, Keys, Order, Page, Read, ReadModel, RebuildProgress};
+pub use read_model::{
+    Condition, Fold, FoldRows, Keys, Page, ReadModel, ReadModelQuery, RebuildProgress, SortOrder,
+};
 pub use registry::Registered;
 pub use reset::{ResetPlan, ResetStep, ResetTo};
 pub use retention::{COMMAND_KEY_RETENTION, LETTER_RETENTION, Retention};
@@ -72,7 +74,7 @@ pub use rows::Rows;
 pub use supervisor::Running;
 pub use tx::{Decided, Tx};
 
-pub use factstream_core::aggregate::{self, Aggregate, Command, Snapshots};
+pub use factstream_core::aggregate::{self, Aggregate, Command, SnapshotPolicy};
 pub use factstream_core::broker::{BrokerError, Member, Namespace, PublishError, Topic};
 pub use factstream_core::decode::{self, Upcasters};
 pub use factstream_core::envelope::{self, Envelope, Position, RecordedEvent, Version};

@@ -28,6 +28,7 @@ use serde::Serialize;
 /// # let _ = to;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ResetTo {
     /// The oldest event or record there is.
     Beginning,
@@ -41,6 +42,7 @@ pub enum ResetTo {
 
 /// What a reset would do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct ResetPlan {
     /// The handler.
     pub handler: String,
@@ -52,6 +54,7 @@ pub struct ResetPlan {
 
 /// What a reset would do in one place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct ResetStep {
     /// The topic; `None` for the log.
     pub topic: Option<String>,
@@ -119,10 +122,10 @@ impl App {
             }
         }
         if again {
-            tx.execute("DELETE FROM fs_inbox WHERE handler = $1", params![&plan.handler]).await?;
+            tx.sql("DELETE FROM fs_inbox WHERE handler = $1", params![&plan.handler]).await?;
         }
         let sql = "UPDATE fs_handlers SET generation = $2, registered_at = $3 WHERE handler = $1";
-        tx.execute(sql, params![&plan.handler, generation, now()]).await?;
+        tx.sql(sql, params![&plan.handler, generation, now()]).await?;
         tx.commit().await?;
         tracing::warn!(handler = %plan.handler, generation, again, "the handler was set to another place");
         Ok(())
@@ -144,7 +147,7 @@ impl App {
                 found.handler
             )));
         }
-        let head = self.position().await?;
+        let head = self.head().await?;
         let to = match to {
             ResetTo::Beginning => 0,
             ResetTo::End => head,
@@ -218,7 +221,7 @@ fn check_place(bounds: &[(Partition, Bounds)], partition: &Partition, to: i64) -
 async fn set_checkpoints(tx: &mut Tx, plan: &ResetPlan, generation: i64) -> Result<(), Error> {
     for step in &plan.steps {
         let params = params![&plan.handler, plan.generation, step.partition, step.to, generation, now()];
-        tx.execute(sql::RESET_CHECKPOINT, params).await?;
+        tx.sql(sql::RESET_CHECKPOINT, params).await?;
     }
     checkpoint::forget_others(tx, &plan.handler, generation).await
 }

@@ -24,7 +24,7 @@ const PUTS_BYTES_MAX: usize = 8 * 1024 * 1024;
 ///
 /// async fn count(rows: &mut Rows, customer_id: &str) -> Result<(), factstream::Failure> {
 ///     let sql = format!("UPDATE {} SET orders = orders + 1 WHERE customer_id = $1", rows.table("customers"));
-///     rows.execute(&sql, params![customer_id]).await?;
+///     rows.sql(&sql, params![customer_id]).await?;
 ///     Ok(())
 /// }
 /// # let _ = count;
@@ -72,14 +72,14 @@ pub(crate) enum TableNames {
     #[default]
     Live,
     /// Those of a rebuild, by its number.
-    Beside(u64),
+    Staging(u64),
 }
 
 impl TableNames {
     pub(crate) fn of(&self, table: &str) -> String {
         match self {
             Self::Live => table.to_owned(),
-            Self::Beside(rebuild) => format!("{table}__r{rebuild}"),
+            Self::Staging(rebuild) => format!("{table}__r{rebuild}"),
         }
     }
 }
@@ -116,7 +116,7 @@ impl Rows {
     ///
     /// # Errors
     /// [`StoreError::Statement`] when the database refuses it.
-    pub async fn execute(&mut self, sql: &str, params: Params) -> Result<u64, StoreError> {
+    pub async fn sql(&mut self, sql: &str, params: Params) -> Result<u64, StoreError> {
         self.write_puts().await?;
         let done = self.inner.execute(sql, params).await;
         self.noted(done)
@@ -125,8 +125,8 @@ impl Rows {
     /// Runs one writing statement for each set of parameters, in one trip; the rows that each touched.
     ///
     /// # Errors
-    /// As [`Rows::execute`]; the first failure ends it.
-    pub async fn execute_many(&mut self, sql: &str, params: Vec<Params>) -> Result<Vec<u64>, StoreError> {
+    /// As [`Rows::sql`]; the first failure ends it.
+    pub async fn sql_many(&mut self, sql: &str, params: Vec<Params>) -> Result<Vec<u64>, StoreError> {
         self.write_puts().await?;
         let done = self.inner.execute_many(sql, params).await;
         self.noted(done)
@@ -163,7 +163,7 @@ impl Rows {
     /// ```
     ///
     /// # Errors
-    /// When a field cannot be written as JSON, or its key is neither text nor a whole number; and as [`Rows::execute`], for
+    /// When a field cannot be written as JSON, or its key is neither text nor a whole number; and as [`Rows::sql`], for
     /// this row or one that was put before.
     pub async fn put<R: ReadModel>(&mut self, row: &R) -> Result<(), Error> {
         let key = row.key().map_err(|error| Error::of_key::<R>(&error))?;
@@ -204,7 +204,7 @@ impl Rows {
     /// ```
     ///
     /// # Errors
-    /// As [`Rows::execute`], and when the row does not fit its struct.
+    /// As [`Rows::sql`], and when the row does not fit its struct.
     pub async fn get<R: ReadModel>(&mut self, key: impl Into<R::Key>) -> Result<Option<R>, Error> {
         let key = R::key_of(key.into()).map_err(|error| Error::of_key::<R>(&error))?;
         let table = quoted(&self.table(R::TABLE));
@@ -237,7 +237,7 @@ impl Rows {
     /// Runs one statement that answers with rows. It sees what this transaction wrote, but not the events that it has appended.
     ///
     /// # Errors
-    /// As [`Rows::execute`].
+    /// As [`Rows::sql`].
     pub async fn query(&mut self, sql: &str, params: Params) -> Result<Vec<Row>, StoreError> {
         self.write_puts().await?;
         let done = self.inner.query(sql, params).await;

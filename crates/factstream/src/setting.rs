@@ -14,7 +14,7 @@ const FILE_BYTES_MAX: u64 = 16 * 1024;
 /// A URL, and where it comes from.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Given {
-    /// The URL, password and all: show it through [`without_credentials`](crate::without_credentials) only.
+    /// The URL, password and all: show it through [`redact_url`](crate::redact_url) only.
     pub url: String,
     /// Where it comes from, for errors: `--store`, `FACTSTREAM_STORE_FILE=/run/secrets/store`.
     pub from: String,
@@ -22,10 +22,7 @@ pub struct Given {
 
 impl fmt::Debug for Given {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Given")
-            .field("url", &crate::without_credentials(&self.url))
-            .field("from", &self.from)
-            .finish()
+        f.debug_struct("Given").field("url", &crate::redact_url(&self.url)).field("from", &self.from).finish()
     }
 }
 

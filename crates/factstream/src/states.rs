@@ -107,7 +107,7 @@ pub(crate) struct States {
     emitters: Mutex<Emitters>,
     snapshot_writers: Arc<Semaphore>,
     /// Command types whose last aggregate that was not in the cache was there already; of others it is taken to be new.
-    go_on: Mutex<HashSet<&'static str>>,
+    continues_stream: Mutex<HashSet<&'static str>>,
 }
 
 impl States {
@@ -119,7 +119,7 @@ impl States {
             upcasters,
             emitters: Mutex::new(emitters),
             snapshot_writers: Arc::new(Semaphore::new(1)),
-            go_on: Mutex::default(),
+            continues_stream: Mutex::default(),
         }
     }
 
@@ -163,16 +163,16 @@ impl States {
     /// Whether a command of this type is decided as the first of its aggregate when that is not in the cache. A guess: the
     /// append, or a look before a refusal is believed, finds out when it is wrong.
     pub(crate) fn begins_streams(&self, command: &'static str) -> bool {
-        !self.go_on.lock().unwrap_or_else(PoisonError::into_inner).contains(command)
+        !self.continues_stream.lock().unwrap_or_else(PoisonError::into_inner).contains(command)
     }
 
     /// What a command of this type met: a stream to begin, or one that goes on.
     pub(crate) fn note_begin(&self, command: &'static str, begins: bool) {
-        let mut go_on = self.go_on.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut continues_stream = self.continues_stream.lock().unwrap_or_else(PoisonError::into_inner);
         if begins {
-            go_on.remove(command)
+            continues_stream.remove(command)
         } else {
-            go_on.insert(command)
+            continues_stream.insert(command)
         };
     }
 

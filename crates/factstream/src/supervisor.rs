@@ -11,7 +11,7 @@ use crate::leases::{Builds, Leases, Part};
 use crate::mirror;
 use crate::processor::options::Retry;
 use crate::processor::reaction::panic_text;
-use crate::processor::{From, Processor, Spec, checkpoint};
+use crate::processor::{EventSource, Processor, Spec, checkpoint};
 use crate::registry::{self, Build, Comeback, Look, Registered};
 use crate::relay;
 use crate::status::{Health, State};
@@ -181,7 +181,7 @@ impl Task {
             let part = Part { family: format!("handler {}", spec.handler), of: spec.shard.count() };
             let work = |owned| self.handle_while_mine(&spec, &lease, Some(&part), owned);
             self.as_owner(&lease, Some(&part), work).await
-        } else if spec.from == From::Log || self.app.owned_groups() {
+        } else if spec.from == EventSource::Log || self.app.groups_need_lease() {
             self.as_owner(&lease, None, |owned| self.handle_while_mine(&spec, &lease, None, owned)).await
         } else {
             self.handle_while_mine(&spec, &lease, None, self.stop.child_token()).await

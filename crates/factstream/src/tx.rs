@@ -146,7 +146,7 @@ impl Tx {
     /// The engine's own transaction, where this is `T` (for example `factstream::sqlite::SqliteTransaction`).
     ///
     /// # Errors
-    /// As [`Rows::execute`], for rows that were put before.
+    /// As [`Rows::sql`], for rows that were put before.
     pub async fn native<T: 'static>(&mut self) -> Result<Option<&mut T>, StoreError> {
         self.rows.write_puts().await?;
         Ok(self.rows.inner().as_any().downcast_mut())

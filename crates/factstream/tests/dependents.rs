@@ -38,7 +38,7 @@ fn on_postgres() -> bool {
 async fn run(app: &App, statements: &[&str]) {
     let mut tx = app.begin().await.unwrap();
     for statement in statements {
-        tx.execute(statement, params![]).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
+        tx.sql(statement, params![]).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
     }
     tx.commit().await.unwrap();
 }
@@ -176,7 +176,7 @@ async fn grants_and_policies_outlive_a_rebuild() {
                  AND has_table_privilege($1, 'amounts', 'SELECT'))::int::bigint";
     assert_eq!(numbers(&app, sql, params![&role]).await, [1]);
     let mut tx = app.begin().await.unwrap();
-    tx.execute(&format!("SET LOCAL ROLE {role}"), params![]).await.unwrap();
+    tx.sql(&format!("SET LOCAL ROLE {role}"), params![]).await.unwrap();
     let seen = tx.query("SELECT order_id FROM order_rows", params![]).await.unwrap();
     drop(tx);
     assert_eq!(seen.len(), 5, "the policy still hides what is closed");

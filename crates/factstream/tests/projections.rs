@@ -4,9 +4,7 @@
 mod common;
 
 use common::{Do, Order, OrderEvent, OrderRow, Shop, eventually, fill, folded, settled, stop, stored};
-use factstream::{
-    Envelope, Error, Failure, Fold, Order as Direction, Projection, Projector, ReadModel, Rows, params,
-};
+use factstream::{Envelope, Error, Failure, Fold, Projection, Projector, ReadModel, Rows, SortOrder, params};
 use std::time::Duration;
 
 #[tokio::test]
@@ -30,7 +28,7 @@ async fn waiting_for_what_does_not_come_ends_at_the_deadline_and_says_where_it_i
     fill(&app, 0..1).await;
     let read = app.read::<OrderRow>().wait_for(2).deadline(Duration::from_millis(50));
     let error = read.get("o-000").await.unwrap_err();
-    assert!(matches!(error, Error::Behind { position: 2, reached: 0, .. }), "{error}");
+    assert!(matches!(error, Error::WaitTimedOut { position: 2, reached: 0, .. }), "{error}");
 }
 
 #[tokio::test]
@@ -40,7 +38,7 @@ async fn pages_follow_each_other_without_a_gap_or_a_repeat() {
     let running = app.start().await.unwrap();
     fill(&app, 0..25).await;
     settled(&app).await;
-    for (column, direction) in [("order_id", Direction::Ascending), ("status", Direction::Descending)] {
+    for (column, direction) in [("order_id", SortOrder::Ascending), ("status", SortOrder::Descending)] {
         let (mut seen, mut cursor) = (Vec::new(), None::<String>);
         loop {
             let mut read = app.read::<OrderRow>().order_by(column, direction).limit(7);
@@ -127,8 +125,8 @@ async fn a_rebuild_beside_a_running_projection_ends_in_the_rows_of_a_fold() {
     settled(&app).await;
     // Rows that no fold gives: a rebuild must not keep them.
     let mut tx = app.begin().await.unwrap();
-    tx.execute("UPDATE order_rows SET status = 'WRONG'", params![]).await.unwrap();
-    tx.execute("DELETE FROM order_rows WHERE order_id = 'o-007'", params![]).await.unwrap();
+    tx.sql("UPDATE order_rows SET status = 'WRONG'", params![]).await.unwrap();
+    tx.sql("DELETE FROM order_rows WHERE order_id = 'o-007'", params![]).await.unwrap();
     tx.commit().await.unwrap();
     let writer = tokio::spawn({
         let app = app.clone();
@@ -233,7 +231,7 @@ async fn a_table_and_its_columns_may_be_called_by_words_of_sqls_own() {
     fill(&app, 25..30).await;
     assert_eq!(stored::<Words>(&app).await, folded(&app).await);
     assert_eq!(app.read::<Words>().get("o-001").await.unwrap().unwrap().select, 1);
-    let read = || app.read::<Words>().order_by("group", Direction::Descending);
+    let read = || app.read::<Words>().order_by("group", SortOrder::Descending);
     let first = read().limit(5).list().await.unwrap();
     let rest = read().after(first.next.unwrap()).list().await.unwrap();
     let groups: Vec<i64> = first.rows.iter().chain(&rest.rows).map(|row| row.group).collect();
@@ -254,7 +252,7 @@ impl Projector for Totals {
                 "INSERT INTO {table} (customer_id, cents) VALUES ($1, $2) \
                  ON CONFLICT (customer_id) DO UPDATE SET cents = {table}.cents + excluded.cents"
             );
-            tx.execute(&sql, params![customer_id, *amount]).await?;
+            tx.sql(&sql, params![customer_id, *amount]).await?;
         }
         Ok(())
     }

@@ -46,7 +46,7 @@ impl Projector for Applied {
             return Err(Failure::transient("told to fail once"));
         }
         let sql = format!("INSERT INTO {} (order_id, version) VALUES ($1, $2)", tx.table("applied"));
-        tx.execute(&sql, params![&event.aggregate_id, event.version]).await?;
+        tx.sql(&sql, params![&event.aggregate_id, event.version]).await?;
         Ok(())
     }
 }
@@ -75,7 +75,7 @@ async fn assert_each_event_is_applied_once(app: &App) {
     let rows = app.store().query(sql, params![]).await.unwrap();
     let found: Vec<(String, u64)> =
         rows.iter().map(|row| (row.get("order_id").unwrap(), row.get("version").unwrap())).collect();
-    let log = app.log(0, 100_000).await.unwrap();
+    let log = app.read_log(0, 100_000).await.unwrap();
     let mut wanted: Vec<(String, u64)> =
         log.into_iter().map(|event| (event.aggregate_id, event.version)).collect();
     wanted.sort();
@@ -177,7 +177,7 @@ mod postgres {
         // The rebuild has read all there is and waits in the switch, for this transaction has the checkpoint's row.
         let mut holder = app.begin().await.unwrap();
         let sql = "UPDATE fs_checkpoints SET updated_at = updated_at WHERE handler = 'applied'";
-        assert_eq!(holder.execute(sql, params![]).await.unwrap(), 1);
+        assert_eq!(holder.sql(sql, params![]).await.unwrap(), 1);
         let other = open(&url, LANES, Gate::open()).await;
         let rebuild = tokio::spawn(async move { other.rebuild("applied", |_| {}).await });
         eventually("the switch waits", || async { waiting(&app).await == 1 }).await;

@@ -9,7 +9,7 @@ use factstream::{App, Error, params};
 
 async fn write(app: &App, sql: &str, position: u64) {
     let mut tx = app.begin().await.unwrap();
-    tx.execute(sql, params![position]).await.unwrap();
+    tx.sql(sql, params![position]).await.unwrap();
     tx.commit().await.unwrap();
 }
 
@@ -55,7 +55,7 @@ async fn a_handler_whose_checkpoint_is_beyond_the_head_stays_halted_when_the_log
     let is_halted = || async { matches!(handler().await.state, State::Halted { .. }) };
     eventually("it is halted", is_halted).await;
     fill(&app, 5..20).await;
-    assert!(app.position().await.unwrap() > beyond);
+    assert!(app.head().await.unwrap() > beyond);
     app.rebuild("order_rows", |_| {}).await.unwrap();
     fill(&app, 20..30).await;
     settled(&app).await;

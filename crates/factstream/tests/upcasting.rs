@@ -91,7 +91,7 @@ impl Handler for Greeter {
     async fn handle(&self, event: &Envelope<CustomerEvent>, tx: &mut Tx) -> Result<(), Failure> {
         let CustomerEvent::Added { first, .. } = &event.event;
         assert_eq!(event.schema_version, 1, "the version that the producer wrote");
-        tx.execute("INSERT INTO greeted (who) VALUES ($1)", params![first]).await?;
+        tx.sql("INSERT INTO greeted (who) VALUES ($1)", params![first]).await?;
         Ok(())
     }
 }
@@ -132,7 +132,7 @@ async fn what_an_older_build_stored_is_lifted_for_aggregates_read_models_and_con
         Upcasters::new().step("CustomerAdded", 1, 2, split_name).step("CustomerAdded", 2, 3, add_country);
     let app = builder().upcasters(upcasters).open().await.unwrap();
     let mut tx = app.begin().await.unwrap();
-    tx.execute("CREATE TABLE greeted (who TEXT)", params![]).await.unwrap();
+    tx.sql("CREATE TABLE greeted (who TEXT)", params![]).await.unwrap();
     tx.commit().await.unwrap();
     let running = app.start().await.unwrap();
     assert_eq!(app.load::<Customer>("c-1").await.unwrap().0.last, "Byron");
@@ -146,5 +146,5 @@ async fn what_an_older_build_stored_is_lifted_for_aggregates_read_models_and_con
     }
     assert!(running.stop(Duration::from_secs(10)).await);
     // The log keeps what was written, to the letter.
-    assert_eq!(app.log(0, 1).await.unwrap()[0].data, r#"{"name":"Ada Byron"}"#);
+    assert_eq!(app.read_log(0, 1).await.unwrap()[0].data, r#"{"name":"Ada Byron"}"#);
 }

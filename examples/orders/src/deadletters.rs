@@ -97,7 +97,7 @@ fn list(letters: Vec<Summary>, json: bool, store: &str) -> Result<(), Failed> {
         table.add_row(row);
     }
     println!("{table}");
-    let store = factstream::without_credentials(store);
+    let store = factstream::redact_url(store);
     println!("look at one: {} deadletters show ID --store {store}", output::program());
     if let Some(last) = more {
         println!("there may be more: --after {last}");

@@ -5,7 +5,7 @@
 
 use crate::reservation::{HoldLines, Line, Release, Reservation};
 use factstream::envelope::{InvalidId, check_id};
-use factstream::{Aggregate, Command, Consumer, Envelope, Event, Failure, Handler, Snapshots, Tx};
+use factstream::{Aggregate, Command, Consumer, Envelope, Event, Failure, Handler, SnapshotPolicy, Tx};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -64,8 +64,8 @@ impl Aggregate for Stock {
         self.available = *available;
     }
 
-    fn snapshots() -> Option<Snapshots<Self>> {
-        Some(Snapshots::json(100, 1))
+    fn snapshots() -> Option<SnapshotPolicy<Self>> {
+        Some(SnapshotPolicy::json(100, 1))
     }
 }
 

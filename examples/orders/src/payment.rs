@@ -5,7 +5,9 @@
 
 use crate::amount::{self, Priced};
 use crate::gateway::{Answer, Gateway};
-use factstream::{Aggregate, Caller, Command, Consumer, Envelope, Event, Failure, Handler, Retry, Tx};
+use factstream::{
+    Aggregate, Command, Consumer, Envelope, Event, ExternalHandler, Failure, Handler, Retry, Tx,
+};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
@@ -242,9 +244,9 @@ pub enum RefundWanted {
 pub fn consumer(gateway: impl Gateway) -> Consumer {
     let gateway = Arc::new(gateway);
     Consumer::new(SERVICE)
-        .caller(Charging { gateway: Arc::clone(&gateway) })
+        .external(Charging { gateway: Arc::clone(&gateway) })
         .handler(Cancelling)
-        .caller(Refunding { gateway })
+        .external(Refunding { gateway })
         .concurrency(CONCURRENCY)
         .retry(RETRY)
 }
@@ -254,7 +256,7 @@ struct Charging<G> {
     gateway: Arc<G>,
 }
 
-impl<G: Gateway> Caller for Charging<G> {
+impl<G: Gateway> ExternalHandler for Charging<G> {
     type Events = OrderPlaced;
     type Outcome = Answer;
 
@@ -294,7 +296,7 @@ struct Refunding<G> {
     gateway: Arc<G>,
 }
 
-impl<G: Gateway> Caller for Refunding<G> {
+impl<G: Gateway> ExternalHandler for Refunding<G> {
     type Events = RefundWanted;
     type Outcome = ();
 

@@ -7,7 +7,7 @@
 
 use crate::app::{self, Config, Service};
 use crate::{Failed, cli, http, urls};
-use factstream::without_credentials;
+use factstream::redact_url;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -49,7 +49,7 @@ pub async fn run(args: cli::Serve) -> Result<ExitCode, Failed> {
     let opened = app::open(config).await;
     let app = opened.map_err(|error| urls::explain(error, &store, &broker))?;
     let running = app.start().await?;
-    let (store, broker) = (without_credentials(&store.url), without_credentials(&broker.url));
+    let (store, broker) = (redact_url(&store.url), redact_url(&broker.url));
     let what = service.map_or("orders", Service::name);
     announce(&format!("{what} is ready: http://{} (store {store}, broker {broker})", listener.local_addr()?));
 

@@ -171,7 +171,7 @@ fn print_handlers(status: &Status, processes: Option<&[Process]>) {
 fn print_reset(plan: &ResetPlan, is_done: bool) {
     let mut table =
         output::table(&["place", "stands at", if is_done { "set to" } else { "would be set to" }]);
-    for ResetStep { topic, partition, from, to } in &plan.steps {
+    for ResetStep { topic, partition, from, to, .. } in &plan.steps {
         let topic = topic.as_deref().unwrap_or("log");
         table.add_row([format!("{topic}/{partition}"), known(*from), to.to_string()]);
     }

@@ -7,7 +7,7 @@
 use super::{Embedded, commit};
 use crate::app::App;
 use crate::error::Error;
-use crate::processor::From;
+use crate::processor::EventSource;
 use crate::statements as sql;
 use factstream_core::broker::BrokerError;
 use factstream_core::params;
@@ -39,12 +39,12 @@ impl Trimmable {
 impl App {
     /// Has every group of this application begun, where the topics are embedded.
     pub(crate) async fn begin_groups(&self) -> Result<(), Error> {
-        if !self.owned_groups() {
+        if !self.groups_need_lease() {
             return Ok(());
         }
         let embedded = Embedded::new(Arc::clone(self.store()));
         for spec in self.specs() {
-            if let From::Topics(topics) = &spec.from {
+            if let EventSource::Topics(topics) = &spec.from {
                 embedded.begin_group(&spec.handler, topics).await?;
             }
         }

@@ -6,7 +6,7 @@ use crate::leases;
 use crate::processor::options::Options;
 use crate::processor::reaction::{Handlers, Reaction};
 use crate::processor::shard::Shard;
-use crate::processor::{From, Kind, Spec};
+use crate::processor::{EventSource, HandlerKind, Spec};
 use crate::read_model::fold::Folding;
 use crate::read_model::table::Table;
 use crate::read_model::{FoldRows, Managed};
@@ -21,7 +21,7 @@ use std::sync::Arc;
 /// A handler as it was declared, before the decoders are there.
 pub(super) struct Declared {
     pub(super) name: String,
-    pub(super) kind: Kind,
+    pub(super) kind: HandlerKind,
     options: Options,
     reacting: Reacting,
 }
@@ -49,7 +49,7 @@ impl Declared {
     /// Handlers of a consumer or a projection.
     pub(super) fn handlers(
         name: String,
-        kind: Kind,
+        kind: HandlerKind,
         options: Options,
         handlers: Handlers,
         tables: Vec<Table>,
@@ -60,7 +60,7 @@ impl Declared {
     /// A fold of the log.
     pub(super) fn fold<R: FoldRows>(name: String, options: Options) -> Self {
         let reacting = Reacting::Fold(Box::new(FoldOf::<R>(PhantomData)));
-        Self { name, kind: Kind::ReadModel, options, reacting }
+        Self { name, kind: HandlerKind::ReadModel, options, reacting }
     }
 
     /// The topics of its events.
@@ -92,8 +92,8 @@ impl Declared {
             }
         };
         let from = match kind {
-            Kind::Consumer => From::Topics(topics_of(&name, &reaction.event_types())?),
-            Kind::ReadModel | Kind::Projection => From::Log,
+            HandlerKind::Consumer => EventSource::Topics(topics_of(&name, &reaction.event_types())?),
+            HandlerKind::ReadModel | HandlerKind::Projection => EventSource::Log,
         };
         Ok(Spec { handler: name.clone(), name, shard: Shard::WHOLE, kind, reaction, options, from })
     }

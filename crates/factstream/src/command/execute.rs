@@ -154,7 +154,7 @@ impl<'a, A: Aggregate, C: Command<A> + 'static> Execute<'a, A, C> {
                 return Ok((executed(version, position, events), state));
             }
             Answer::Nothing { version, state } => {
-                return Ok((executed(version, app.position().await?, Vec::new()), state));
+                return Ok((executed(version, app.head().await?, Vec::new()), state));
             }
             Answer::Repeated(first) => return app.repeated(first, wants_state).await,
             Answer::Failed(error) => return Err(error.into()),

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 /// A decision about an event of a projection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Amendment {
     /// The projection.
     pub handler: String,
@@ -52,7 +53,7 @@ impl DeadLetters<'_> {
         let mut tx = self.app.begin().await?;
         registry::hold(&mut tx, handler).await?;
         let sql = "DELETE FROM fs_amendments WHERE handler = $1 AND position = $2";
-        if tx.execute(sql, params![handler, position]).await? == 0 {
+        if tx.sql(sql, params![handler, position]).await? == 0 {
             return Err(Error::Wiring(format!(
                 "nothing was decided about the event at position {position} for {handler}; list what was: deadletters \
                  amendments {handler}"

@@ -39,7 +39,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A lease, and the process that has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Owner {
+#[non_exhaustive]
+pub struct LeaseOwner {
     /// What it owns: `relay`, or `handler` and the handler's name.
     pub lease: String,
     /// The service that the process runs.
@@ -57,13 +58,13 @@ impl App {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn owners(&self) -> Result<Vec<Owner>, Error> {
+    pub async fn owners(&self) -> Result<Vec<LeaseOwner>, Error> {
         let sql = "SELECT name, owner, token FROM fs_leases ORDER BY name";
         let rows = self.store().query(sql, params![]).await?;
         let owner = |row: &Row| {
             let owner: String = row.get("owner")?;
             let Identity { host, pid, service, .. } = Identity::parse(&owner);
-            Ok(Owner { lease: row.get("name")?, service, host, pid, token: row.get("token")? })
+            Ok(LeaseOwner { lease: row.get("name")?, service, host, pid, token: row.get("token")? })
         };
         rows.iter().map(owner).collect()
     }

@@ -16,6 +16,7 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// A process on the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Process {
     /// The service that it runs.
     pub service: String,
@@ -29,6 +30,7 @@ pub struct Process {
 
 /// What a handler is doing in a process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Doing {
     /// `live`, `standing by`, `outdated`, `halted`, `paused`, `restarting` or `stopped`.
     pub state: String,

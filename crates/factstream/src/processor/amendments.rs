@@ -107,13 +107,13 @@ pub(crate) async fn keep(tx: &mut Tx, letter: &Letter, decision: Decision<'_>) -
         Decision::Discard => ("discard", None),
         Decision::Edit(data) => ("edit", Some(data.as_bytes().to_vec())),
     };
-    tx.execute(sql::AMEND, params![&letter.handler, letter.record.offset, action, data, now()]).await?;
+    tx.sql(sql::AMEND, params![&letter.handler, letter.record.offset, action, data, now()]).await?;
     Ok(())
 }
 
 /// What was decided about the letters of a rebuild goes on under the handler's name.
 pub(crate) async fn hand_over(tx: &mut Tx, handler: &str, rebuild: &str) -> Result<(), Error> {
-    tx.execute(sql::TAKE_AMENDMENTS_OVER, params![handler, rebuild]).await?;
-    tx.execute("UPDATE fs_amendments SET handler = $1 WHERE handler = $2", params![handler, rebuild]).await?;
+    tx.sql(sql::TAKE_AMENDMENTS_OVER, params![handler, rebuild]).await?;
+    tx.sql("UPDATE fs_amendments SET handler = $1 WHERE handler = $2", params![handler, rebuild]).await?;
     Ok(())
 }

@@ -11,9 +11,9 @@ use crate::processor::checkpoint::{self, move_params, move_statement};
 use crate::processor::delivery::{Content, Delivery};
 use crate::processor::fault::{blame, is_contention, is_of_the_work};
 use crate::processor::isolate::unreadable;
-use crate::processor::letters::{self, Held};
+use crate::processor::letters::{self, Disposition};
 use crate::processor::offsets::Reached;
-use crate::processor::reaction::{Ready, Stuck};
+use crate::processor::reaction::{BatchFailure, Ready};
 use crate::processor::{Processor, partition_lanes};
 use crate::statements as sql;
 use crate::tx::Tx;
@@ -52,7 +52,7 @@ pub(crate) enum Progress<'a> {
 
 /// What a transaction has to do with the handler's progress.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Mark<'a> {
+pub(super) enum CheckpointMark<'a> {
     /// A consumer's, with more of the batch to come: nothing but the fence.
     Fence,
     /// A consumer's last of a batch: its offsets move along.
@@ -63,7 +63,7 @@ pub(super) enum Mark<'a> {
     Stays(Position),
 }
 
-impl Mark<'_> {
+impl CheckpointMark<'_> {
     /// The mark of a piece that ends here, with more to come, and that of what comes after it.
     pub(super) fn cut(self, end: Option<Position>) -> (Self, Self) {
         match (self, end) {
@@ -83,16 +83,16 @@ impl Processor {
         if self.has_lanes() {
             let lanes = partition_lanes(batch, self.options.concurrency);
             let mark = match progress {
-                Progress::Log(checkpoint) => Mark::Stays(checkpoint.from),
-                Progress::Topics(_) => Mark::Fence,
+                Progress::Log(checkpoint) => CheckpointMark::Stays(checkpoint.from),
+                Progress::Topics(_) => CheckpointMark::Fence,
             };
             try_join_all(lanes.iter().map(|lane| self.isolate(lane, mark))).await?;
             return Ok(());
         }
         let all: Vec<&Delivery> = batch.iter().collect();
         let mark = match progress {
-            Progress::Log(checkpoint) => Mark::Moves(checkpoint),
-            Progress::Topics(reached) => Mark::Reaches(reached),
+            Progress::Log(checkpoint) => CheckpointMark::Moves(checkpoint),
+            Progress::Topics(reached) => CheckpointMark::Reaches(reached),
         };
         self.isolate(&all, mark).await
     }
@@ -101,13 +101,13 @@ impl Processor {
     pub(super) async fn attempt(
         &self,
         slice: &[&Delivery],
-        mark: Mark<'_>,
-    ) -> Result<Result<(), Stuck>, Error> {
-        if let Err(stuck) = self.call_all(slice).await? {
-            return Ok(Err(stuck));
+        mark: CheckpointMark<'_>,
+    ) -> Result<Result<(), BatchFailure>, Error> {
+        if let Err(failed) = self.call_all(slice).await? {
+            return Ok(Err(failed));
         }
         let began = Instant::now();
-        let mut met = Stuck::somewhere(Failure::transient("concurrent writers were faster each time"));
+        let mut met = BatchFailure::somewhere(Failure::transient("concurrent writers were faster each time"));
         let mut lost_on = BTreeSet::new();
         for _ in 0..CONFLICTS_MAX {
             let _turns = self.app.turns_of(&lost_on).await;
@@ -115,19 +115,19 @@ impl Processor {
             match tokio::time::timeout(self.options.time_limit, work).await {
                 Ok(Err(Error::Conflict(conflict))) => {
                     lost_on.insert(conflict.stream.clone());
-                    met = Stuck::somewhere(Failure::transient(conflict));
+                    met = BatchFailure::somewhere(Failure::transient(conflict));
                 }
                 Ok(Err(Error::Store(error @ StoreError::Contention(_)))) => {
-                    met = Stuck::somewhere(Failure::transient(error));
+                    met = BatchFailure::somewhere(Failure::transient(error));
                 }
-                Ok(Ok(Err(stuck))) if is_contention(&stuck.failure) => met = stuck,
+                Ok(Ok(Err(failed))) if is_contention(&failed.failure) => met = failed,
                 Ok(result) => return result,
                 Err(_) => {
                     let limit = self.options.time_limit;
                     let failure = Failure::transient(format!(
                         "the handler took longer than {limit:?} and was rolled back"
                     ));
-                    return Ok(Err(Stuck::somewhere(failure)));
+                    return Ok(Err(BatchFailure::somewhere(failure)));
                 }
             }
             tracing::debug!(handler = %self.name, failure = ?met.failure, "other work was in the way; handling the batch again");
@@ -140,7 +140,7 @@ impl Processor {
     }
 
     /// Asks the outside world, one event after the other, where that was not done yet and is not in vain.
-    async fn call_all(&self, slice: &[&Delivery]) -> Result<Result<(), Stuck>, Error> {
+    async fn call_all(&self, slice: &[&Delivery]) -> Result<Result<(), BatchFailure>, Error> {
         let wanting: Vec<(usize, &Delivery)> = slice
             .iter()
             .enumerate()
@@ -161,7 +161,7 @@ impl Processor {
                 continue;
             }
             if let Err(failure) = self.call(delivery).await {
-                return Ok(Err(Stuck::by_itself(at, failure)));
+                return Ok(Err(BatchFailure::by_itself(at, failure)));
             }
         }
         Ok(Ok(()))
@@ -199,25 +199,33 @@ impl Processor {
         Ok(rows.iter().map(|row| row.get("found")).collect::<Result<_, _>>()?)
     }
 
-    async fn transact(&self, slice: &[&Delivery], mark: Mark<'_>) -> Result<Result<(), Stuck>, Error> {
+    async fn transact(
+        &self,
+        slice: &[&Delivery],
+        mark: CheckpointMark<'_>,
+    ) -> Result<Result<(), BatchFailure>, Error> {
         let mut tx = self.begin().await?;
         self.mark(&mut tx, mark).await?;
         let reacted = self.react(&mut tx, slice).await?;
-        if let Err(stuck) = blame(reacted, tx.take_fault())? {
-            return Ok(Err(stuck));
+        if let Err(failed) = blame(reacted, tx.take_fault())? {
+            return Ok(Err(failed));
         }
         match tx.commit().await {
             Ok(_) => Ok(Ok(())),
             // Something of the slice breaks a rule that is checked at the commit.
             Err(Error::Store(error)) if is_of_the_work(&error) => {
-                Ok(Err(Stuck::somewhere(Failure::transient(error))))
+                Ok(Err(BatchFailure::somewhere(Failure::transient(error))))
             }
             Err(error) => Err(error),
         }
     }
 
     /// Handles a slice within a transaction of the caller's.
-    pub(crate) async fn react(&self, tx: &mut Tx, slice: &[&Delivery]) -> Result<Result<(), Stuck>, Error> {
+    pub(crate) async fn react(
+        &self,
+        tx: &mut Tx,
+        slice: &[&Delivery],
+    ) -> Result<Result<(), BatchFailure>, Error> {
         let fresh = self.take_inbox(tx, slice).await?;
         let blocked = self.blocked_keys(tx, slice).await?;
         let mut places = Vec::with_capacity(slice.len());
@@ -231,28 +239,30 @@ impl Processor {
                     places.push(at);
                     batch.push(Ready { event, origin, outcome: delivery.outcome.get() });
                 }
-                Content::Unreadable(_) => return Ok(Err(Stuck::by_itself(at, unreadable(delivery)))),
+                Content::Unreadable(_) => return Ok(Err(BatchFailure::by_itself(at, unreadable(delivery)))),
                 Content::NotMine | Content::Skipped => {}
             }
         }
         let reacted = inside(&self.app, self.reaction.react(&batch, tx)).await;
-        Ok(reacted.map_err(|stuck| Stuck { at: stuck.at.map(|at| places[at]), ..stuck }))
+        Ok(reacted.map_err(|failed| BatchFailure { at: failed.at.map(|at| places[at]), ..failed }))
     }
 
     /// Comes first in a transaction: from here on no other owner, build or rebuild gets in between.
-    pub(super) async fn mark(&self, tx: &mut Tx, mark: Mark<'_>) -> Result<(), Error> {
+    pub(super) async fn mark(&self, tx: &mut Tx, mark: CheckpointMark<'_>) -> Result<(), Error> {
         let Move { from, to } = match mark {
-            Mark::Fence => return Ok(()), // with the look for blocked keys
-            Mark::Reaches(reached) => return self.reach(tx, reached).await,
-            Mark::Stays(at) => return checkpoint::stay(tx, &self.place, at, self.own_tables()).await,
-            Mark::Moves(move_) => move_,
+            CheckpointMark::Fence => return Ok(()), // with the look for blocked keys
+            CheckpointMark::Reaches(reached) => return self.reach(tx, reached).await,
+            CheckpointMark::Stays(at) => {
+                return checkpoint::stay(tx, &self.place, at, self.own_tables()).await;
+            }
+            CheckpointMark::Moves(move_) => move_,
         };
         if is_on(Sabotage::CheckpointOutside) {
             checkpoint::move_alone(self.store.as_ref(), &self.place, from, to).await?;
             tokio::time::sleep(SABOTAGE_TAKES).await;
             return Ok(());
         }
-        match tx.execute(move_statement(), move_params(&self.place, from, to)).await? {
+        match tx.sql(move_statement(), move_params(&self.place, from, to)).await? {
             0 => Err(self.superseded()),
             _ => Ok(()),
         }
@@ -322,25 +332,25 @@ impl Processor {
     }
 
     /// Counts and logs a failed attempt, and remembers when the next one is due.
-    pub(crate) fn tell_held(&self, held: &Held, delivery: &Delivery, failure: &Failure) {
+    pub(crate) fn tell_held(&self, held: &Disposition, delivery: &Delivery, failure: &Failure) {
         let (handler, key, event_id) = (&self.name, &delivery.key, delivery.identity());
         let event_type = delivery.event_type.as_deref().unwrap_or("unknown");
         let correlation_id = delivery.correlation_id().unwrap_or_default();
         match held {
-            Held::Retrying { at, attempts } => {
+            Disposition::Retrying { at, attempts } => {
                 tracing::warn!(
                     %handler, %key, %event_id, %event_type, %correlation_id, attempt = attempts, ?failure, retry_at = %at,
                     "an event failed; it is tried again"
                 );
                 self.plan_retry(*at);
             }
-            Held::Dead { attempts } => {
+            Disposition::Dead { attempts } => {
                 tracing::error!(
                     %handler, %key, %event_id, %event_type, %correlation_id, attempt = attempts, ?failure,
                     "an event is a dead letter; its key is blocked"
                 )
             }
-            Held::Parked => return,
+            Disposition::Parked => return,
         }
         self.health.attempt_failed();
     }

@@ -223,7 +223,7 @@ pub(crate) async fn create(
     let sql = "INSERT INTO fs_checkpoints (handler, generation, shard, shards, position, updated_at) \
                VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
     let rows = (0..shards).map(|shard| params![handler, generation, shard, shards, position, now()]);
-    tx.execute_many(sql, rows.collect()).await?;
+    tx.sql_many(sql, rows.collect()).await?;
     Ok(())
 }
 
@@ -235,7 +235,7 @@ pub(crate) async fn hand_on(
     to: Generation,
 ) -> Result<(), Error> {
     let sql = "UPDATE fs_checkpoints SET generation = $3 WHERE handler = $1 AND generation = $2";
-    tx.execute(sql, params![handler, from, to]).await?;
+    tx.sql(sql, params![handler, from, to]).await?;
     Ok(())
 }
 
@@ -253,13 +253,13 @@ pub(crate) async fn retire(
 
 /// Forgets divisions of which no shard was beyond a position.
 pub(crate) async fn forget_reached(tx: &mut Tx, handler: &str, position: Position) -> Result<(), Error> {
-    tx.execute(sql::FORGET_REACHED, params![handler, position]).await?;
+    tx.sql(sql::FORGET_REACHED, params![handler, position]).await?;
     Ok(())
 }
 
 /// Forgets every checkpoint of a handler but those of one generation.
 pub(crate) async fn forget_others(tx: &mut Tx, handler: &str, generation: Generation) -> Result<(), Error> {
     let sql = "DELETE FROM fs_checkpoints WHERE handler = $1 AND generation <> 0 AND generation <> $2";
-    tx.execute(sql, params![handler, generation]).await?;
+    tx.sql(sql, params![handler, generation]).await?;
     Ok(())
 }

@@ -6,7 +6,7 @@
 
 use crate::error::Error;
 use crate::handler::Failure;
-use crate::processor::reaction::Stuck;
+use crate::processor::reaction::BatchFailure;
 use crate::refusals::{self, Held};
 use factstream_core::sabotage::{Sabotage, is_on};
 use factstream_core::store::{Conflict, StoreError};
@@ -21,21 +21,21 @@ pub(crate) fn refuse_store_failures(failure: &Failure) -> Result<(), Error> {
 
 /// What has come of handlers, with what the store reported meanwhile (`fault`), whether or not they have passed it on.
 pub(crate) fn blame(
-    reacted: Result<(), Stuck>,
+    reacted: Result<(), BatchFailure>,
     fault: Option<StoreError>,
-) -> Result<Result<(), Stuck>, Error> {
+) -> Result<Result<(), BatchFailure>, Error> {
     if is_on(Sabotage::InfrastructureIsTheEventsFault) {
         return Ok(reacted);
     }
-    if let Err(stuck) = &reacted {
-        refuse_store_failures(&stuck.failure)?;
+    if let Err(failed) = &reacted {
+        refuse_store_failures(&failed.failure)?;
     }
     match (reacted, fault) {
         (_, Some(fault)) if fault.is_infrastructure() => Err(fault.into()),
         // On PostgreSQL the transaction is over, so there is nothing to commit.
-        (Ok(()), Some(contention)) => Ok(Err(Stuck::somewhere(Failure::transient(contention)))),
-        (Err(stuck), Some(contention)) if !is_contention(&stuck.failure) => {
-            Ok(Err(Stuck { failure: Failure::transient(contention), ..stuck }))
+        (Ok(()), Some(contention)) => Ok(Err(BatchFailure::somewhere(Failure::transient(contention)))),
+        (Err(failed), Some(contention)) if !is_contention(&failed.failure) => {
+            Ok(Err(BatchFailure { failure: Failure::transient(contention), ..failed }))
         }
         (reacted, _) => Ok(reacted),
     }
@@ -82,7 +82,7 @@ mod tests {
         let revoked =
             || StoreError::Unavailable { problem: "permission denied".into(), advice: "grant".into() };
         assert!(refuse_store_failures(&Failure::permanent(Error::Store(revoked()))).is_err());
-        let hidden = || Stuck::at(0, Failure::permanent("it did not work"));
+        let hidden = || BatchFailure::at(0, Failure::permanent("it did not work"));
         for reacted in [Ok(()), Err(hidden())] {
             assert!(matches!(
                 blame(reacted, Some(revoked())),
@@ -91,16 +91,16 @@ mod tests {
         }
         let refused = StoreError::statement("duplicate key", "INSERT");
         assert!(refuse_store_failures(&Failure::transient(refused)).is_ok());
-        assert!(matches!(blame(Err(hidden()), None), Ok(Err(Stuck { at: Some(0), .. }))));
+        assert!(matches!(blame(Err(hidden()), None), Ok(Err(BatchFailure { at: Some(0), .. }))));
     }
 
     #[test]
     fn a_deadlock_is_other_works_also_where_a_handler_hides_it() {
         let deadlock = || StoreError::Contention("deadlock".into());
         assert!(is_contention(&Failure::transient(deadlock())));
-        for reacted in [Ok(()), Err(Stuck::at(0, Failure::transient("it did not work")))] {
-            let stuck = blame(reacted, Some(deadlock()));
-            assert!(matches!(stuck, Ok(Err(stuck)) if is_contention(&stuck.failure)));
+        for reacted in [Ok(()), Err(BatchFailure::at(0, Failure::transient("it did not work")))] {
+            let failed = blame(reacted, Some(deadlock()));
+            assert!(matches!(failed, Ok(Err(failed)) if is_contention(&failed.failure)));
         }
     }
 }

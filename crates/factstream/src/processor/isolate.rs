@@ -6,7 +6,7 @@
 use crate::error::Error;
 use crate::handler::Failure;
 use crate::processor::Processor;
-use crate::processor::batch::Mark;
+use crate::processor::batch::CheckpointMark;
 use crate::processor::delivery::{Content, Delivery};
 use crate::processor::fault::refuse_store_failures;
 use crate::processor::letters;
@@ -18,7 +18,7 @@ const HELD_AT_ONCE: usize = 500;
 impl Processor {
     /// Handles a slice piece by piece: all of it at once, and after a failure what is before the failing event, that event
     /// alone, and then pieces that grow again. Unreadable events are held without an attempt, many at once.
-    pub(super) async fn isolate(&self, slice: &[&Delivery], mark: Mark<'_>) -> Result<(), Error> {
+    pub(super) async fn isolate(&self, slice: &[&Delivery], mark: CheckpointMark<'_>) -> Result<(), Error> {
         let (mut at, mut rest, mut pace) = (0, mark, Pace::new(slice.len()));
         // Of an event that failed by itself, the failure, until its turn comes.
         let mut failed: Option<(usize, Failure)> = None;
@@ -39,14 +39,14 @@ impl Processor {
             } else {
                 match self.attempt(piece, part).await? {
                     Ok(()) => pace.succeeded(),
-                    Err(stuck) if piece.len() == 1 => {
-                        self.hold(piece, |_| &stuck.failure, part).await?;
+                    Err(met) if piece.len() == 1 => {
+                        self.hold(piece, |_| &met.failure, part).await?;
                         pace.failed_alone();
                     }
-                    Err(stuck) => {
-                        pace.failed_at(stuck.at, piece.len());
-                        if let (Some(place), true) = (stuck.at, stuck.by_itself) {
-                            failed = Some((at + place, stuck.failure));
+                    Err(met) => {
+                        pace.failed_at(met.at, piece.len());
+                        if let (Some(place), true) = (met.at, met.by_itself) {
+                            failed = Some((at + place, met.failure));
                         }
                         continue;
                     }
@@ -93,7 +93,7 @@ impl Processor {
         &self,
         deliveries: &[&Delivery],
         failure_of: impl Fn(usize) -> &'a Failure,
-        mark: Mark<'_>,
+        mark: CheckpointMark<'_>,
     ) -> Result<(), Error> {
         for at in 0..deliveries.len() {
             refuse_store_failures(failure_of(at))?;

@@ -24,7 +24,7 @@ const FIRST_ENTRIES: u32 = 100;
 const LAST_ENTRIES: u32 = 900;
 
 /// What became of a failing event.
-pub(crate) enum Held {
+pub(crate) enum Disposition {
     /// Failed so many times; the next attempt is planned.
     Retrying {
         at: Timestamp,
@@ -38,7 +38,7 @@ pub(crate) enum Held {
 
 /// Parks an event behind its blocked key; `false` when the key flows again and the event is to be handled.
 pub(crate) async fn park(tx: &mut Tx, handler: &str, delivery: &Delivery) -> Result<bool, Error> {
-    if tx.execute(sql::PARK_BEHIND, params![handler, &delivery.key]).await? == 0 {
+    if tx.sql(sql::PARK_BEHIND, params![handler, &delivery.key]).await? == 0 {
         return Ok(false);
     }
     let id = next_id(tx).await?;
@@ -54,9 +54,9 @@ pub(crate) async fn hold(
     delivery: &Delivery,
     failure: &Failure,
     retry: &Retry,
-) -> Result<Held, Error> {
+) -> Result<Disposition, Error> {
     if park(tx, handler, delivery).await? {
-        return Ok(Held::Parked);
+        return Ok(Disposition::Parked);
     }
     let id = next_id(tx).await?;
     let attempts = u32::from(!is_contention(failure));
@@ -64,12 +64,12 @@ pub(crate) async fn hold(
     let state = if next.is_some() { "retrying" } else { "dead" };
     let entry = Entry { state, reason: Some(failure.chain().join(": ")), attempts, died: next.is_none() };
     insert(tx, id, handler, delivery, &entry).await?;
-    tx.execute(sql::BLOCK_KEY, params![handler, &delivery.key, id, next]).await?;
+    tx.sql(sql::BLOCK_KEY, params![handler, &delivery.key, id, next]).await?;
     record_attempt(tx, id, attempts, failure).await?;
     if next.is_none() {
         mirror(tx, id, delivery.topic()).await?;
     }
-    Ok(next.map_or(Held::Dead { attempts }, |at| Held::Retrying { at, attempts }))
+    Ok(next.map_or(Disposition::Dead { attempts }, |at| Disposition::Retrying { at, attempts }))
 }
 
 /// Records one more failed attempt at the head of a key.
@@ -78,7 +78,7 @@ pub(crate) async fn fail_again(
     letter: &Letter,
     failure: &Failure,
     retry: &Retry,
-) -> Result<Held, Error> {
+) -> Result<Disposition, Error> {
     // Other work that was in the way is no attempt: it never makes a dead letter.
     let attempts = letter.attempts + u32::from(!is_contention(failure));
     let next = next_attempt(failure, attempts, retry);
@@ -86,14 +86,14 @@ pub(crate) async fn fail_again(
     let sql = "UPDATE fs_dead_letters SET state = $2, reason = $3, attempts = $4, died = $5, updated_at = $6 WHERE id = $1";
     let died = letter.died || next.is_none();
     let reason = failure.chain().join(": ");
-    tx.execute(sql, params![letter.id, state, reason, attempts, died, now()]).await?;
+    tx.sql(sql, params![letter.id, state, reason, attempts, died, now()]).await?;
     let sql = "UPDATE fs_blocked_keys SET next_attempt_at = $3 WHERE handler = $1 AND event_key = $2";
-    tx.execute(sql, params![&letter.handler, &letter.key, next]).await?;
+    tx.sql(sql, params![&letter.handler, &letter.key, next]).await?;
     record_attempt(tx, letter.id, attempts, failure).await?;
     if next.is_none() {
         mirror(tx, letter.id, &letter.record.partition.topic).await?;
     }
-    Ok(next.map_or(Held::Dead { attempts }, |at| Held::Retrying { at, attempts }))
+    Ok(next.map_or(Disposition::Dead { attempts }, |at| Disposition::Retrying { at, attempts }))
 }
 
 /// The head of a key is done with: the next parked event becomes the head, or the key flows again.
@@ -102,26 +102,26 @@ pub(crate) async fn fail_again(
 pub(crate) async fn advance(tx: &mut Tx, letter: &Letter, state: &str) -> Result<Option<u64>, Error> {
     if letter.died {
         let sql = "UPDATE fs_dead_letters SET state = $2, updated_at = $3 WHERE id = $1";
-        tx.execute(sql, params![letter.id, state, now()]).await?;
+        tx.sql(sql, params![letter.id, state, now()]).await?;
         if state == "handled" {
             add_history(tx, letter.id, "handled", &json!({})).await?;
         }
     } else {
-        tx.execute("DELETE FROM fs_dead_letter_history WHERE letter_id = $1", params![letter.id]).await?;
-        tx.execute("DELETE FROM fs_dead_letters WHERE id = $1", params![letter.id]).await?;
+        tx.sql("DELETE FROM fs_dead_letter_history WHERE letter_id = $1", params![letter.id]).await?;
+        tx.sql("DELETE FROM fs_dead_letters WHERE id = $1", params![letter.id]).await?;
     }
     let next = tx.query(sql::SELECT_NEXT_PARKED, params![&letter.handler, &letter.key]).await?;
     let Some(next) = next.first() else {
         let sql = "DELETE FROM fs_blocked_keys WHERE handler = $1 AND event_key = $2";
-        tx.execute(sql, params![&letter.handler, &letter.key]).await?;
+        tx.sql(sql, params![&letter.handler, &letter.key]).await?;
         return Ok(None);
     };
     let next: u64 = next.get("id")?;
     let sql = "UPDATE fs_dead_letters SET state = 'retrying', updated_at = $2 WHERE id = $1";
-    tx.execute(sql, params![next, now()]).await?;
+    tx.sql(sql, params![next, now()]).await?;
     let sql = "UPDATE fs_blocked_keys SET head_id = $3, parked = parked - 1, next_attempt_at = $4 \
                WHERE handler = $1 AND event_key = $2";
-    tx.execute(sql, params![&letter.handler, &letter.key, next, now()]).await?;
+    tx.sql(sql, params![&letter.handler, &letter.key, next, now()]).await?;
     Ok(Some(next))
 }
 
@@ -132,7 +132,7 @@ pub(crate) async fn add_history(
     action: &str,
     detail: &serde_json::Value,
 ) -> Result<(), Error> {
-    tx.execute(sql::ADD_HISTORY, params![id, now(), action, detail.to_string()]).await?;
+    tx.sql(sql::ADD_HISTORY, params![id, now(), action, detail.to_string()]).await?;
     Ok(())
 }
 
@@ -140,7 +140,7 @@ pub(crate) async fn add_history(
 async fn mirror(tx: &mut Tx, id: u64, topic: &str) -> Result<(), Error> {
     if tx.app().mirrors_dead_letters() && topic != LOG {
         let sql = "INSERT INTO fs_dead_letter_mirror (letter_id) VALUES ($1) ON CONFLICT DO NOTHING";
-        tx.execute(sql, params![id]).await?;
+        tx.sql(sql, params![id]).await?;
     }
     Ok(())
 }
@@ -149,7 +149,7 @@ async fn record_attempt(tx: &mut Tx, id: u64, attempt: u32, failure: &Failure) -
     let detail =
         json!({ "attempt": attempt, "permanent": failure.is_permanent(), "errors": failure.chain() });
     add_history(tx, id, "attempt", &detail).await?;
-    tx.execute(sql::FORGET_ATTEMPTS, params![id, FIRST_ENTRIES, LAST_ENTRIES]).await?;
+    tx.sql(sql::FORGET_ATTEMPTS, params![id, FIRST_ENTRIES, LAST_ENTRIES]).await?;
     Ok(())
 }
 
@@ -207,7 +207,7 @@ async fn insert(
         now(),
         delivery.identity()
     ];
-    tx.execute(sql::INSERT_LETTER, params).await?;
+    tx.sql(sql::INSERT_LETTER, params).await?;
     Ok(())
 }
 

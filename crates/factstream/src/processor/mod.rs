@@ -60,17 +60,17 @@ pub(crate) struct Spec {
     /// The handler that it is, or is a part of: what its inbox and letters are called.
     pub(crate) handler: String,
     pub(crate) shard: Shard,
-    pub(crate) kind: Kind,
+    pub(crate) kind: HandlerKind,
     pub(crate) reaction: SharedReaction,
     pub(crate) options: Options,
-    pub(crate) from: From,
+    pub(crate) from: EventSource,
 }
 
 /// What kind of handler it is, as the status shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Kind {
+pub enum HandlerKind {
     /// A read model: a pure fold.
     ReadModel,
     /// A projection that writes SQL.
@@ -79,7 +79,7 @@ pub enum Kind {
     Consumer,
 }
 
-impl Kind {
+impl HandlerKind {
     /// What the tables and the status call it.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -91,7 +91,7 @@ impl Kind {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum From {
+pub(crate) enum EventSource {
     Log,
     Topics(Vec<String>),
 }
@@ -129,7 +129,7 @@ impl Processor {
     ) -> Self {
         let managed = app.managed().iter().find(|managed| managed.projection == spec.handler);
         // A consumer's tables are never replaced by others.
-        let managed = managed.filter(|_| spec.from == From::Log);
+        let managed = managed.filter(|_| spec.from == EventSource::Log);
         let tables = managed.map_or(&[][..], |managed| &managed.tables);
         let (generation, shard) = (claim.generation, spec.shard.index());
         Self {
@@ -141,7 +141,7 @@ impl Processor {
             cluster: Mutex::default(),
             reaction: Arc::clone(&spec.reaction),
             options: spec.options,
-            from_log: spec.from == From::Log,
+            from_log: spec.from == EventSource::Log,
             tables: TableNames::Live,
             tables_live: tables.iter().map(|table| table.name.clone()).collect(),
             health,
@@ -199,8 +199,8 @@ impl Processor {
     /// Runs until `stop`: due retries first, then the next batch.
     pub(crate) async fn run(&self, spec: &Spec) -> Result<(), Error> {
         let mut checkpoint = match spec.from {
-            From::Log => Some(checkpoint::begin(self.store.as_ref(), &self.place, &spec.name).await?),
-            From::Topics(_) => None,
+            EventSource::Log => Some(checkpoint::begin(self.store.as_ref(), &self.place, &spec.name).await?),
+            EventSource::Topics(_) => None,
         };
         let mut source = self.open(spec, checkpoint.unwrap_or(0)).await?;
         self.app.progress().reached(&spec.name, checkpoint.unwrap_or(0));
@@ -280,7 +280,7 @@ impl Processor {
     }
 
     async fn open(&self, spec: &Spec, read_to: Position) -> Result<Source, Error> {
-        let From::Topics(_) = &spec.from else {
+        let EventSource::Topics(_) = &spec.from else {
             let (store, layouts) = (Arc::clone(&self.store), self.claim.layouts.clone());
             let history = store.history();
             let amendments = Amendments::load(&store, &self.name, read_to).await?;
@@ -289,7 +289,7 @@ impl Processor {
         let broker = self.app.broker();
         let cluster = broker.cluster().await?;
         // The embedded broker's own offsets lie in the store already.
-        let stored = match self.app.owned_groups() {
+        let stored = match self.app.groups_need_lease() {
             true => Vec::new(),
             false => offsets::stored(self.store.as_ref(), &self.name, &cluster).await?,
         };

@@ -46,14 +46,14 @@ pub(crate) async fn set(
 ) -> Result<(), Error> {
     let sql = "DELETE FROM fs_offsets WHERE handler = $1 AND cluster = $2 AND topic = $3 AND partition = $4";
     let places = next.iter().map(|(at, _)| params![handler, cluster, &at.topic, at.partition]);
-    tx.execute_many(sql, places.collect()).await?;
+    tx.sql_many(sql, places.collect()).await?;
     let sql = "UPDATE fs_offsets SET generation = $2 WHERE handler = $1";
-    tx.execute(sql, params![handler, generation]).await?;
+    tx.sql(sql, params![handler, generation]).await?;
     let none: Option<Timestamp> = None;
     let row = |(at, next): &(Partition, i64)| {
         params![handler, cluster, &at.topic, at.partition, *next, none, generation, now()]
     };
-    tx.execute_many(sql::UPSERT_OFFSETS, next.iter().map(row).collect()).await?;
+    tx.sql_many(sql::UPSERT_OFFSETS, next.iter().map(row).collect()).await?;
     Ok(())
 }
 
@@ -66,13 +66,13 @@ impl Processor {
             params![name, &cluster, &at.topic, at.partition, *next, *newest, generation, now()]
         };
         let rows = offsets.iter().zip(newest).map(of).collect();
-        let touched = tx.execute_many(sql::UPSERT_OFFSETS, rows).await?;
+        let touched = tx.sql_many(sql::UPSERT_OFFSETS, rows).await?;
         if touched.contains(&0) && !is_on(Sabotage::GenerationFenceOff) {
             return Err(self.superseded());
         }
         if !skipped.is_empty() {
             let of = |(event_type, events): (&String, &u64)| params![name, event_type, *events];
-            tx.execute_many(sql::COUNT_SKIPPED, skipped.iter().map(of).collect()).await?;
+            tx.sql_many(sql::COUNT_SKIPPED, skipped.iter().map(of).collect()).await?;
         }
         Ok(())
     }

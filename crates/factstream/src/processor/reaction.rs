@@ -1,7 +1,7 @@
 //! What is done with events: a fold, or a consumer's handlers, behind one small trait, so that the processor is one.
 
 use crate::error::Error;
-use crate::handler::{Caller, Failure, Handler, Projector};
+use crate::handler::{ExternalHandler, Failure, Handler, Projector};
 use crate::origin::Origin;
 use crate::read_model::fill::Filling;
 use crate::tx::Tx;
@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 /// An `Envelope<E>` of the reaction's own event set.
 pub(crate) type Decoded = Box<dyn Any + Send + Sync>;
-/// A caller's outcome.
+/// An external handler's outcome.
 pub(crate) type Outcome = Box<dyn Any + Send + Sync>;
 
 /// An event that is ready to be handled.
@@ -32,7 +32,7 @@ pub(crate) struct Ready<'a> {
 
 /// Why a batch could not be handled.
 #[derive(Debug)]
-pub(crate) struct Stuck {
+pub(crate) struct BatchFailure {
     /// The event that failed, where that is known.
     pub(crate) at: Option<usize>,
     /// Whether it failed by itself, so that it need not be tried alone to be sure: a call outside, unreadable bytes.
@@ -40,7 +40,7 @@ pub(crate) struct Stuck {
     pub(crate) failure: Failure,
 }
 
-impl Stuck {
+impl BatchFailure {
     /// An event failed within a transaction that it shared: the cause may lie with another event.
     pub(crate) fn at(at: usize, failure: Failure) -> Self {
         Self { at: Some(at), by_itself: false, failure }
@@ -90,7 +90,7 @@ pub(crate) trait Reaction: Send + Sync {
     }
 
     /// Handles the events in order, in one transaction.
-    async fn react(&self, batch: &[Ready<'_>], tx: &mut Tx) -> Result<(), Stuck>;
+    async fn react(&self, batch: &[Ready<'_>], tx: &mut Tx) -> Result<(), BatchFailure>;
 
     /// What fills a new, empty table with the same rows, where that can be done over many batches in memory.
     fn filling(&self) -> Option<Box<dyn Filling>> {
@@ -171,7 +171,7 @@ impl Handlers {
         }
         if self.by_type.is_empty() {
             return Err(Error::Wiring(format!(
-                "{name} has no handler; add one with .handler(..) or .caller(..)"
+                "{name} has no handler; add one with .handler(..) or .external(..)"
             )));
         }
         Ok(())
@@ -238,18 +238,18 @@ impl Reaction for Handlers {
         caught(self.all[*handler].effect.call(event)).await
     }
 
-    async fn react(&self, batch: &[Ready<'_>], tx: &mut Tx) -> Result<(), Stuck> {
+    async fn react(&self, batch: &[Ready<'_>], tx: &mut Tx) -> Result<(), BatchFailure> {
         for (at, ready) in batch.iter().enumerate() {
             let Dispatched { handler, event } = dispatched(ready.event);
             tx.caused_by(ready.origin.clone());
             let handled = caught(self.all[*handler].effect.handle(event, ready.outcome, tx)).await;
-            handled.map_err(|failure| Stuck::at(at, failure))?;
+            handled.map_err(|failure| BatchFailure::at(at, failure))?;
         }
         Ok(())
     }
 }
 
-/// A handler, projector or caller with its types hidden: how its events are decoded, and what is done with them.
+/// A handler, projector or external handler with its types hidden: how its events are decoded, and what is done with them.
 pub(crate) struct AnyHandler {
     decoder: Box<dyn EventDecoder>,
     effect: Box<dyn Effect>,
@@ -269,8 +269,8 @@ impl AnyHandler {
         Self::new(SetDecoder::<P::Events>::new(), Projecting(projector))
     }
 
-    pub(crate) fn calling<C: Caller>(caller: C) -> Self {
-        Self::new(SetDecoder::<C::Events>::new(), Calling(caller))
+    pub(crate) fn calling<C: ExternalHandler>(external: C) -> Self {
+        Self::new(SetDecoder::<C::Events>::new(), Calling(external))
     }
 }
 
@@ -346,11 +346,11 @@ impl<P: Projector> Effect for Projecting<P> {
     }
 }
 
-/// The effects of a [`Caller`].
+/// The effects of an [`ExternalHandler`].
 pub(crate) struct Calling<C>(pub(crate) C);
 
 #[async_trait]
-impl<C: Caller> Effect for Calling<C> {
+impl<C: ExternalHandler> Effect for Calling<C> {
     fn calls(&self) -> bool {
         true
     }
@@ -361,7 +361,7 @@ impl<C: Caller> Effect for Calling<C> {
 
     async fn handle(&self, event: &Decoded, outcome: Option<&Outcome>, tx: &mut Tx) -> Result<(), Failure> {
         let outcome = outcome.and_then(|outcome| outcome.downcast_ref::<C::Outcome>());
-        let outcome = outcome.expect("a caller's event is called before it is handled");
+        let outcome = outcome.expect("an external handler's event is called before it is handled");
         self.0.handle(typed(event), outcome, tx).await
     }
 }

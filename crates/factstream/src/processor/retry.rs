@@ -111,8 +111,8 @@ impl Processor {
         if let Some((event, origin)) = ready {
             let ready = [Ready { event, origin, outcome: delivery.outcome.get() }];
             let reacted = inside(&self.app, self.reaction.react(&ready, &mut tx)).await;
-            if let Err(stuck) = blame(reacted, tx.take_fault())? {
-                return Ok(Attempted::Failed(stuck.failure));
+            if let Err(failed) = blame(reacted, tx.take_fault())? {
+                return Ok(Attempted::Failed(failed.failure));
             }
         }
         let next = letters::advance(&mut tx, letter, "handled").await?;
@@ -156,5 +156,5 @@ impl Processor {
 pub(crate) async fn claim(tx: &mut crate::tx::Tx, letter: &Letter) -> Result<bool, Error> {
     let sql = "UPDATE fs_blocked_keys SET next_attempt_at = next_attempt_at \
                WHERE handler = $1 AND event_key = $2 AND head_id = $3 AND next_attempt_at IS NOT NULL";
-    Ok(tx.execute(sql, params![&letter.handler, &letter.key, letter.id]).await? > 0)
+    Ok(tx.sql(sql, params![&letter.handler, &letter.key, letter.id]).await? > 0)
 }

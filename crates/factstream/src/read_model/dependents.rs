@@ -33,7 +33,7 @@ impl TakenOff {
         }
         for on in dependents.iter().rev() {
             if let Some(take_off) = &on.take_off {
-                tx.execute(take_off, params![]).await.map_err(|error| in_the_way(on, &error))?;
+                tx.sql(take_off, params![]).await.map_err(|error| in_the_way(on, &error))?;
             }
         }
         Ok(Self { dependents, broken })
@@ -42,7 +42,7 @@ impl TakenOff {
     /// Puts everything on again.
     pub(crate) async fn put_on(self, tx: &mut Tx) -> Result<(), Error> {
         for on in &self.dependents {
-            tx.execute(&on.put_on, params![]).await.map_err(|error| in_the_way(on, &error))?;
+            tx.sql(&on.put_on, params![]).await.map_err(|error| in_the_way(on, &error))?;
         }
         for (on, was_broken) in self.dependents.iter().zip(self.broken) {
             if let Some(check) = on.check.as_ref().filter(|_| !was_broken) {

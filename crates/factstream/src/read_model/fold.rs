@@ -5,7 +5,7 @@ use super::fill::{Fill, Filling};
 use super::table::{column_list, with_key, with_one_of_keys};
 use super::{FoldRows, Keys};
 use crate::handler::Failure;
-use crate::processor::reaction::{Decoded, Reaction, Ready, Stuck, panic_text, typed};
+use crate::processor::reaction::{BatchFailure, Decoded, Reaction, Ready, panic_text, typed};
 use crate::tx::{Tx, rows_of};
 use async_trait::async_trait;
 use factstream_core::decode::{DecodeError, Decoder};
@@ -126,7 +126,7 @@ impl<R: FoldRows> Folding<R> {
         }
         let table = quoted(&tx.table(R::TABLE));
         let sql = format!("DELETE FROM {table} WHERE {}", with_key::<R>(&table, 1));
-        tx.execute_many(&sql, keys.iter().map(RowKey::values).collect()).await?;
+        tx.sql_many(&sql, keys.iter().map(RowKey::values).collect()).await?;
         Ok(())
     }
 }
@@ -165,14 +165,14 @@ impl<R: FoldRows> Reaction for Folding<R> {
         R::SEVERAL.then_some(R::TABLE)
     }
 
-    async fn react(&self, batch: &[Ready<'_>], tx: &mut Tx) -> Result<(), Stuck> {
+    async fn react(&self, batch: &[Ready<'_>], tx: &mut Tx) -> Result<(), BatchFailure> {
         if batch.is_empty() {
             return Ok(());
         }
-        let whole = Stuck::somewhere;
+        let whole = BatchFailure::somewhere;
         let mut keys = Vec::with_capacity(batch.len());
         for (at, ready) in batch.iter().enumerate() {
-            keys.push(Self::keys_of(typed(ready.event)).map_err(|failure| Stuck::at(at, failure))?);
+            keys.push(Self::keys_of(typed(ready.event)).map_err(|failure| BatchFailure::at(at, failure))?);
         }
         let touched = keys.iter().flat_map(Keys::as_slice).map(|(row_key, _)| row_key.clone()).collect();
         let mut rows = Self::load(&touched, tx).await.map_err(whole)?.rows;
@@ -180,7 +180,7 @@ impl<R: FoldRows> Reaction for Folding<R> {
             for (row_key, key) in keys.as_slice() {
                 let Some(row) = rows.get_mut(row_key) else { continue };
                 let folded = Self::fold(row.take(), key, typed(ready.event));
-                *row = folded.map_err(|failure| Stuck::at(at, failure))?;
+                *row = folded.map_err(|failure| BatchFailure::at(at, failure))?;
             }
         }
         Self::write(rows, tx).await.map_err(whole)

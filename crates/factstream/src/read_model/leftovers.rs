@@ -33,27 +33,27 @@ pub(crate) async fn drop_one(tx: &mut Tx, rebuild: u64) -> Result<(), Error> {
     let tables: Vec<String> = serde_json::from_str(&row.get::<String>("tables")?)
         .map_err(|source| Error::Encode { what: "a row of fs_rebuilds".into(), source })?;
     for table in tables {
-        tx.execute(&format!("DROP TABLE IF EXISTS {}", quoted(&table)), params![]).await?;
+        tx.sql(&format!("DROP TABLE IF EXISTS {}", quoted(&table)), params![]).await?;
     }
     let name = name_of(rebuild);
     forget(tx, &name).await?;
-    tx.execute("DELETE FROM fs_amendments WHERE handler = $1", params![&name]).await?;
-    tx.execute("DELETE FROM fs_dead_letters WHERE handler = $1", params![&name]).await?;
-    tx.execute("DELETE FROM fs_checkpoints WHERE handler = $1", params![&name]).await?;
-    tx.execute("DELETE FROM fs_rebuilds WHERE rebuild = $1", params![rebuild]).await?;
+    tx.sql("DELETE FROM fs_amendments WHERE handler = $1", params![&name]).await?;
+    tx.sql("DELETE FROM fs_dead_letters WHERE handler = $1", params![&name]).await?;
+    tx.sql("DELETE FROM fs_checkpoints WHERE handler = $1", params![&name]).await?;
+    tx.sql("DELETE FROM fs_rebuilds WHERE rebuild = $1", params![rebuild]).await?;
     Ok(())
 }
 
 /// Forgets what waits for a handler and what it has handled; dead letters stay on record as superseded.
 pub(crate) async fn forget(tx: &mut Tx, handler: &str) -> Result<(), Error> {
     let sql = "UPDATE fs_dead_letters SET state = 'superseded', updated_at = $2 WHERE handler = $1 AND state = 'dead'";
-    tx.execute(sql, params![handler, now()]).await?;
+    tx.sql(sql, params![handler, now()]).await?;
     for sql in [
         "DELETE FROM fs_dead_letters WHERE handler = $1 AND state IN ('retrying', 'parked')",
         "DELETE FROM fs_blocked_keys WHERE handler = $1",
         "DELETE FROM fs_inbox WHERE handler = $1",
     ] {
-        tx.execute(sql, params![handler]).await?;
+        tx.sql(sql, params![handler]).await?;
     }
     Ok(())
 }

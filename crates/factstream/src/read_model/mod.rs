@@ -17,7 +17,7 @@ pub(crate) mod leftovers;
 #[doc(hidden)]
 pub use cursor::cursor_again;
 pub use keys::Keys;
-pub use query::{LIMIT_MAX, Order, Page, Read, WAIT};
+pub use query::{PAGE_ROWS_MAX, Page, ReadModelQuery, SortOrder, WAIT_DEFAULT};
 pub use rebuild::RebuildProgress;
 pub(crate) use table::Managed;
 

@@ -15,13 +15,13 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 /// How long `wait_for` waits unless told otherwise.
-pub const WAIT: Duration = Duration::from_secs(5);
+pub const WAIT_DEFAULT: Duration = Duration::from_secs(5);
 /// The most rows of one page.
-pub const LIMIT_MAX: usize = 1_000;
+pub const PAGE_ROWS_MAX: usize = 1_000;
 
 /// Which way a list goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Order {
+pub enum SortOrder {
     /// Smallest first.
     #[default]
     Ascending,
@@ -31,6 +31,7 @@ pub enum Order {
 
 /// One page of a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Page<R> {
     /// The rows.
     pub rows: Vec<R>,
@@ -40,20 +41,23 @@ pub struct Page<R> {
 
 /// A query on a read model.
 #[must_use = "a query does nothing until get, list or count"]
-pub struct Read<'a, R> {
+pub struct ReadModelQuery<'a, R> {
     app: &'a App,
     wait_for: Option<Position>,
     deadline: Duration,
     filter: Option<Condition<R>>,
-    order: Option<(String, Order)>,
+    order: Option<(String, SortOrder)>,
     limit: usize,
     cursor: Option<String>,
     row: PhantomData<fn() -> R>,
 }
 
-impl<R: ReadModel> fmt::Debug for Read<'_, R> {
+impl<R: ReadModel> fmt::Debug for ReadModelQuery<'_, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Read").field("table", &R::TABLE).field("filter", &self.filter).finish_non_exhaustive()
+        f.debug_struct("ReadModelQuery")
+            .field("table", &R::TABLE)
+            .field("filter", &self.filter)
+            .finish_non_exhaustive()
     }
 }
 
@@ -61,7 +65,7 @@ impl App {
     /// Begins a query on rows that a read model, a projection or a consumer of any process fills.
     ///
     /// ```
-    /// # use factstream::{App, Error, Order, Page, ReadModel};
+    /// # use factstream::{App, Error, SortOrder, Page, ReadModel};
     /// #[derive(ReadModel, Clone)]
     /// #[read_model(table = "order_status")]
     /// struct OrderStatus {
@@ -72,15 +76,15 @@ impl App {
     /// }
     ///
     /// async fn open_orders(app: &App) -> Result<Page<OrderStatus>, Error> {
-    ///     app.read::<OrderStatus>().filter(|row| row.status.eq("OPEN")).order_by("status", Order::Ascending).list().await
+    ///     app.read::<OrderStatus>().filter(|row| row.status.eq("OPEN")).order_by("status", SortOrder::Ascending).list().await
     /// }
     /// # let _ = open_orders;
     /// ```
-    pub fn read<R: ReadModel>(&self) -> Read<'_, R> {
-        Read {
+    pub fn read<R: ReadModel>(&self) -> ReadModelQuery<'_, R> {
+        ReadModelQuery {
             app: self,
             wait_for: None,
-            deadline: WAIT,
+            deadline: WAIT_DEFAULT,
             filter: None,
             order: None,
             limit: 50,
@@ -90,7 +94,7 @@ impl App {
     }
 }
 
-impl<R: ReadModel> Read<'_, R> {
+impl<R: ReadModel> ReadModelQuery<'_, R> {
     /// Waits until the rows show this position: what [`Executed::position`](crate::Executed) says. Of several, the last one.
     ///
     /// For rows of read models and projections. A consumer's progress is no position of the log, and is refused.
@@ -99,7 +103,7 @@ impl<R: ReadModel> Read<'_, R> {
         self
     }
 
-    /// How long to wait, [`WAIT`] unless said, at most a day; then [`Error::Behind`].
+    /// How long to wait, [`WAIT_DEFAULT`] unless said, at most a day; then [`Error::WaitTimedOut`].
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline.min(Duration::from_secs(24 * 3_600));
         self
@@ -128,14 +132,14 @@ impl<R: ReadModel> Read<'_, R> {
     }
 
     /// Orders by a column, rows with the same value by key. The key's order unless said.
-    pub fn order_by(mut self, column: &'static str, order: Order) -> Self {
+    pub fn order_by(mut self, column: &'static str, order: SortOrder) -> Self {
         self.order = Some((column.to_owned(), order));
         self
     }
 
-    /// The most rows of a page: 1 to [`LIMIT_MAX`], 50 unless said.
+    /// The most rows of a page: 1 to [`PAGE_ROWS_MAX`], 50 unless said.
     pub fn limit(mut self, rows: usize) -> Self {
-        self.limit = rows.clamp(1, LIMIT_MAX);
+        self.limit = rows.clamp(1, PAGE_ROWS_MAX);
         self
     }
 
@@ -148,7 +152,7 @@ impl<R: ReadModel> Read<'_, R> {
     /// The row with this key, if it is one of those that the conditions hold for.
     ///
     /// # Errors
-    /// [`Error::Behind`] past the deadline, or what the store reports.
+    /// [`Error::WaitTimedOut`] past the deadline, or what the store reports.
     pub async fn get(self, key: impl Into<R::Key>) -> Result<Option<R>, Error> {
         let key = R::key_of(key.into()).map_err(|error| Error::of_key::<R>(&error))?;
         self.wait(Some(&key)).await?;
@@ -170,7 +174,7 @@ impl<R: ReadModel> Read<'_, R> {
     /// A page of rows.
     ///
     /// # Errors
-    /// As [`Read::get`], and [`Error::Cursor`] for a cursor of another list.
+    /// As [`ReadModelQuery::get`], and [`Error::Cursor`] for a cursor of another list.
     pub async fn list(self) -> Result<Page<R>, Error> {
         self.wait(None).await?;
         let (by, order) = self.ordering()?;
@@ -184,8 +188,8 @@ impl<R: ReadModel> Read<'_, R> {
             params.extend(own);
         }
         let (direction, beyond) = match order {
-            Order::Ascending => ("ASC", ">"),
-            Order::Descending => ("DESC", "<"),
+            SortOrder::Ascending => ("ASC", ">"),
+            SortOrder::Descending => ("DESC", "<"),
         };
         let mut has_nul = false;
         if let Some(cursor) = &self.cursor {
@@ -235,7 +239,7 @@ impl<R: ReadModel> Read<'_, R> {
     /// How many rows there are.
     ///
     /// # Errors
-    /// As [`Read::get`].
+    /// As [`ReadModelQuery::get`].
     pub async fn count(self) -> Result<u64, Error> {
         self.wait(None).await?;
         let filter = self.filter.unwrap_or_else(|| Condition::of_sql("1 = 1", Params::new()));
@@ -245,9 +249,9 @@ impl<R: ReadModel> Read<'_, R> {
         Ok(rows.first().map(|row| row.get("rows")).transpose()?.unwrap_or(0))
     }
 
-    fn ordering(&self) -> Result<(String, Order), Error> {
+    fn ordering(&self) -> Result<(String, SortOrder), Error> {
         let Some((column, order)) = &self.order else {
-            return Ok((R::COLUMNS[R::KEY[0]].name.to_owned(), Order::Ascending));
+            return Ok((R::COLUMNS[R::KEY[0]].name.to_owned(), SortOrder::Ascending));
         };
         match R::COLUMNS.iter().find(|known| known.name == column) {
             Some(known) if !known.nullable => Ok((column.clone(), *order)),

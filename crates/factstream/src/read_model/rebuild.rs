@@ -28,7 +28,7 @@ use crate::processor::delivery::Delivery;
 use crate::processor::fault::refuse_store_failures;
 use crate::processor::shard::Shard;
 use crate::processor::source::{End, Log, Source};
-use crate::processor::{Kind, Processor, Spec, checkpoint};
+use crate::processor::{HandlerKind, Processor, Spec, checkpoint};
 use crate::registry::{self, Build, Claim, Layouts, Look, OWN, Registered};
 use crate::statements as sql;
 use crate::status::Health;
@@ -53,6 +53,7 @@ const AMENDED_MAX: u32 = 20;
 
 /// How far a rebuild has come.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct RebuildProgress {
     /// The position that the new table has come to.
     pub position: Position,
@@ -97,7 +98,8 @@ impl App {
         mut progress: impl FnMut(RebuildProgress) + Send,
     ) -> Result<RebuildProgress, Error> {
         let managed = self.managed().iter().find(|managed| managed.projection == projection);
-        let spec = self.specs().iter().find(|spec| spec.handler == projection && spec.kind != Kind::Consumer);
+        let spec =
+            self.specs().iter().find(|spec| spec.handler == projection && spec.kind != HandlerKind::Consumer);
         let (Some(managed), Some(spec), Some(build)) = (managed, spec, self.build_of(projection)) else {
             let known = self.projections().join(", ");
             return Err(Error::UnknownProjection { name: projection.to_owned(), known });
@@ -137,7 +139,7 @@ impl App {
     /// The names of the projections that can be rebuilt.
     pub fn projections(&self) -> Vec<String> {
         let fills = |name: &String| {
-            self.specs().iter().any(|spec| spec.handler == *name && spec.kind != Kind::Consumer)
+            self.specs().iter().any(|spec| spec.handler == *name && spec.kind != HandlerKind::Consumer)
         };
         self.managed().iter().map(|managed| managed.projection.clone()).filter(fills).collect()
     }
@@ -178,11 +180,11 @@ impl<'a> Rebuild<'a> {
         let sql = "UPDATE fs_counters SET value = value + 1 WHERE name = 'rebuild' RETURNING value";
         let rows = tx.query(sql, params![]).await?;
         let number: u64 = rows.first().map(|row| row.get("value")).transpose()?.unwrap_or(0);
-        let (name, names) = (leftovers::name_of(number), TableNames::Beside(number));
+        let (name, names) = (leftovers::name_of(number), TableNames::Staging(number));
         for table in &managed.tables {
             // What an earlier release of factstream may have left behind.
             let left = quoted(&format!("{}__rebuild", table.name));
-            tx.execute(&format!("DROP TABLE IF EXISTS {left}"), params![]).await?;
+            tx.sql(&format!("DROP TABLE IF EXISTS {left}"), params![]).await?;
             table.create(&mut tx, &names).await?;
         }
         let tables: Vec<String> = managed.tables.iter().map(|table| names.of(&table.name)).collect();
@@ -190,7 +192,7 @@ impl<'a> Rebuild<'a> {
                    VALUES ($1, $2, $3, $4, $5, $6)";
         let tables = serde_json::to_string(&tables)
             .map_err(|source| Error::Encode { what: "a row of fs_rebuilds".into(), source })?;
-        tx.execute(sql, params![number, &spec.handler, &build.id, tables, owner, now()]).await?;
+        tx.sql(sql, params![number, &spec.handler, &build.id, tables, owner, now()]).await?;
         checkpoint::create(&mut tx, &name, OWN, 1, 0).await?;
         tx.commit().await?;
         let (health, claim) = (Arc::new(Health::new()), Claim::default());
@@ -330,7 +332,7 @@ impl<'a> Rebuild<'a> {
     async fn head(&mut self, position: Position) -> Result<Position, Error> {
         let (head, asked) = self.head;
         if position >= head || asked.elapsed() >= HEAD_AGE_MAX {
-            self.head = (self.app.position().await?.max(position), Instant::now());
+            self.head = (self.app.head().await?.max(position), Instant::now());
         }
         Ok(self.head.0)
     }
@@ -347,12 +349,12 @@ impl<'a> Rebuild<'a> {
         let Some(at) = self.fold_to_head(&mut tx, at).await? else { return Ok(Switched::EventFails) };
         let taken = TakenOff::take_off(&mut tx, self.managed).await?;
         for table in &self.managed.tables {
-            tx.execute(&format!("DROP TABLE IF EXISTS {}", quoted(&table.name)), params![]).await?;
+            tx.sql(&format!("DROP TABLE IF EXISTS {}", quoted(&table.name)), params![]).await?;
         }
         let Some(at) = self.fold_to_head(&mut tx, at).await? else { return Ok(Switched::EventFails) };
         for table in &self.managed.tables {
             let (live, beside) = (quoted(&table.name), quoted(&names.of(&table.name)));
-            tx.execute(&format!("ALTER TABLE {beside} RENAME TO {live}"), params![]).await?;
+            tx.sql(&format!("ALTER TABLE {beside} RENAME TO {live}"), params![]).await?;
             table.finish(&mut tx, &self.spec.handler).await?;
         }
         taken.put_on(&mut tx).await?;
@@ -384,7 +386,7 @@ impl<'a> Rebuild<'a> {
             return Err(self.superseded());
         }
         let sql = "UPDATE fs_checkpoints SET updated_at = $3 WHERE handler = $1 AND generation = $2";
-        tx.execute(sql, params![&found.handler, found.generation, now()]).await?;
+        tx.sql(sql, params![&found.handler, found.generation, now()]).await?;
         Ok(found)
     }
 
@@ -394,12 +396,12 @@ impl<'a> Rebuild<'a> {
             let sql = "SELECT coalesce(max(rebuild), 0) AS newest FROM fs_rebuilds WHERE handler = $1";
             let rows = tx.query(sql, params![&self.spec.handler]).await?;
             let newest = rows.first().map(|row| row.get("newest")).transpose()?.unwrap_or(self.number);
-            return Ok(TableNames::Beside(newest));
+            return Ok(TableNames::Staging(newest));
         }
         let place = self.processor.place();
-        match tx.execute(move_statement(), move_params(place, at, at)).await? {
+        match tx.sql(move_statement(), move_params(place, at, at)).await? {
             0 => Err(self.superseded()),
-            _ => Ok(TableNames::Beside(self.number)),
+            _ => Ok(TableNames::Staging(self.number)),
         }
     }
 
@@ -412,7 +414,7 @@ impl<'a> Rebuild<'a> {
         let (live, name, generation) = (&self.spec.handler, &self.name, found.generation + 1);
         leftovers::forget(tx, live).await?;
         for table in ["fs_inbox", "fs_blocked_keys", "fs_dead_letters"] {
-            tx.execute(&format!("UPDATE {table} SET handler = $1 WHERE handler = $2"), params![live, name])
+            tx.sql(&format!("UPDATE {table} SET handler = $1 WHERE handler = $2"), params![live, name])
                 .await?;
         }
         amendments::hand_over(tx, live, name).await?; // after the letters: whoever decides about one holds its row
@@ -420,8 +422,8 @@ impl<'a> Rebuild<'a> {
         checkpoint::forget_others(tx, live, generation).await?;
         registry::finish(tx, self.build, found, generation).await?;
         let sql = "DELETE FROM fs_checkpoints WHERE handler = $1";
-        tx.execute(sql, params![name]).await?;
-        tx.execute("DELETE FROM fs_rebuilds WHERE rebuild = $1", params![self.number]).await?;
+        tx.sql(sql, params![name]).await?;
+        tx.sql("DELETE FROM fs_rebuilds WHERE rebuild = $1", params![self.number]).await?;
         Ok(())
     }
 }

@@ -100,14 +100,14 @@ impl Table {
 
     /// Makes it under its live name, or beside that one; indexes come last, with the switch.
     pub(crate) async fn create(&self, tx: &mut Tx, names: &TableNames) -> Result<(), Error> {
-        tx.execute(&self.create.replace("{table}", &names.of(&self.name)), params![]).await?;
+        tx.sql(&self.create.replace("{table}", &names.of(&self.name)), params![]).await?;
         Ok(())
     }
 
     /// Makes the indexes of the live table and notes its shape and its owner.
     pub(crate) async fn finish(&self, tx: &mut Tx, handler: &str) -> Result<(), Error> {
         for index in &self.indexes {
-            tx.execute(&index.replace("{table}", &self.name), params![]).await?;
+            tx.sql(&index.replace("{table}", &self.name), params![]).await?;
         }
         self.note(tx, handler).await
     }
@@ -116,14 +116,14 @@ impl Table {
     async fn note(&self, tx: &mut Tx, handler: &str) -> Result<(), Error> {
         let sql = "INSERT INTO fs_read_models (table_name, shape, handler) VALUES ($1, $2, $3) \
                    ON CONFLICT (table_name) DO UPDATE SET shape = excluded.shape, handler = excluded.handler";
-        tx.execute(sql, params![&self.name, self.shape(), handler]).await?;
+        tx.sql(sql, params![&self.name, self.shape(), handler]).await?;
         Ok(())
     }
 }
 
 /// How the tables that are there fit the code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fit {
+pub(crate) enum TableMatch {
     Missing,
     Same,
     /// Made by other code: it must be rebuilt.
@@ -142,21 +142,21 @@ impl Managed {
     }
 
     /// Whether the tables that an earlier release of factstream has made are there and as this build makes them.
-    pub(crate) async fn fit(&self, tx: &mut Tx) -> Result<Fit, Error> {
+    pub(crate) async fn fit(&self, tx: &mut Tx) -> Result<TableMatch, Error> {
         let mut missing = 0;
         for table in &self.tables {
             let sql = "SELECT shape FROM fs_read_models WHERE table_name = $1";
             let rows = tx.query(sql, params![&table.name]).await?;
             match rows.first().map(|row| row.get::<String>("shape")).transpose()? {
                 Some(shape) if without_shards(&shape) == table.shape() => {}
-                Some(_) => return Ok(Fit::Changed),
+                Some(_) => return Ok(TableMatch::Changed),
                 None => missing += 1,
             }
         }
         Ok(match missing {
-            0 => Fit::Same,
-            missing if missing == self.tables.len() => Fit::Missing,
-            _ => Fit::Changed, // a table that joined the others is empty
+            0 => TableMatch::Same,
+            missing if missing == self.tables.len() => TableMatch::Missing,
+            _ => TableMatch::Changed, // a table that joined the others is empty
         })
     }
 

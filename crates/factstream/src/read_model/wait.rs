@@ -4,7 +4,7 @@ use crate::app::App;
 use crate::error::Error;
 use crate::processor::checkpoint;
 use crate::processor::shard::Shard;
-use crate::processor::{Kind, Spec};
+use crate::processor::{HandlerKind, Spec};
 use crate::read_model::fold::order_of;
 use crate::read_model::table;
 use factstream_core::envelope::Position;
@@ -43,7 +43,7 @@ impl<'a> Wait<'a> {
             app.managed().iter().find(|managed| managed.tables.iter().any(|own| own.name == table));
         let spec =
             declared.and_then(|declared| app.specs().iter().find(|spec| spec.handler == declared.projection));
-        if spec.is_some_and(|spec| spec.kind == Kind::Consumer) {
+        if spec.is_some_and(|spec| spec.kind == HandlerKind::Consumer) {
             return Err(Error::Wiring(format!(
                 "{table} is filled by a consumer, whose progress is no position of the log: wait_for works on read models \
                  and projections"
@@ -58,7 +58,7 @@ impl<'a> Wait<'a> {
             Some(spec) => spec.options.shards,
             None => checkpoint::live(app.store().as_ref(), &handler).await?.positions.len().max(1) as u32,
         };
-        let is_fold = spec.is_none_or(|spec| spec.kind == Kind::ReadModel);
+        let is_fold = spec.is_none_or(|spec| spec.kind == HandlerKind::ReadModel);
         let one_order = |spec: &Spec| spec.reaction.one_order().map(str::to_owned);
         let order = spec.and_then(one_order).or_else(|| key.filter(|_| is_fold).map(order_of));
         let part = match key {
@@ -124,7 +124,7 @@ impl<'a> Wait<'a> {
             None => "look at the status: is the projection running?".to_owned(),
         };
         let (read_model, position, waited) = (self.table.to_owned(), self.position, self.deadline);
-        Error::Behind { read_model, position, reached, waited, hint }
+        Error::WaitTimedOut { read_model, position, reached, waited, hint }
     }
 
     /// The event that holds up the position: the one itself, or an earlier one in the row's order.

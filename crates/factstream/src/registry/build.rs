@@ -1,6 +1,6 @@
 //! A handler as this build's code declares it.
 
-use crate::processor::{Kind, Spec};
+use crate::processor::{HandlerKind, Spec};
 use crate::read_model::Managed;
 use factstream_core::event::EventType;
 use serde::Serialize;
@@ -14,7 +14,7 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x5a0f_6b6e_7c1d_4f0e_9d64_0f5e_8b9e_202
 #[derive(Debug, Clone)]
 pub(crate) struct Build {
     pub(crate) handler: String,
-    pub(crate) kind: Kind,
+    pub(crate) kind: HandlerKind,
     pub(crate) service: String,
     /// Other names of the service, from before.
     pub(crate) formerly: BTreeSet<String>,
@@ -37,7 +37,7 @@ pub(crate) struct Build {
 
 #[derive(Serialize)]
 struct Shape<'a> {
-    kind: Kind,
+    kind: HandlerKind,
     version: u32,
     event_types: Vec<&'a String>,
     tables: Vec<String>,
@@ -50,7 +50,7 @@ impl Build {
         service: &str,
         formerly: &BTreeSet<String>,
     ) -> Self {
-        let reads_log = spec.kind != Kind::Consumer;
+        let reads_log = spec.kind != HandlerKind::Consumer;
         let topic = |event_type: &EventType| event_type.topic.filter(|_| !reads_log).map(str::to_owned);
         let event_types: BTreeMap<String, Option<String>> = spec
             .reaction

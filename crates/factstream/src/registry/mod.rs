@@ -131,7 +131,7 @@ pub(crate) async fn lock_found(tx: &mut Tx, handler: &str) -> Result<Registered,
 /// Locks a handler's row, if there is one: nobody takes it over until the end of the transaction.
 pub(crate) async fn hold(tx: &mut Tx, handler: &str) -> Result<(), Error> {
     let sql = "UPDATE fs_handlers SET registered_at = registered_at WHERE handler = $1";
-    tx.execute(sql, params![handler]).await?;
+    tx.sql(sql, params![handler]).await?;
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use crate::app::App;
 use crate::error::Error;
 use crate::leases::{self, Alone};
 use crate::processor::checkpoint;
-use crate::read_model::table::{self, Fit};
+use crate::read_model::table::{self, TableMatch};
 use crate::statements as sql;
 use crate::tx::Tx;
 use factstream_core::params;
@@ -134,7 +134,7 @@ async fn was_registered(store: &dyn Store, build: &Build) -> Result<bool, Error>
 
 /// Starting processes go one after the other from here to the end of the transaction.
 pub(crate) async fn lock_registry(tx: &mut Tx) -> Result<(), Error> {
-    tx.execute("UPDATE fs_migrations SET applied_at = applied_at", params![]).await?;
+    tx.sql("UPDATE fs_migrations SET applied_at = applied_at", params![]).await?;
     Ok(())
 }
 
@@ -151,11 +151,11 @@ async fn register(app: &App, build: &Build) -> Result<(), Error> {
         Some(managed) if build.reads_log => managed.fit(&mut tx).await?,
         Some(managed) => {
             managed.make_missing(app.store().as_ref(), &mut tx).await?;
-            Fit::Same
+            TableMatch::Same
         }
-        None => Fit::Same,
+        None => TableMatch::Same,
     };
-    if fit == Fit::Missing
+    if fit == TableMatch::Missing
         && before.is_empty()
         && let Some(managed) = managed
     {
@@ -164,7 +164,8 @@ async fn register(app: &App, build: &Build) -> Result<(), Error> {
     // What stands for the build, the generation and the division of an earlier release.
     let known = before.iter().find(|(of, _)| *of == build.shards).or(before.first());
     let (shards, generation) = known.copied().unwrap_or((build.shards, 1));
-    let is_same = shards == build.shards && (fit == Fit::Same || before.is_empty() && fit == Fit::Missing);
+    let is_same = shards == build.shards
+        && (fit == TableMatch::Same || before.is_empty() && fit == TableMatch::Missing);
     let sql = "SELECT 1 FROM fs_inbox WHERE handler = $1 LIMIT 1";
     let had_lanes = build.reads_log && !tx.query(sql, params![&build.handler]).await?.is_empty();
     let row = Row {
@@ -212,7 +213,7 @@ async fn insert(tx: &mut Tx, build: &Build, row: &Row<'_>) -> Result<(), Error> 
         row.marks_inbox,
         now()
     ];
-    tx.execute(sql::UPSERT_HANDLER, params).await?;
+    tx.sql(sql::UPSERT_HANDLER, params).await?;
     Ok(())
 }
 
@@ -225,14 +226,14 @@ fn json(value: &impl serde::Serialize) -> Result<String, Error> {
 async fn note_build(tx: &mut Tx, build: &Build, generation: Generation) -> Result<(), Error> {
     let sql = "INSERT INTO fs_handler_builds (handler, build, generation) VALUES ($1, $2, $3) \
                ON CONFLICT (handler, build) DO UPDATE SET generation = excluded.generation";
-    tx.execute(sql, params![&build.handler, &build.id, generation]).await?;
+    tx.sql(sql, params![&build.handler, &build.id, generation]).await?;
     Ok(())
 }
 
 async fn rename(app: &App, build: &Build) -> Result<(), Error> {
     let mut tx = app.begin().await?;
     let sql = "UPDATE fs_handlers SET service = $2 WHERE handler = $1 AND build = $3";
-    tx.execute(sql, params![&build.handler, &build.service, &build.id]).await?;
+    tx.sql(sql, params![&build.handler, &build.service, &build.id]).await?;
     tx.commit().await?;
     Ok(())
 }
@@ -240,7 +241,7 @@ async fn rename(app: &App, build: &Build) -> Result<(), Error> {
 /// Locks a handler's row, if it still is of this generation; nobody else takes over until the end of the transaction.
 pub(crate) async fn lock(tx: &mut Tx, handler: &str, generation: Generation) -> Result<bool, Error> {
     let sql = "UPDATE fs_handlers SET registered_at = registered_at WHERE handler = $1 AND generation = $2";
-    Ok(tx.execute(sql, params![handler, generation]).await? > 0)
+    Ok(tx.sql(sql, params![handler, generation]).await? > 0)
 }
 
 /// The next generation, without a rebuild: what was handled stays handled, and whoever runs the one before fails at its next
@@ -267,7 +268,7 @@ async fn take_over(app: &App, build: &Build, found: &Registered) -> Result<(), E
         }
     }
     let sql = "UPDATE fs_offsets SET generation = $2 WHERE handler = $1";
-    tx.execute(sql, params![&build.handler, generation]).await?;
+    tx.sql(sql, params![&build.handler, generation]).await?;
     finish(&mut tx, build, found, generation).await?;
     tx.commit().await?;
     tracing::info!(handler = %build.handler, generation, "this build has taken the handler over");
@@ -293,7 +294,7 @@ pub(crate) async fn finish(
     insert(tx, build, &row).await?;
     for event_type in build.event_types.keys() {
         let sql = "DELETE FROM fs_skipped_types WHERE handler = $1 AND event_type = $2";
-        tx.execute(sql, params![&build.handler, event_type]).await?;
+        tx.sql(sql, params![&build.handler, event_type]).await?;
     }
     note_build(tx, build, generation).await
 }

@@ -123,7 +123,7 @@ impl Aside {
         last: Position,
     ) -> Result<(), Error> {
         let mut tx = app.begin().await?;
-        if tx.execute(move_statement(), move_params(place, written, last)).await? == 0 {
+        if tx.sql(move_statement(), move_params(place, written, last)).await? == 0 {
             return Err(Error::Superseded { handler: NAME.to_owned() });
         }
         let mut keys = Vec::new();

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::{Aggregate, App, Command};
-use factstream_core::aggregate::Snapshots;
+use factstream_core::aggregate::SnapshotPolicy;
 use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
 
@@ -28,8 +28,8 @@ impl Aggregate for Page {
         self.text.clone_from(text);
     }
 
-    fn snapshots() -> Option<Snapshots<Self>> {
-        Some(Snapshots::json(4, 1))
+    fn snapshots() -> Option<SnapshotPolicy<Self>> {
+        Some(SnapshotPolicy::json(4, 1))
     }
 }
 

@@ -8,9 +8,9 @@ use super::{BrokerStatus, HandlerStatus, RelayStatus, Status, StoreStatus};
 use crate::app::App;
 use crate::connect;
 use crate::error::Error;
-use crate::leases::Owner;
+use crate::leases::LeaseOwner;
 use crate::processor::checkpoint::{self, Standing};
-use crate::processor::{From, Spec};
+use crate::processor::{EventSource, Spec};
 use crate::registry::{self, Registered};
 use crate::relay;
 use crate::statements as sql;
@@ -35,7 +35,7 @@ struct Stored {
     head: Known<Position>,
     standing: Known<Standing>,
     waiting: Known<HashMap<String, Waiting>>,
-    owners: Known<Vec<Owner>>,
+    owners: Known<Vec<LeaseOwner>>,
 }
 
 impl Stored {
@@ -103,8 +103,8 @@ impl App {
         let relay = self.relay_status(&stored, &oldest, reasons);
         let mut groups = groups.into_iter();
         let handlers = self.specs().iter().map(|spec| match &spec.from {
-            From::Log => self.reader_status(spec, &stored, &oldest),
-            From::Topics(_) => {
+            EventSource::Log => self.reader_status(spec, &stored, &oldest),
+            EventSource::Topics(_) => {
                 let asked = groups.next().unwrap_or_else(|| (Err(NOT_ASKED.into()), Err(NOT_ASKED.into())));
                 self.consumer_status(spec, &stored, asked)
             }
@@ -137,15 +137,18 @@ impl App {
 
     async fn stored(&self) -> Stored {
         let (head, standing, waiting, owners) = join!(
-            self.asked("head", |app| async move { app.position().await }),
+            self.asked("head", |app| async move { app.head().await }),
             self.asked("checkpoints", |app| async move { checkpoint::all(app.store().as_ref()).await }),
             self.asked("letters", |app| async move { waiting(&app).await }),
             self.asked("owners", |app| async move { app.owners().await }),
         );
         let standing = standing.map(|mut standing| {
             // What this process knows may be ahead of the row: a checkpoint over other handlers' events is written lazily.
-            let names =
-                self.specs().iter().filter(|spec| spec.from == From::Log).map(|spec| spec.name.as_str());
+            let names = self
+                .specs()
+                .iter()
+                .filter(|spec| spec.from == EventSource::Log)
+                .map(|spec| spec.name.as_str());
             for name in names.chain([relay::KEY]) {
                 let known = *self.progress().follow(name).borrow();
                 let at = standing.positions.entry(name.to_owned()).or_default();
@@ -166,7 +169,7 @@ impl App {
         let asked = lagging.into_iter().enumerate().map(|(nth, after)| async move {
             let subject = format!("oldest unread {nth}");
             let oldest = self.asked(&subject, move |app| async move {
-                let events = app.log(after, 1).await?;
+                let events = app.read_log(after, 1).await?;
                 Ok(events.first().map(|event| event.timestamp))
             });
             (after, oldest.await)
@@ -178,8 +181,8 @@ impl App {
     async fn groups(&self) -> Vec<(Known<Lag>, Known<Vec<Member>>)> {
         let asked =
             self.specs().iter().filter_map(|spec| match &spec.from {
-                From::Log => None,
-                From::Topics(topics) => {
+                EventSource::Log => None,
+                EventSource::Topics(topics) => {
                     let (name, topics) = (spec.name.clone(), topics.clone());
                     let group = name.clone();
                     let (of_lag, of_members) = (format!("lag of {name}"), format!("members of {name}"));

@@ -4,7 +4,7 @@
 use super::State;
 use super::ask::Desks;
 use crate::leases::Doing;
-use crate::processor::{Kind, lock};
+use crate::processor::{HandlerKind, lock};
 use crate::relay;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, HashMap};
@@ -98,7 +98,7 @@ pub(crate) struct Healths {
 }
 
 impl Healths {
-    pub(crate) fn new(handlers: impl Iterator<Item = (String, Kind)>) -> Self {
+    pub(crate) fn new(handlers: impl Iterator<Item = (String, HandlerKind)>) -> Self {
         let names = handlers.map(|(name, _)| name).chain([relay::KEY.to_owned()]);
         Self { by_name: names.map(|name| (name, Arc::new(Health::new()))).collect(), desks: Desks::default() }
     }

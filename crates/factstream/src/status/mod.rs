@@ -11,8 +11,8 @@ mod questions_tests;
 
 pub(crate) use health::{Health, Healths};
 
-use crate::leases::Owner;
-use crate::processor::Kind;
+use crate::leases::LeaseOwner;
+use crate::processor::HandlerKind;
 use factstream_core::broker::Member;
 use factstream_core::envelope::Position;
 use jiff::Timestamp;
@@ -22,6 +22,7 @@ use uuid::Uuid;
 /// What a handler, or the relay, is doing in this process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum State {
     /// Not started in this process.
     Stopped,
@@ -62,6 +63,7 @@ pub enum State {
 
 /// The whole picture, as far as it is known.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 pub struct Status {
     /// The position of the newest event; `None` while the store does not answer.
     pub position: Option<Position>,
@@ -74,7 +76,7 @@ pub struct Status {
     /// The broker.
     pub broker: BrokerStatus,
     /// Who owns what may have one owner only, over all processes on the store; `None` when it is not known.
-    pub owners: Option<Vec<Owner>>,
+    pub owners: Option<Vec<LeaseOwner>>,
     /// The relay.
     pub relay: RelayStatus,
     /// Every handler, in the order in which they were declared.
@@ -83,6 +85,7 @@ pub struct Status {
 
 /// The store that this process works on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct StoreStatus {
     /// Its id: the same for every process on it.
     pub id: Uuid,
@@ -96,6 +99,7 @@ pub struct StoreStatus {
 
 /// The broker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct BrokerStatus {
     /// Whether it answered just now.
     pub answers: bool,
@@ -105,6 +109,7 @@ pub struct BrokerStatus {
 
 /// The relay: log to topics.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 pub struct RelayStatus {
     /// What it is doing.
     #[serde(flatten)]
@@ -132,12 +137,13 @@ pub struct RelayStatus {
 
 /// One handler.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 pub struct HandlerStatus {
     /// Its name: the table of a read model, the group of a consumer; of a projection that is split, also which part. Dead
     /// letters are told with the first part.
     pub name: String,
     /// What kind it is.
-    pub kind: Kind,
+    pub kind: HandlerKind,
     /// How often a build, another division into shards or a rebuild has taken it over, in any process; `None` when it is not
     /// registered, or not known.
     pub generation: Option<i64>,

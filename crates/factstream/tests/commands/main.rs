@@ -11,7 +11,7 @@ mod versions;
 mod read_back;
 
 use common::{Do, Order, OrderEvent, Refused, Shop};
-use factstream::{Aggregate, App, Command, Error, Event, ExecuteError, Snapshots, params};
+use factstream::{Aggregate, App, Command, Error, Event, ExecuteError, SnapshotPolicy, params};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -95,7 +95,7 @@ async fn a_key_takes_effect_once_and_a_repeat_gives_the_first_outcome() {
     // The aggregate would refuse it now; the key says that it happened.
     let again = app.execute("o-1", Do::Create(1)).key("k-1").await.unwrap();
     assert_eq!((again.version, again.position, again.repeated), (first.version, first.position, true));
-    assert_eq!(app.position().await.unwrap(), 1);
+    assert_eq!(app.head().await.unwrap(), 1);
     // Also after a restart, and for a command that changed nothing.
     drop(app);
     let app = shop.open().await;
@@ -126,7 +126,7 @@ async fn a_key_of_another_aggregate_is_refused_whether_the_command_is_accepted_o
         let ExecuteError::Failed(Error::KeyReused { first_used_for, .. }) = &error else { panic!("{error}") };
         assert!(first_used_for.contains("order/o-1"), "{error}");
     }
-    assert_eq!(app.position().await.unwrap(), 2, "nothing was stored");
+    assert_eq!(app.head().await.unwrap(), 2, "nothing was stored");
 }
 
 #[tokio::test]
@@ -138,7 +138,7 @@ async fn a_repeat_that_creates_is_told_the_first_aggregate() {
     assert_eq!((again.aggregate_id, again.repeated), (first.aggregate_id.clone(), true));
     let other = app.create(Do::Create(1)).key("k-2").await.unwrap();
     assert!(other.aggregate_id > first.aggregate_id, "ids are ordered by time");
-    assert_eq!(app.position().await.unwrap(), 2);
+    assert_eq!(app.head().await.unwrap(), 2);
 }
 
 #[tokio::test]
@@ -151,7 +151,7 @@ async fn bad_ids_and_keys_are_refused_and_nothing_is_stored() {
         let error = app.execute("o-1", Do::Create(1)).key(id).await.unwrap_err();
         assert!(matches!(error, ExecuteError::Failed(Error::InvalidId(_))), "{error}");
     }
-    assert_eq!(app.position().await.unwrap(), 0);
+    assert_eq!(app.head().await.unwrap(), 0);
 }
 
 #[tokio::test]
@@ -208,8 +208,8 @@ impl<const SHAPE: u32> Aggregate for Counter<SHAPE> {
         self.applied_here += 1;
     }
 
-    fn snapshots() -> Option<Snapshots<Self>> {
-        Some(Snapshots::json(10, SHAPE))
+    fn snapshots() -> Option<SnapshotPolicy<Self>> {
+        Some(SnapshotPolicy::json(10, SHAPE))
     }
 }
 
@@ -248,7 +248,7 @@ async fn a_long_stream_is_loaded_from_its_snapshot_and_another_shape_drops_it() 
     let app = shop.open().await;
     let version = snapshot_version(&app).await.unwrap();
     let mut tx = app.begin().await.unwrap();
-    tx.execute("UPDATE events SET event_data = '{}' WHERE version <= $1", params![version]).await.unwrap();
+    tx.sql("UPDATE events SET event_data = '{}' WHERE version <= $1", params![version]).await.unwrap();
     tx.commit().await.unwrap();
     let (counter, at) = app.load::<Counter<1>>("c").await.unwrap();
     assert_eq!((counter.sum, at), (50, 25));
@@ -265,24 +265,24 @@ async fn a_transaction_of_ones_own_takes_effect_whole_or_not_at_all() {
     let shop = Shop::new();
     let app = shop.open().await;
     let mut tx = app.begin().await.unwrap();
-    tx.execute("CREATE TABLE mine (id TEXT PRIMARY KEY)", params![]).await.unwrap();
-    tx.execute("INSERT INTO mine (id) VALUES ($1)", params!["a"]).await.unwrap();
+    tx.sql("CREATE TABLE mine (id TEXT PRIMARY KEY)", params![]).await.unwrap();
+    tx.sql("INSERT INTO mine (id) VALUES ($1)", params!["a"]).await.unwrap();
     tx.command("o-1", Do::Create(1)).await.unwrap();
     tx.command("o-1", Do::Close).await.unwrap();
     tx.append::<Order>("o-2", &[OrderEvent::Noted { text: "fact".into() }]).await.unwrap();
     assert_eq!(tx.load::<Order>("o-1").await.unwrap().1, 2, "a later read sees what was appended");
     let refusal = tx.command("o-1", Do::Close).await.unwrap_err();
     assert!(matches!(refusal, ExecuteError::Rejected(Refused("Order is closed"))));
-    assert_eq!(app.position().await.unwrap(), 0, "nothing is visible before the commit");
+    assert_eq!(app.head().await.unwrap(), 0, "nothing is visible before the commit");
     let appended = tx.commit().await.unwrap();
     assert_eq!(appended.last().unwrap().position, 3);
 
     let mut tx = app.begin().await.unwrap();
-    tx.execute("INSERT INTO mine (id) VALUES ($1)", params!["b"]).await.unwrap();
+    tx.sql("INSERT INTO mine (id) VALUES ($1)", params!["b"]).await.unwrap();
     tx.command("o-3", Do::Create(1)).await.unwrap();
     drop(tx);
     assert_eq!(app.store().query("SELECT id FROM mine", params![]).await.unwrap().len(), 1);
-    assert_eq!(app.position().await.unwrap(), 3);
+    assert_eq!(app.head().await.unwrap(), 3);
     let (order, _) = app.load::<Order>("o-3").await.unwrap();
     assert!(!order.created);
 }

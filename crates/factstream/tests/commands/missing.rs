@@ -17,10 +17,10 @@ async fn a_stream_that_lost_events_is_not_folded_in_silence() {
     let mut tx = app.begin().await.unwrap();
     for (id, from, to) in [("first", 1, 1), ("middle", 2, 2), ("all", 1, 3)] {
         let sql = "DELETE FROM events WHERE aggregate_id = $1 AND version >= $2 AND version <= $3";
-        tx.execute(sql, params![id, from, to]).await.unwrap();
+        tx.sql(sql, params![id, from, to]).await.unwrap();
     }
     tx.commit().await.unwrap();
-    let head = app.position().await.unwrap();
+    let head = app.head().await.unwrap();
     for (id, lost) in [("first", 1), ("middle", 2), ("all", 1)] {
         let mut errors =
             vec![app.load::<Order>(id).await.unwrap_err(), app.load_at::<Order>(id, 3).await.unwrap_err()];
@@ -39,5 +39,5 @@ async fn a_stream_that_lost_events_is_not_folded_in_silence() {
             assert_eq!((stream.id(), *missing), (id, lost), "{error}");
         }
     }
-    assert_eq!(app.position().await.unwrap(), head, "nothing was appended");
+    assert_eq!(app.head().await.unwrap(), head, "nothing was appended");
 }

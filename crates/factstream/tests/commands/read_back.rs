@@ -112,7 +112,7 @@ async fn what_cannot_be_read_back_is_refused_before_it_is_stored() {
         tx.append::<Oddities>("odd", std::slice::from_ref(&event)).await.unwrap_err();
         tx.command::<Oddities, _>("odd", Record(event)).await.unwrap_err();
     }
-    assert_eq!(app.position().await.unwrap(), 0);
+    assert_eq!(app.head().await.unwrap(), 0);
     let taken = [
         Odd::Measured { value: 0.1 + 0.2 },
         Odd::Maybe { value: None },

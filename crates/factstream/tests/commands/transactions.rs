@@ -29,7 +29,7 @@ async fn a_transaction_takes_effect_whole_and_an_error_of_it_rolls_back() {
         })
         .await;
     assert!(matches!(refused, Err(ExecuteError::Rejected(Refused("Order is closed")))));
-    assert_eq!(app.position().await.unwrap(), 3);
+    assert_eq!(app.head().await.unwrap(), 3);
     let nothing =
         app.transaction(async |mut tx| Ok::<_, Error>(tx.query("SELECT 1", params![]).await?.len())).await;
     assert_eq!(nothing.unwrap().position(), None);

@@ -19,7 +19,7 @@ async fn a_command_from_an_old_version_is_refused_with_the_current_one_and_nothi
             error => panic!("{error}"),
         }
     }
-    assert_eq!(one.position().await.unwrap(), 2);
+    assert_eq!(one.head().await.unwrap(), 2);
     assert_eq!(one.execute("o-1", Do::Note("b".into())).expect_version(2).await.unwrap().version, 3);
 }
 

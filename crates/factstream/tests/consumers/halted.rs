@@ -27,7 +27,7 @@ async fn read_two(shop: &Shop) -> App {
 
 async fn write(app: &App, sql: &str) {
     let mut tx = app.begin().await.unwrap();
-    assert_eq!(tx.execute(sql, params![]).await.unwrap(), 1, "{sql}");
+    assert_eq!(tx.sql(sql, params![]).await.unwrap(), 1, "{sql}");
     tx.commit().await.unwrap();
 }
 

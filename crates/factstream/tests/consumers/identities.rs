@@ -4,7 +4,7 @@ use crate::common::{OrderEvent, Shop, eventually, settled, stop};
 use crate::ledger::{Ledger, ledger, with_ledger};
 use factstream::message::{Headers, Message};
 use factstream::sql::now;
-use factstream::{App, Caller, Consumer, Envelope, Event, Failure, Handler, Tx, params};
+use factstream::{App, Consumer, Envelope, Event, ExternalHandler, Failure, Handler, Tx, params};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex};
 
@@ -24,7 +24,7 @@ impl Handler for Parcels {
     async fn handle(&self, event: &Envelope<ParcelEvent>, tx: &mut Tx) -> Result<(), Failure> {
         let ParcelEvent::Noted { text } = &event.event;
         let sql = "INSERT INTO ledger (entry, aggregate, what) SELECT coalesce(max(entry), 0) + 1, $1, $2 FROM ledger";
-        tx.execute(sql, params![&event.aggregate_id, text]).await?;
+        tx.sql(sql, params![&event.aggregate_id, text]).await?;
         Ok(())
     }
 }
@@ -66,7 +66,7 @@ async fn one_foreign_id_on_two_topics_or_of_two_sources_is_two_events_and_sent_t
 #[derive(Clone, Default)]
 struct Asking(Arc<Mutex<Vec<(String, String)>>>);
 
-impl Caller for Asking {
+impl ExternalHandler for Asking {
     type Events = OrderEvent;
     type Outcome = ();
 
@@ -84,7 +84,7 @@ impl Caller for Asking {
 async fn a_caller_sees_the_producers_id_and_asks_with_one_that_nobody_else_has() {
     let shop = Shop::new();
     let asking = Asking::default();
-    let app = shop.builder().consumer(Consumer::new("asking").caller(asking.clone())).open().await.unwrap();
+    let app = shop.builder().consumer(Consumer::new("asking").external(asking.clone())).open().await.unwrap();
     let running = app.start().await.unwrap();
     send(&app, "orders.events", "one", &[("event_id", "1"), ("source", "a")]).await;
     send(&app, "orders.events", "two", &[("event_id", "1"), ("source", "b")]).await;
@@ -105,7 +105,7 @@ async fn make_anew(app: &App, topic: &str) {
         "DELETE FROM fs_group_offsets WHERE topic = $1",
         "UPDATE fs_partitions SET oldest_offset = 0, next_offset = 0 WHERE topic = $1",
     ] {
-        tx.execute(sql, params![topic]).await.unwrap();
+        tx.sql(sql, params![topic]).await.unwrap();
     }
     tx.commit().await.unwrap();
 }
@@ -138,11 +138,11 @@ async fn what_an_earlier_build_handled_is_known_after_the_upgrade() {
     // A store that was made by an earlier build, and carried over now.
     let mut tx = app.begin().await.unwrap();
     let sql = "UPDATE fs_migrations SET applied_at = '2020-01-01T00:00:00.000000Z' WHERE component = 'framework' AND version < 3";
-    tx.execute(sql, params![]).await.unwrap();
+    tx.sql(sql, params![]).await.unwrap();
     let sql = "INSERT INTO fs_inbox (handler, event_id, handled_at) VALUES ('ledger', $1, $2)";
     let partition = factstream::partition::partition_of(b"k", 6);
     for mark in ["1".to_owned(), format!("orders.events/{partition}/1")] {
-        tx.execute(sql, params![mark, now()]).await.unwrap();
+        tx.sql(sql, params![mark, now()]).await.unwrap();
     }
     tx.commit().await.unwrap();
     let app = shop.builder().consumer(both()).open().await.unwrap();

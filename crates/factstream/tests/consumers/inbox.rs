@@ -9,7 +9,7 @@ const EFFECTS: &str = "SELECT count(*) AS count FROM ledger";
 
 async fn run(app: &App, sql: &str) {
     let mut tx = app.begin().await.unwrap();
-    tx.execute(sql, params![]).await.unwrap();
+    tx.sql(sql, params![]).await.unwrap();
     tx.commit().await.unwrap();
 }
 

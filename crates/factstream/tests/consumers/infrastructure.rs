@@ -35,12 +35,11 @@ impl Handler for Hides {
                 })
                 .await?;
             if faulty {
-                let written =
-                    tx.execute("INSERT INTO ledger (what) VALUES (zeroblob(1000000))", params![]).await;
+                let written = tx.sql("INSERT INTO ledger (what) VALUES (zeroblob(1000000))", params![]).await;
                 return self.hide(written.is_err());
             }
         }
-        let written = tx.execute(WRITE, params![&event.aggregate_id, what(&event.event)]).await;
+        let written = tx.sql(WRITE, params![&event.aggregate_id, what(&event.event)]).await;
         self.hide(written.is_err())
     }
 }
@@ -128,14 +127,14 @@ mod on_postgres {
             let left = &self.serialization_failures;
             if left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok() {
                 let raise = "DO $$ BEGIN RAISE EXCEPTION 'serialize' USING ERRCODE = '40001'; END $$";
-                tx.execute(raise, params![]).await?;
+                tx.sql(raise, params![]).await?;
             }
             if event.aggregate_id == "meets" {
                 for id in [1, 2] {
-                    tx.execute("UPDATE met SET n = n + 1 WHERE id = $1", params![id]).await?;
+                    tx.sql("UPDATE met SET n = n + 1 WHERE id = $1", params![id]).await?;
                 }
             }
-            tx.execute(WRITE, params![&event.aggregate_id, what(&event.event)]).await?;
+            tx.sql(WRITE, params![&event.aggregate_id, what(&event.event)]).await?;
             Ok(())
         }
     }
@@ -189,7 +188,7 @@ mod on_postgres {
         let shop = Shop::at(both);
         let app = shop.builder().read_model::<OrderRow>().consumer(consumer).open().await.unwrap();
         let mut tx = app.begin().await.unwrap();
-        tx.execute(CREATE_LEDGER, params![]).await.unwrap();
+        tx.sql(CREATE_LEDGER, params![]).await.unwrap();
         tx.commit().await.unwrap();
         let running = app.start().await.unwrap();
         app.execute("o-1", Do::Create(1)).await.unwrap();

@@ -29,7 +29,7 @@ impl Handler for Ledger {
         let what = what(&event.event);
         self.tried.lock().unwrap().push(format!("{} {what}", event.aggregate_id));
         let sql = "INSERT INTO ledger (entry, aggregate, what) SELECT coalesce(max(entry), 0) + 1, $1, $2 FROM ledger";
-        tx.execute(sql, params![&event.aggregate_id, &what]).await?;
+        tx.sql(sql, params![&event.aggregate_id, &what]).await?;
         let broken = self.broken.load(Ordering::SeqCst);
         match what.as_str() {
             "permanent" if broken => Err(Failure::permanent("it can never work")),
@@ -50,7 +50,7 @@ pub(crate) async fn ledger(app: &App, aggregate: &str) -> Vec<String> {
 pub(crate) async fn with_ledger(shop: &Shop, consumer: Consumer) -> App {
     let app = shop.builder().consumer(consumer).open().await.unwrap();
     let mut tx = app.begin().await.unwrap();
-    tx.execute(CREATE_LEDGER, params![]).await.unwrap();
+    tx.sql(CREATE_LEDGER, params![]).await.unwrap();
     tx.commit().await.unwrap();
     app
 }

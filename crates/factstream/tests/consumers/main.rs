@@ -17,7 +17,7 @@ mod retention;
 mod halted;
 mod unpublishable;
 mod decoders;
-mod callers;
+mod external;
 mod owners;
 mod wiring;
 mod namespaces;

@@ -12,7 +12,7 @@ async fn every_event_is_handled_once_although_the_topic_carries_it_twice() {
         note(&app, &format!("o-{}", n % 5), &format!("{n}")).await;
     }
     // A producer that publishes everything a second time, as a relay does after a crash.
-    let again: Vec<_> = app.log(0, 100).await.unwrap();
+    let again: Vec<_> = app.read_log(0, 100).await.unwrap();
     let again = again.iter().filter_map(|event| message::Message::of(event).unwrap()).collect::<Vec<_>>();
     app.broker().publish(again.clone()).await.unwrap();
     let running = app.start().await.unwrap();

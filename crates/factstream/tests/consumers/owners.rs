@@ -46,17 +46,17 @@ async fn a_process_that_was_killed_is_forgotten_as_soon_as_it_owns_nothing() {
     let elsewhere = format!("another machine/{}/id/host/mail", u32::MAX);
     let mut tx = app.begin().await.unwrap();
     for owner in [&idle, &owning, &elsewhere] {
-        tx.execute("INSERT INTO fs_owners (owner, beat) VALUES ($1, 7)", params![owner]).await.unwrap();
+        tx.sql("INSERT INTO fs_owners (owner, beat) VALUES ($1, 7)", params![owner]).await.unwrap();
     }
     let sql = "INSERT INTO fs_leases (name, owner, token) VALUES ('handler mail', $1, 1)";
-    tx.execute(sql, params![&owning]).await.unwrap();
+    tx.sql(sql, params![&owning]).await.unwrap();
     tx.commit().await.unwrap();
 
     eventually("it is forgotten", || async { !known(&app).await.contains(&idle) }).await;
     let left = known(&app).await;
     assert!([&own, &owning, &elsewhere].iter().all(|owner| left.contains(owner)), "{left:?}");
     let mut tx = app.begin().await.unwrap();
-    tx.execute("DELETE FROM fs_leases WHERE owner = $1", params![&owning]).await.unwrap();
+    tx.sql("DELETE FROM fs_leases WHERE owner = $1", params![&owning]).await.unwrap();
     tx.commit().await.unwrap();
     eventually("the other one, too", || async { !known(&app).await.contains(&owning) }).await;
     let left = known(&app).await;
@@ -73,7 +73,7 @@ async fn a_process_that_was_forgotten_while_it_was_paused_goes_on() {
     settled(&app).await;
     let (own, owned) = (known(&app).await, app.owners().await.unwrap());
     let mut tx = app.begin().await.unwrap();
-    tx.execute("DELETE FROM fs_owners", params![]).await.unwrap();
+    tx.sql("DELETE FROM fs_owners", params![]).await.unwrap();
     tx.commit().await.unwrap();
     eventually("it is known again", || async { known(&app).await == own }).await;
     note(&app, "o", "2").await;

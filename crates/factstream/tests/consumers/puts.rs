@@ -46,7 +46,7 @@ async fn rows_that_are_put_are_seen_by_later_statements_and_go_with_what_fails()
     let mut tx = app.begin().await.unwrap();
     let create =
         "CREATE TABLE last_notes (order_id TEXT PRIMARY KEY, text TEXT NOT NULL, notes BIGINT NOT NULL)";
-    tx.execute(create, params![]).await.unwrap();
+    tx.sql(create, params![]).await.unwrap();
     tx.commit().await.unwrap();
     for n in 0..90 {
         let text = if n == 46 { "fail".to_owned() } else { n.to_string() };

@@ -48,7 +48,7 @@ async fn an_event_of_the_log_that_does_not_fit_is_not_quoted_either() {
     tx.commit().await.unwrap();
     let mut tx = app.begin().await.unwrap();
     let sql = "UPDATE events SET event_data = $1 WHERE position = 1";
-    tx.execute(sql, params![format!(r#"{{"text":{{"a":"{CANARY}"}}}}"#)]).await.unwrap();
+    tx.sql(sql, params![format!(r#"{{"text":{{"a":"{CANARY}"}}}}"#)]).await.unwrap();
     tx.commit().await.unwrap();
     let error = shop.open().await.load::<Order>("o-1").await.unwrap_err();
     let texts: Vec<String> =
@@ -73,7 +73,7 @@ impl Handler for Twice {
         if text == "json" {
             serde_json::from_str::<u32>(&format!("\"{CANARY}\""))?;
         }
-        tx.execute("INSERT INTO people (name) VALUES ($1)", params![text]).await?;
+        tx.sql("INSERT INTO people (name) VALUES ($1)", params![text]).await?;
         Ok(())
     }
 }

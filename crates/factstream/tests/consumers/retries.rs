@@ -44,10 +44,7 @@ async fn a_retry_that_was_planned_by_a_clock_an_hour_ahead_does_not_wait_for_an_
     stop(running).await;
     let ahead = sql::now().checked_add(Duration::from_secs(3_600)).unwrap();
     let mut tx = app.begin().await.unwrap();
-    assert_eq!(
-        tx.execute("UPDATE fs_blocked_keys SET next_attempt_at = $1", params![ahead]).await.unwrap(),
-        1
-    );
+    assert_eq!(tx.sql("UPDATE fs_blocked_keys SET next_attempt_at = $1", params![ahead]).await.unwrap(), 1);
     tx.commit().await.unwrap();
     handler.broken.store(false, Ordering::SeqCst);
     let running = app.start().await.unwrap();
@@ -85,7 +82,7 @@ impl Handler for Dangling {
 
     async fn handle(&self, event: &Envelope<OrderEvent>, tx: &mut Tx) -> Result<(), Failure> {
         let parent = if what(&event.event) == "orphan" { "nobody" } else { "p" };
-        tx.execute("INSERT INTO children (parent) VALUES ($1)", params![parent]).await?;
+        tx.sql("INSERT INTO children (parent) VALUES ($1)", params![parent]).await?;
         Ok(())
     }
 }
@@ -101,7 +98,7 @@ async fn what_breaks_a_rule_at_the_commit_is_that_events_failure_and_stops_no_ot
         "CREATE TABLE children (parent TEXT REFERENCES parents (id) DEFERRABLE INITIALLY DEFERRED)",
         "INSERT INTO parents (id) VALUES ('p')",
     ] {
-        tx.execute(sql, params![]).await.unwrap();
+        tx.sql(sql, params![]).await.unwrap();
     }
     tx.commit().await.unwrap();
     for n in 0..20 {

@@ -132,7 +132,7 @@ async fn a_consumer_takes_over_a_table_that_was_made_by_hand() {
     let app = shop.builder().consumer(Consumer::new("spending").handler(Count)).open().await.unwrap();
     let mut tx = app.begin().await.unwrap();
     let create = "CREATE TABLE spent (customer TEXT, large BOOLEAN, cents BIGINT, note TEXT, PRIMARY KEY (customer, large))";
-    tx.execute(create, factstream::params![]).await.unwrap();
+    tx.sql(create, factstream::params![]).await.unwrap();
     tx.put(&Spent { customer: "c-1".into(), large: true, cents: 1, note: None }).await.unwrap();
     tx.commit().await.unwrap();
     let app = shop.builder().consumer(spending()).open().await.unwrap();

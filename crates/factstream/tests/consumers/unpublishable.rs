@@ -13,7 +13,7 @@ async fn letters(app: &App) -> Vec<factstream::dead_letters::Summary> {
 async fn damage(app: &App, id: &str, set: &str) {
     let mut tx = app.begin().await.unwrap();
     let sql = format!("UPDATE events SET {set} WHERE aggregate_id = $1 AND version = 2");
-    assert_eq!(tx.execute(&sql, params![id]).await.unwrap(), 1);
+    assert_eq!(tx.sql(&sql, params![id]).await.unwrap(), 1);
     tx.commit().await.unwrap();
 }
 
@@ -90,7 +90,7 @@ async fn an_event_that_is_too_large_is_refused_by_commands_and_transactions_and_
     tx.command::<Order, _>("o-1", large()).await.unwrap();
     let error = tx.commit().await.unwrap_err().to_string();
     assert!(error.contains("order/o-1"), "{error}");
-    assert_eq!(app.position().await.unwrap(), 0);
+    assert_eq!(app.head().await.unwrap(), 0);
     let app = shop.open().await;
     app.execute::<Order, _>("o-1", large()).await.unwrap();
     assert!(

@@ -85,7 +85,7 @@ async fn one_name_for_the_events_of_two_aggregates_is_refused_with_both_and_the_
     assert!(tx.command::<Table, _>("t-1", Make).await.is_err());
     drop(tx);
     assert!(app.load::<Table>("t-1").await.is_err());
-    assert_eq!(app.position().await.unwrap(), 1, "nothing was recorded");
+    assert_eq!(app.head().await.unwrap(), 1, "nothing was recorded");
 }
 
 #[tokio::test]

@@ -7,8 +7,8 @@
 use crate::steps::{Setup, Temper, What, Who};
 use factstream::decode::UpcastFailure;
 use factstream::{
-    Aggregate, App, Builder, Caller, Command, Consumer, Envelope, Event, EventSet, Failure, Fold, Handler,
-    Projection, Projector, ReadModel, Retry, Rows, Tx, UnknownTypes, Upcasters, params,
+    Aggregate, App, Builder, Command, Consumer, Envelope, Event, EventSet, ExternalHandler, Failure, Fold,
+    Handler, Projection, Projector, ReadModel, Retry, Rows, Tx, UnknownTypes, Upcasters, params,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
@@ -250,7 +250,7 @@ pub(crate) const CREATE_EFFECTS: &str =
 async fn add_effect(tx: &mut Rows, handler: &str, account: &str, tag: &str) -> Result<(), Failure> {
     let sql = "INSERT INTO effects (handler, account, entry, tag) \
                SELECT $1, $2, coalesce(max(entry), 0) + 1, $3 FROM effects";
-    tx.execute(sql, params![handler, account, tag]).await?;
+    tx.sql(sql, params![handler, account, tag]).await?;
     tokio::task::yield_now().await; // so that a crash may come here, too
     Ok(())
 }
@@ -282,7 +282,7 @@ impl Handler for Ledger {
 /// Asks outside first. Demands that every type of its topic is known.
 struct Auditor(Arc<World>);
 
-impl Caller for Auditor {
+impl ExternalHandler for Auditor {
     type Events = Movement;
     type Outcome = String;
 
@@ -330,7 +330,7 @@ impl Projector for Journal {
         let sql = format!(
             "INSERT INTO {journal} (account, entry, tag) SELECT $1, coalesce(max(entry), 0) + 1, $2 FROM {journal}"
         );
-        tx.execute(&sql, params![&event.aggregate_id, tag]).await?;
+        tx.sql(&sql, params![&event.aggregate_id, tag]).await?;
         tokio::task::yield_now().await;
         self.0.bear(Who::Journal, tag, temper)
     }
@@ -364,7 +364,7 @@ pub(crate) fn builder(url: &str, setup: Setup, world: &Arc<World>) -> Builder {
         .consumer(consumer("ledger").handler(Ledger(Arc::clone(world))).concurrency(setup.ledger_lanes))
         .consumer(
             consumer("auditor")
-                .caller(Auditor(Arc::clone(world)))
+                .external(Auditor(Arc::clone(world)))
                 .concurrency(setup.ledger_lanes)
                 .unknown_types(UnknownTypes::DeadLetter),
         )

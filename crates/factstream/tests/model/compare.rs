@@ -80,7 +80,7 @@ pub(crate) async fn compare(
 /// Positions without gaps, versions contiguous, exactly the events that the reference has, in its order; what was
 /// acknowledged is where it was said to be; aggregates are what their events say.
 async fn compare_log(app: &App, reference: &Reference, acknowledged: &[(u64, String)]) -> Result<(), String> {
-    let log = app.log(0, ALL).await.map_err(text)?;
+    let log = app.read_log(0, ALL).await.map_err(text)?;
     let positions: Vec<u64> = log.iter().map(|event| event.position).collect();
     same("the positions of the log", &(1..=log.len() as u64).collect(), &positions)?;
     let mut streams: BTreeMap<(&str, &str), Vec<u64>> = BTreeMap::new();
@@ -149,7 +149,7 @@ async fn rows(app: &App) -> Result<Rows, Error> {
 /// Every topic has every public event at least once, first appearances in the log's order per key.
 pub(crate) async fn topics(app: &App) -> Result<(), String> {
     let mut must = Tags::new();
-    for event in app.log(0, ALL).await.map_err(text)? {
+    for event in app.read_log(0, ALL).await.map_err(text)? {
         if let Some(Message { topic, .. }) = Message::of(&event).unwrap() {
             must.entry((topic, event.aggregate_id.clone())).or_default().push(event.event_id.to_string());
         }

@@ -237,7 +237,7 @@ impl Play {
         };
         let (value, headers) = match what {
             Foreign::Duplicate(nth) => {
-                let log = app.log(0, compare::ALL).await.map_err(|error| error.to_string())?;
+                let log = app.read_log(0, compare::ALL).await.map_err(|error| error.to_string())?;
                 let public: Vec<Message> =
                     log.iter().filter_map(|event| Message::of(event).unwrap()).collect();
                 let again = public.get(nth % public.len().max(1)).cloned();

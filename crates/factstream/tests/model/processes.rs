@@ -126,6 +126,6 @@ async fn owners(app: &App) -> Vec<String> {
 
 async fn write(app: &App, sql: &str, texts: &[&str]) {
     let mut tx = app.begin().await.unwrap();
-    tx.execute(sql, texts.iter().map(|text| (*text).into()).collect()).await.unwrap();
+    tx.sql(sql, texts.iter().map(|text| (*text).into()).collect()).await.unwrap();
     tx.commit().await.unwrap();
 }

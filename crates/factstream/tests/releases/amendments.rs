@@ -71,7 +71,7 @@ async fn a_rebuild_leaves_out_what_was_discarded_and_reads_what_was_edited_as_ed
 
     // Letters that are settled go after their time; what was decided about their events stays.
     let mut tx = app.begin().await.unwrap();
-    tx.execute("DELETE FROM fs_dead_letters WHERE state <> 'dead' AND state <> 'parked'", params![])
+    tx.sql("DELETE FROM fs_dead_letters WHERE state <> 'dead' AND state <> 'parked'", params![])
         .await
         .unwrap();
     tx.commit().await.unwrap();
@@ -135,7 +135,7 @@ impl Projector for Notes {
             "INSERT INTO {table} (order_id, notes) VALUES ($1, $2) \
              ON CONFLICT (order_id) DO UPDATE SET notes = {table}.notes || ' ' || excluded.notes"
         );
-        rows.execute(&sql, params![&event.aggregate_id, text]).await?;
+        rows.sql(&sql, params![&event.aggregate_id, text]).await?;
         Ok(())
     }
 }

@@ -58,7 +58,7 @@ async fn each_row_has_each_event_once_and_in_the_order_of_the_log_through_a_redr
     assert_eq!(app.status().await.handlers[0].parked, Some(1), "it touches a row of the failed one");
     let read =
         app.read::<Balance>().wait_for(behind.position).deadline(std::time::Duration::from_millis(100));
-    assert!(matches!(read.get(("o-02".to_owned(), 1)).await, Err(Error::Behind { .. })));
+    assert!(matches!(read.get(("o-02".to_owned(), 1)).await, Err(Error::WaitTimedOut { .. })));
     BROKEN.store(false, Ordering::SeqCst);
     app.dead_letters().redrive_all(None).await.unwrap();
     let all = || app.read::<Balance>().wait_for(behind.position).get(("all".to_owned(), 1));

@@ -123,7 +123,7 @@ impl Projector for Effects {
 
 pub(crate) async fn write_effect<E>(who: &str, event: &Envelope<E>, tx: &mut Rows) -> Result<(), Failure> {
     let sql = "INSERT INTO effects (who, event_id, event_type) VALUES ($1, $2, $3)";
-    tx.execute(sql, params![who, &event.event_id, &event.event_type]).await?;
+    tx.sql(sql, params![who, &event.event_id, &event.event_type]).await?;
     Ok(())
 }
 
@@ -132,7 +132,7 @@ pub(crate) async fn make_effects(shop: &Shop) {
     let app = shop.open().await;
     let mut tx = app.begin().await.unwrap();
     let sql = "CREATE TABLE effects (who TEXT NOT NULL, event_id TEXT NOT NULL, event_type TEXT NOT NULL)";
-    tx.execute(sql, params![]).await.unwrap();
+    tx.sql(sql, params![]).await.unwrap();
     tx.commit().await.unwrap();
 }
 
@@ -150,7 +150,7 @@ pub(crate) async fn number(app: &App, sql: &str) -> u64 {
 
 pub(crate) async fn execute(app: &App, sql: &str) {
     let mut tx = app.begin().await.unwrap();
-    tx.execute(sql, params![]).await.unwrap();
+    tx.sql(sql, params![]).await.unwrap();
     tx.commit().await.unwrap();
 }
 
@@ -161,7 +161,7 @@ pub(crate) fn with<R: Fold>(shop: &Shop) -> Builder {
 
 /// Waits until what is in the log is in the rows of the release that runs.
 pub(crate) async fn caught_up(app: &App, handler: &str) {
-    let head = app.position().await.unwrap();
+    let head = app.head().await.unwrap();
     eventually("the handler has come to the head", || async {
         let sql = "SELECT coalesce(min(c.position), 0) AS at FROM fs_handlers h JOIN fs_checkpoints c \
                    ON c.handler = h.handler AND c.generation = h.generation WHERE h.handler = $1";

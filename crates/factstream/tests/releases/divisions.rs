@@ -101,14 +101,14 @@ async fn shards_that_stand_at_different_places_are_divided_anew_without_a_second
     // The second shard has handled everything, the first nothing.
     let mut tx = app.begin().await.unwrap();
     let mut handled = 0;
-    for event in app.log(0, 100).await.unwrap() {
+    for event in app.read_log(0, 100).await.unwrap() {
         if factstream::partition::partition_of(event.aggregate_id.as_bytes(), 2) == 1 {
             write_effect("p", &event.envelope().unwrap(), &mut tx).await.unwrap();
             handled += 1;
         }
     }
     let sql = "UPDATE fs_checkpoints SET position = $1 WHERE handler = 'p' AND shard = 1";
-    tx.execute(sql, factstream::params![EVENTS]).await.unwrap();
+    tx.sql(sql, factstream::params![EVENTS]).await.unwrap();
     tx.commit().await.unwrap();
     assert!(handled > 0 && handled < EVENTS);
     drop(two);

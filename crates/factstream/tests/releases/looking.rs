@@ -76,7 +76,7 @@ async fn whoever_looks_from_outside_sees_what_each_handler_is_doing_in_each_proc
     // A process that was killed, elsewhere: its beat stands still.
     let mut tx = tool.begin().await.unwrap();
     let sql = "INSERT INTO fs_owners (owner, beat, builds, states) VALUES ('m/1/i/h/s', 5, '{}', $1)";
-    tx.execute(sql, params![r#"{"order_rows":{"state":"live"}}"#]).await.unwrap();
+    tx.sql(sql, params![r#"{"order_rows":{"state":"live"}}"#]).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(tool.processes(Duration::ZERO).await.unwrap().len(), 1);
     assert_eq!(tool.processes(Duration::from_secs(1)).await.unwrap(), []);

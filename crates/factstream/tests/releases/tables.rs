@@ -13,7 +13,7 @@ impl Projector for Copies {
     async fn project(&self, event: &Envelope<OrderEvent>, tx: &mut Rows) -> Result<(), Failure> {
         for table in self.0 {
             let sql = format!("INSERT INTO {} (id) VALUES ($1)", tx.table(table));
-            tx.execute(&sql, params![&event.event_id]).await?;
+            tx.sql(&sql, params![&event.event_id]).await?;
         }
         Ok(())
     }

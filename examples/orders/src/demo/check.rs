@@ -142,7 +142,7 @@ fn new(what: &'static str, looked_at: usize, mut against: Vec<String>) -> Check 
 async fn fold(app: &App) -> Result<Folded, Failed> {
     let mut folded = Folded::default();
     loop {
-        let page = app.log(folded.positions, PAGE).await?;
+        let page = app.read_log(folded.positions, PAGE).await?;
         for event in &page {
             folded.take(event)?;
         }

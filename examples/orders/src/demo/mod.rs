@@ -34,7 +34,7 @@ pub async fn run(args: cli::Demo) -> Result<ExitCode, Failed> {
     let gateway_failure_rate = args.gateway_failure_rate;
     let config = Config { store: store.clone(), broker, gateway_failure_rate, ..Config::default() };
     let app = app::open(config.clone()).await?;
-    let before = app.position().await?;
+    let before = app.head().await?;
     let services = Services::start(&app, &config).await?;
     let bar = ProgressBar::new(u64::from(args.orders));
     bar.set_style(ProgressStyle::with_template("{msg:10} {bar:40} {pos}/{len} orders  {per_sec}")?);
@@ -82,7 +82,7 @@ async fn settle(app: &App, at_most: Duration) -> Result<(), Failed> {
         let unsettled = status.unsettled();
         // A handler that has just finished may have appended what others have yet to see: the head must stand still too.
         if unsettled.is_empty()
-            && Some(app.position().await?) == status.position
+            && Some(app.head().await?) == status.position
             && app.status().await.unsettled().is_empty()
         {
             return Ok(());

@@ -38,10 +38,10 @@ pub fn print(summary: &Summary) {
     } else {
         println!("NOT CONSISTENT: see what was found above.\n");
     }
-    let (program, store) = (output::program(), factstream::without_credentials(&summary.store));
+    let (program, store) = (output::program(), factstream::redact_url(&summary.store));
     let broker = match summary.broker.as_str() {
         "embedded" => String::new(),
-        broker => format!(" --broker '{}'", factstream::without_credentials(broker)),
+        broker => format!(" --broker '{}'", factstream::redact_url(broker)),
     };
     println!("Where to look next:");
     println!("  {program} deadletters list --store {store}");

@@ -107,7 +107,7 @@ impl From<Error> for Problem {
         match error {
             Error::InvalidId(_) | Error::Cursor => Self::malformed(text),
             Error::KeyReused { .. } => Self::unprocessable(text),
-            Error::Behind { .. } => Self::behind(text),
+            Error::WaitTimedOut { .. } => Self::behind(text),
             Error::Conflict(_) => Self::conflict(text),
             Error::VersionMismatch(_) => Self::changed(text),
             Error::StreamBusy { .. } => Self::unavailable(text),

@@ -26,7 +26,7 @@ pub(super) async fn readyz(State(app): State<App>, phase: Phase) -> Result<Json<
     if phase != Phase::Serving {
         return Err(Problem::unavailable("the process is stopping; send requests to another"));
     }
-    match tokio::time::timeout(READY_WITHIN, app.position()).await {
+    match tokio::time::timeout(READY_WITHIN, app.head()).await {
         Ok(Ok(position)) => Ok(Json(json!({ "status": "ready", "position": position }))),
         Ok(Err(error)) => Err(Problem::unavailable(format!("the store does not answer: {error}"))),
         Err(_) => Err(Problem::unavailable(format!("the store does not answer within {READY_WITHIN:?}"))),

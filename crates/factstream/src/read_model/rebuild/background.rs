@@ -69,7 +69,7 @@ impl Writing {
         self.under_way = Some(AbortOnDropHandle::new(tokio::spawn(async move {
             for part in lot {
                 let mut tx = processor.begin().await?;
-                if tx.execute(move_statement(), move_params(processor.place(), from, to)).await? == 0 {
+                if tx.sql(move_statement(), move_params(processor.place(), from, to)).await? == 0 {
                     return Err(processor.superseded().into());
                 }
                 part.write(&mut tx).await?;

@@ -1,7 +1,7 @@
 //! Consumers that ask the outside world: in parallel, and each outcome recorded once.
 
 use crate::common::{Do, OrderEvent, Refused, Shop, quick, settled, stop};
-use factstream::{Aggregate, Caller, Command, Consumer, Envelope, Event, Failure, Tx};
+use factstream::{Aggregate, Command, Consumer, Envelope, Event, ExternalHandler, Failure, Tx};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -49,7 +49,7 @@ struct Till {
     most_at_once: Arc<AtomicU32>,
 }
 
-impl Caller for Till {
+impl ExternalHandler for Till {
     type Events = OrderEvent;
     type Outcome = Option<String>;
 
@@ -82,7 +82,7 @@ impl Caller for Till {
 async fn a_caller_asks_outside_in_parallel_and_records_each_outcome_once_with_its_cause() {
     let shop = Shop::new();
     let till = Till::default();
-    let consumer = Consumer::new("till").caller(till.clone()).concurrency(8).retry(quick(50));
+    let consumer = Consumer::new("till").external(till.clone()).concurrency(8).retry(quick(50));
     let app = shop.builder().aggregate::<Bill>().consumer(consumer).open().await.unwrap();
     let running = app.start().await.unwrap();
     for n in 0..60 {
@@ -90,7 +90,7 @@ async fn a_caller_asks_outside_in_parallel_and_records_each_outcome_once_with_it
         app.execute(format!("o-{n}"), Do::Close).await.unwrap();
     }
     settled(&app).await;
-    let events = app.log(0, 10_000).await.unwrap();
+    let events = app.read_log(0, 10_000).await.unwrap();
     let created =
         |id: &str| events.iter().find(|e| e.aggregate_id == id && e.event_type == "OrderCreated").unwrap();
     let bills: Vec<_> = events.iter().filter(|event| event.event_type == "BillPaid").collect();
