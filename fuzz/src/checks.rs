@@ -106,6 +106,8 @@ fn written(record: &Record, envelope: &Envelope<Cow<'_, str>>) -> Record {
         ("schema_version", number(Some(envelope.schema_version.into()))),
         ("position", number(envelope.position)),
         ("traceparent", envelope.traceparent.clone()),
+        ("actor", envelope.actor.clone()),
+        ("attributes", serde_json::to_string(&envelope.attributes).ok()),
     ];
     let headers = headers.into_iter().filter_map(|(name, text)| Some((name, text?)));
     Record {

@@ -252,7 +252,7 @@ mod input {
             correlation_id: Some(id(order).to_string()),
             causation_id: Some(id(order).to_string()),
             topic: event_type.topic.map(str::to_owned),
-            traceparent: None,
+            ..Metadata::default()
         };
         RecordedEvent {
             position: u64::from(order * 5 + version),

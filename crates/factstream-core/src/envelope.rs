@@ -3,8 +3,10 @@
 //! Invariants: a stream's versions are 1, 2, 3, ..; the log's positions are 1, 2, 3, .. in commit order (G3); every
 //! event of one conversation carries the same correlation id, and its causation id names the event or command before it.
 
+use crate::context;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
 use uuid::Uuid;
 
@@ -118,6 +120,12 @@ pub struct Metadata {
     /// W3C trace context, when a trace was on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
+    /// Who asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "context::actor")]
+    pub actor: Option<String>,
+    /// What else came with the request.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "context::attributes")]
+    pub attributes: BTreeMap<String, String>,
 }
 
 /// An event on its way into the store.
@@ -196,6 +204,10 @@ pub struct Envelope<E> {
     pub causation_id: Option<String>,
     /// W3C trace context.
     pub traceparent: Option<String>,
+    /// Who asked for it: the [`Context`](crate::context::Context) of the command, or of the event that caused it.
+    pub actor: Option<String>,
+    /// What else came with the request.
+    pub attributes: BTreeMap<String, String>,
 }
 
 impl<E> Envelope<E> {
@@ -228,6 +240,8 @@ impl<E> Envelope<E> {
             correlation_id: self.correlation_id,
             causation_id: self.causation_id,
             traceparent: self.traceparent,
+            actor: self.actor,
+            attributes: self.attributes,
         }
     }
 }
@@ -275,7 +289,8 @@ impl RecordedEvent {
         aggregate_id: String,
         aggregate_type: String,
     ) -> Envelope<()> {
-        let Surroundings { source, correlation_id, causation_id, traceparent } = surroundings;
+        let Surroundings { source, correlation_id, causation_id, traceparent, actor, attributes } =
+            surroundings;
         Envelope {
             event: (),
             event_id: self.event_id.to_string(),
@@ -291,6 +306,8 @@ impl RecordedEvent {
             correlation_id,
             causation_id,
             traceparent,
+            actor,
+            attributes,
         }
     }
 }
@@ -303,6 +320,10 @@ struct Surroundings {
     correlation_id: Option<String>,
     causation_id: Option<String>,
     traceparent: Option<String>,
+    #[serde(default, deserialize_with = "context::actor")]
+    actor: Option<String>,
+    #[serde(default, deserialize_with = "context::attributes")]
+    attributes: BTreeMap<String, String>,
 }
 
 #[cfg(test)]

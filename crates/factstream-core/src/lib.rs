@@ -7,6 +7,7 @@
 //! | what happened, as a typed fact | [`event`] |
 //! | state folded from facts, and the decisions on it | [`aggregate`] |
 //! | a fact with its place, time and cause | [`envelope`] |
+//! | who asked for it, in which conversation | [`context`] |
 //! | stored JSON to a typed fact, old versions lifted | [`decode`] |
 //! | a fact on the wire | [`message`] |
 //! | values and rows of SQL | [`sql`] |
@@ -21,6 +22,7 @@
 pub mod event;
 pub mod aggregate;
 pub mod envelope;
+pub mod context;
 mod finite;
 mod variant;
 mod digits;

@@ -2,12 +2,13 @@
 //!
 //! Key: the aggregate id. Value: `aggregate_id` and the event's own fields in one object. Headers (UTF-8): `event_id`,
 //! `event_type`, `timestamp` (RFC 3339, UTC), `source`, `correlation_id`, `causation_id`, `aggregate_type`,
-//! `aggregate_version`, `schema_version`, `position`, and W3C `traceparent`. A reader takes messages with only the first
-//! five of them. What it makes of the key stands in [`order_key`](Record::order_key), of a missing or foreign `event_id` in
-//! [`Envelope::identity`].
+//! `aggregate_version`, `schema_version`, `position`, and W3C `traceparent`; and, where the request brought
+//! them, `actor` and `attributes` (a JSON object of texts). A reader takes messages with only the first five of them. What it
+//! makes of the key stands in [`order_key`](Record::order_key), of a missing or foreign `event_id` in [`Envelope::identity`].
 
 mod headers;
 mod texts;
+mod asked;
 mod time;
 mod order_key;
 mod identity;
@@ -47,6 +48,11 @@ const HEADERS: [&str; 11] = [
     "position",
     "traceparent",
 ];
+
+/// Who asked for the event. Other teams may use this name for anything: what cannot be an actor is not read, and not in the way.
+const ACTOR: &str = "actor";
+/// What else came with the request, as a JSON object of texts. As with [`ACTOR`], anything else is not read.
+const ATTRIBUTES: &str = "attributes";
 
 /// A message to be published.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,6 +138,14 @@ fn headers_with(event: &RecordedEvent, metadata: &Metadata) -> Headers {
     headers.push("position", event.position.to_string());
     if let Some(traceparent) = &metadata.traceparent {
         headers.push("traceparent", traceparent);
+    }
+    if let Some(actor) = &metadata.actor {
+        headers.push(ACTOR, actor);
+    }
+    if !metadata.attributes.is_empty()
+        && let Ok(json) = serde_json::to_string(&metadata.attributes)
+    {
+        headers.push(ATTRIBUTES, json);
     }
     headers
 }

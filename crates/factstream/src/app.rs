@@ -129,7 +129,7 @@ impl App {
     pub async fn begin(&self) -> Result<Tx, Error> {
         inside::refuse(self, "App::begin")?;
         let tx = self.inner.store.begin().await?;
-        Ok(Tx::new(self.clone(), tx, self.command_origin(), TableNames::Live))
+        Ok(Tx::new(self.clone(), tx, self.origin(), TableNames::Live))
     }
 
     /// The store's port, for tools.

@@ -1,6 +1,7 @@
 //! The framework's own errors. Conflict is a variant of its own; a command's refusal is typed ([`ExecuteError`]).
 
 use factstream_core::broker::{BrokerError, PublishError};
+use factstream_core::context::InvalidContext;
 use factstream_core::decode::{ContentError, DecodeError, WiringError};
 use factstream_core::envelope::{InvalidId, Position, StreamId, Version};
 use factstream_core::read_model::{KeyError, ReadModel};
@@ -47,6 +48,9 @@ pub enum Error {
     /// An id that cannot be used.
     #[error(transparent)]
     InvalidId(#[from] InvalidId),
+    /// A context that cannot be recorded. Nothing was stored.
+    #[error(transparent)]
+    InvalidContext(#[from] InvalidContext),
     /// A stored event that this build cannot decode. Nothing was changed.
     #[error("event {position} of the log cannot be decoded: {reason}")]
     Undecodable {

@@ -54,7 +54,7 @@ mod statements;
 pub use app::App;
 pub use builder::Builder;
 pub use command::execute::{ATTEMPTS_MAX, Execute, ExecuteWithState, Executed};
-pub use command::transaction::{Committed, LentTx};
+pub use command::transaction::{Committed, LentTx, Transact};
 pub use connect::redact_url;
 pub use declare::{Consumer, Projection};
 pub use error::{Error, ExecuteError};
@@ -76,6 +76,7 @@ pub use tx::{Decided, Tx};
 
 pub use factstream_core::aggregate::{self, Aggregate, Command, SnapshotPolicy};
 pub use factstream_core::broker::{BrokerError, Member, Namespace, PublishError, Topic};
+pub use factstream_core::context::{self, Context};
 pub use factstream_core::decode::{self, Upcasters};
 pub use factstream_core::envelope::{self, Envelope, Position, RecordedEvent, Version};
 pub use factstream_core::event::{self, Event, EventSet};

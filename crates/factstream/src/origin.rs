@@ -1,6 +1,7 @@
-//! Where an event comes from: who recorded it, in which conversation, and what caused it. Set here, never by hand.
+//! Where an event comes from: who recorded it, who asked for it, in which conversation, and what caused it.
 
 use crate::error::Error;
+use factstream_core::context::Context;
 use factstream_core::envelope::{Envelope, Metadata, NewEvent};
 use factstream_core::event::Event;
 use factstream_core::sql::now;
@@ -11,26 +12,35 @@ use uuid::Uuid;
 #[derive(Debug, Clone)]
 pub(crate) struct Origin {
     source: Arc<str>,
-    correlation_id: String,
-    causation_id: String,
-    traceparent: Option<String>,
+    /// It has a correlation id and a causation id.
+    context: Arc<Context>,
 }
 
 impl Origin {
-    /// A command from outside: it begins a conversation, and causes what follows.
-    pub(crate) fn command(source: Arc<str>) -> Self {
-        let id = Uuid::now_v7().to_string();
-        Self { source, correlation_id: id.clone(), causation_id: id, traceparent: None }
+    /// A command from outside: it begins a conversation and causes what follows, unless its context says otherwise.
+    pub(crate) fn command(source: Arc<str>, mut context: Context) -> Self {
+        if context.correlation_id.is_none() || context.causation_id.is_none() {
+            let id = Uuid::now_v7().to_string();
+            context.correlation_id.get_or_insert_with(|| id.clone());
+            context.causation_id.get_or_insert(id);
+        }
+        Self { source, context: Arc::new(context) }
     }
 
-    /// An event that is being handled: its conversation goes on, and it is the cause.
+    /// An event that is being handled: its conversation goes on, as it reads there, and it is the cause.
     pub(crate) fn event<E>(source: Arc<str>, envelope: &Envelope<E>) -> Self {
-        Self {
-            source,
-            correlation_id: envelope.correlation_id.clone().unwrap_or_else(|| envelope.event_id.clone()),
-            causation_id: envelope.event_id.clone(),
-            traceparent: envelope.traceparent.clone(),
-        }
+        let mut context = Context::new();
+        context.actor.clone_from(&envelope.actor);
+        context.correlation_id = envelope.correlation_id.clone().or_else(|| Some(envelope.event_id.clone()));
+        context.causation_id = Some(envelope.event_id.clone());
+        context.traceparent.clone_from(&envelope.traceparent);
+        context.attributes.clone_from(&envelope.attributes);
+        Self { source, context: Arc::new(context) }
+    }
+
+    /// The same, recorded by this service.
+    pub(crate) fn recorded_by(self, source: Arc<str>) -> Self {
+        Self { source, ..self }
     }
 
     /// The event, ready for the store, and as the store will give it back: what cannot be read back is refused here, for its
@@ -38,13 +48,8 @@ impl Origin {
     fn stamp<E: Event>(&self, event: &E) -> Result<(NewEvent, E), Error> {
         let event_type = event.event_type();
         let encode = |source| Error::Encode { what: format!("event {}", event_type.name), source };
-        let metadata = Metadata {
-            source: self.source.to_string(),
-            correlation_id: Some(self.correlation_id.clone()),
-            causation_id: Some(self.causation_id.clone()),
-            topic: event_type.topic.map(str::to_owned),
-            traceparent: self.traceparent.clone(),
-        };
+        let topic = event_type.topic.map(str::to_owned);
+        let metadata = Metadata { topic, ..self.context.metadata(&*self.source) };
         let data = event.encode().map_err(encode)?;
         let read_back = match E::decode(event_type.name, &data) {
             Some(Ok(read_back)) => read_back,

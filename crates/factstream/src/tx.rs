@@ -13,6 +13,7 @@ pub(crate) use crate::rows::{TableNames, rows_of};
 use crate::statements as sql;
 use crate::states::{State, check_begins, horizon_of};
 use factstream_core::aggregate::{Aggregate, Command};
+use factstream_core::context::Context;
 use factstream_core::envelope::{RecordedEvent, StreamId, Version};
 use factstream_core::params;
 use factstream_core::store::{Append, Appended, Commit, Expected, READ_BYTES_MAX, StoreError, Transaction};
@@ -83,6 +84,26 @@ impl Tx {
 
     pub(crate) fn app(&self) -> &App {
         &self.app
+    }
+
+    /// Who asks, in which conversation and trace, for what this transaction appends from now on.
+    ///
+    /// A handler's transaction has the context of its event already.
+    ///
+    /// ```
+    /// # use factstream::{App, Context, Error};
+    /// # async fn example(app: &App) -> Result<(), Error> {
+    /// let mut tx = app.begin().await?;
+    /// tx.set_context(&Context::new().actor("user-7").correlation_id("request-42"))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::InvalidContext`] when it cannot be recorded; the transaction keeps the context that it has.
+    pub fn set_context(&mut self, context: &Context) -> Result<(), Error> {
+        self.origin = self.app.origin_of(Some(context))?;
+        Ok(())
     }
 
     /// What follows is caused by this.

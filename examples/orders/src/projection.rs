@@ -59,6 +59,7 @@ impl Fold for OrderProjection {
 mod tests {
     use super::*;
     use factstream::event::Event as _;
+    use std::collections::BTreeMap;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
@@ -79,6 +80,8 @@ mod tests {
             correlation_id: None,
             causation_id: None,
             traceparent: None,
+            actor: None,
+            attributes: BTreeMap::new(),
             scoped_id: None,
         }
     }

@@ -1,5 +1,6 @@
 //! A record read as an event by the consumer's own decoder, before ours: other teams' formats.
 
+use super::asked::Asked;
 use super::identity::Identified;
 use super::order_key::{aggregate_id_in, key_text};
 use super::{Record, Unreadable};
@@ -150,6 +151,7 @@ impl Record {
             decoded.source.clone().or_else(|| header("source")).unwrap_or_default().replace('\0', "");
         let Identified { event_id, scoped_id } =
             self.identified(decoded.event_id.clone(), &source, false, kept);
+        let asked = Asked::of(&self.headers);
         Ok(Envelope {
             event: (),
             event_id,
@@ -165,6 +167,8 @@ impl Record {
             correlation_id: header("correlation_id"),
             causation_id: header("causation_id"),
             traceparent: header("traceparent"),
+            actor: asked.actor(),
+            attributes: asked.attributes(),
         })
     }
 }

@@ -63,6 +63,8 @@ impl Record {
             correlation_id: owned("correlation_id"),
             causation_id: owned("causation_id"),
             traceparent: owned("traceparent"),
+            actor: headers.asked.actor(),
+            attributes: headers.asked.attributes(),
         })
     }
 }

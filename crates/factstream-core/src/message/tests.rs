@@ -52,6 +52,35 @@ fn a_published_event_is_read_back_whole() {
 }
 
 #[test]
+fn who_asked_goes_along_and_what_cannot_be_that_is_not_in_the_way() {
+    let mut event = recorded("{}");
+    let asked = r#","actor":"user-ä","attributes":{"channel":"web","a\"b":"c,d=e"}}"#;
+    event.metadata = event.metadata.replace('}', asked);
+    let message = Message::of(&event).unwrap().expect("public");
+    assert_eq!(message.headers.get("actor"), Some("user-ä".as_bytes()));
+    let sent = record(message);
+    let read = sent.envelope().unwrap();
+    assert_eq!(read.actor.as_deref(), Some("user-ä"));
+    assert_eq!((read.attributes["channel"].as_str(), read.attributes["a\"b"].as_str()), ("web", "c,d=e"));
+    assert_eq!(read.with(()), event.envelope().unwrap());
+
+    let with = |name: &str, value: &[u8]| {
+        let mut record = published();
+        record.headers.push(name, value);
+        record.envelope().unwrap().map(std::borrow::Cow::into_owned)
+    };
+    for value in [&b""[..], &[0xff], b"a\0b", b"a\nb", &[b'x'; 300]] {
+        assert_eq!((with("actor", value), with("attributes", value)), (with("x", b""), with("x", b"")));
+    }
+    let partly = with("attributes", br#"{"a":"1","b":2,"":"3","c":"x\ny"}"#).attributes;
+    assert_eq!(partly.into_iter().collect::<Vec<_>>(), [("a".to_owned(), "1".to_owned())]);
+    // What somebody else wrote into the store's metadata is not in the way, either.
+    event.metadata = r#"{"source":"s","topic":"t","actor":{"id":5},"attributes":"none"}"#.into();
+    assert_eq!(event.envelope().unwrap().actor, None);
+    assert!(Message::of(&event).unwrap().is_some());
+}
+
+#[test]
 fn an_event_without_fields_has_just_its_aggregate_id() {
     let message = Message::of(&recorded("{}")).unwrap().expect("public");
     assert_eq!(message.value.as_deref(), Some(br#"{"aggregate_id":"o-\"1"}"#.as_slice()));

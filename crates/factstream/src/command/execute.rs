@@ -9,6 +9,7 @@ use crate::origin::Origin;
 use crate::refusals;
 use crate::statements as sql;
 use factstream_core::aggregate::{Aggregate, Command};
+use factstream_core::context::Context;
 use factstream_core::envelope::{InvalidId, Position, StreamId, Version};
 use factstream_core::params;
 use factstream_core::store::{Appended, CommandKey, Conflict, FirstUse, Outcome, StoreError};
@@ -69,14 +70,16 @@ pub struct Execute<'a, A, C> {
     key: Option<String>,
     fingerprint: Option<String>,
     expected: Option<Version>,
+    context: Option<Context>,
     id_is_made_up: bool,
     aggregate: PhantomData<fn() -> A>,
 }
 
 impl<'a, A: Aggregate, C: Command<A> + 'static> Execute<'a, A, C> {
     pub(crate) fn new(app: &'a App, id: String, command: C) -> Self {
-        let (key, fingerprint, expected, aggregate) = (None, None, None, PhantomData);
-        Self { app, id, command, key, fingerprint, expected, id_is_made_up: false, aggregate }
+        let (key, fingerprint, expected, context) = (None, None, None, None);
+        let aggregate = PhantomData;
+        Self { app, id, command, key, fingerprint, expected, context, id_is_made_up: false, aggregate }
     }
 
     /// An idempotency key: the command takes effect once, a repeat returns the first outcome (G4). The same key for another
@@ -97,6 +100,25 @@ impl<'a, A: Aggregate, C: Command<A> + 'static> Execute<'a, A, C> {
     /// Otherwise nothing happens, and [`Error::VersionMismatch`] has the version that it is at.
     pub fn expect_version(mut self, version: Version) -> Self {
         self.expected = Some(version);
+        self
+    }
+
+    /// Who asks, in which conversation and trace: recorded with the events, sent along with their messages, and carried on by handlers to
+    /// what they cause.
+    ///
+    /// Without it, a command begins a conversation of its own; in a handler, for example in [`ExternalHandler::call`](crate::ExternalHandler::call), it goes
+    /// on with that of the event.
+    ///
+    /// ```
+    /// # use factstream::{Aggregate, App, Command, Context};
+    /// # async fn example<A: Aggregate, C: Command<A> + 'static>(app: &App, withdraw: C) -> Result<(), Box<dyn std::error::Error>> {
+    /// let context = Context::new().actor("user-7").correlation_id("request-42");
+    /// app.execute::<A, C>("account-7", withdraw).context(&context).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn context(mut self, context: &Context) -> Self {
+        self.context = Some(context.clone());
         self
     }
 
@@ -127,9 +149,10 @@ impl<'a, A: Aggregate, C: Command<A> + 'static> Execute<'a, A, C> {
         inside::refuse(self.app, "App::execute")?;
         self.app.states().admit::<A>()?;
         let key = self.command_key().map_err(Error::from)?;
-        let Self { app, id, command, expected, .. } = self;
+        let Self { app, id, command, expected, context, .. } = self;
+        let origin = app.origin_of(context.as_ref())?;
         let stream = StreamId::new(A::CATEGORY, id).map_err(Error::from)?;
-        let (mut job, mut answer) = Job::new(command, Origin::command(app.service()));
+        let (mut job, mut answer) = Job::new(command, origin);
         (job.key, job.expected, job.wants_state) = (key.clone(), expected, wants_state);
         let answered = if let Some(turn) = app.turns().enter(app, &stream) {
             together::execute(app, &stream, vec![job]).await;
@@ -258,8 +281,19 @@ impl App {
         self.states().load_at(self.store().as_ref(), &stream, version).await
     }
 
-    pub(crate) fn command_origin(&self) -> Origin {
-        Origin::command(self.service())
+    /// Where events come from that no context is given for: the event because of which this task runs, or a conversation of their own.
+    pub(crate) fn origin(&self) -> Origin {
+        match inside::cause() {
+            Some(cause) => cause.recorded_by(self.service()),
+            None => Origin::command(self.service(), Context::new()),
+        }
+    }
+
+    /// As [`App::origin`], unless a context is given.
+    pub(crate) fn origin_of(&self, context: Option<&Context>) -> Result<Origin, Error> {
+        let Some(context) = context else { return Ok(self.origin()) };
+        context.check()?;
+        Ok(Origin::command(self.service(), context.clone()))
     }
 
     /// The outcome of a repeat; the state is the aggregate's of today.

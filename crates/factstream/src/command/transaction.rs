@@ -5,11 +5,13 @@ use crate::command::execute::ATTEMPTS_MAX;
 use crate::command::inside;
 use crate::error::Error;
 use crate::tx::{TableNames, Tx};
+use factstream_core::context::Context;
 use factstream_core::envelope::{Position, StreamId};
 use factstream_core::store::{Appended, StoreError};
 use std::collections::BTreeSet;
-use std::future::Future;
+use std::future::{Future, IntoFuture};
 use std::ops::{Deref, DerefMut};
+use std::pin::Pin;
 use tokio::sync::oneshot;
 
 /// The outcome of a transaction: it is on disk.
@@ -61,6 +63,89 @@ impl Drop for LentTx {
     }
 }
 
+/// A transaction that is about to run; `.await` it.
+#[must_use = "a transaction does nothing until it is awaited"]
+pub struct Transact<'a, W> {
+    app: &'a App,
+    work: W,
+    context: Option<Context>,
+}
+
+impl<W> Transact<'_, W> {
+    /// Who asks, in which conversation and trace, for all that the transaction appends: as [`Execute::context`](crate::Execute::context).
+    ///
+    /// ```
+    /// # use factstream::{App, Context, Error, LentTx, params};
+    /// # async fn example(app: &App) -> Result<(), Error> {
+    /// let work = async |mut tx: LentTx| Ok::<_, Error>(tx.sql("DELETE FROM drafts", params![]).await?);
+    /// app.transaction(work).context(&Context::new().actor("user-7")).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn context(mut self, context: &Context) -> Self {
+        self.context = Some(context.clone());
+        self
+    }
+
+    async fn run<T, E, F>(self) -> Result<Committed<T>, E>
+    where
+        W: Fn(LentTx) -> F,
+        F: Future<Output = Result<T, E>>,
+        E: From<Error>,
+    {
+        let Self { app, work, context } = self;
+        inside::refuse(app, "App::transaction")?;
+        let origin = app.origin_of(context.as_ref())?;
+        let mut lost_on = BTreeSet::new();
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let _turns = app.turns_of(&lost_on).await;
+            let tx = app.store().begin().await.map_err(Error::from)?;
+            let tx = Tx::new(app.clone(), tx, origin.clone(), TableNames::Live);
+            let (home, mut back) = oneshot::channel();
+            let worked = inside::inside(app, work(LentTx { tx: Some(tx), home: Some(home) })).await;
+            let Ok(mut tx) = back.try_recv() else {
+                let text = "the work of a transaction is over, but not done with its Tx; do not keep it";
+                return Err(Error::Wiring(text.into()).into());
+            };
+            let fault = tx.take_fault();
+            let lost = match (worked, fault) {
+                (_, Some(fault @ StoreError::Contention(_))) => fault.into(),
+                (Err(error), _) => return Err(error),
+                (Ok(_), Some(fault)) => return Err(Error::from(fault).into()),
+                (Ok(value), None) => match tx.commit().await {
+                    Ok(appended) => return Ok(Committed { value, appended }),
+                    Err(Error::Conflict(conflict)) => {
+                        lost_on.insert(conflict.stream.clone());
+                        Error::Conflict(conflict)
+                    }
+                    Err(error @ Error::Store(StoreError::Contention(_))) => error,
+                    Err(error) => return Err(error.into()),
+                },
+            };
+            if attempts == ATTEMPTS_MAX {
+                return Err(lost.into());
+            }
+        }
+    }
+}
+
+impl<'a, W, F, T, E> IntoFuture for Transact<'a, W>
+where
+    W: Fn(LentTx) -> F + Send + 'a,
+    F: Future<Output = Result<T, E>> + Send + 'a,
+    T: Send + 'a,
+    E: From<Error> + Send + 'a,
+{
+    type Output = Result<Committed<T>, E>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
 impl App {
     /// Runs `work` in a transaction: SQL, events and commands on several aggregates that take effect together, or not at all.
     ///
@@ -109,45 +194,13 @@ impl App {
     ///
     /// # Errors
     /// Those of `work`; [`Error::Conflict`] after the last attempt; and what the store reports.
-    pub async fn transaction<T, E, W, F>(&self, work: W) -> Result<Committed<T>, E>
+    pub fn transaction<T, E, W, F>(&self, work: W) -> Transact<'_, W>
     where
         W: Fn(LentTx) -> F,
         F: Future<Output = Result<T, E>>,
         E: From<Error>,
     {
-        inside::refuse(self, "App::transaction")?;
-        let mut lost_on = BTreeSet::new();
-        let mut attempts = 0;
-        loop {
-            attempts += 1;
-            let _turns = self.turns_of(&lost_on).await;
-            let tx = self.store().begin().await.map_err(Error::from)?;
-            let tx = Tx::new(self.clone(), tx, self.command_origin(), TableNames::Live);
-            let (home, mut back) = oneshot::channel();
-            let worked = inside::inside(self, work(LentTx { tx: Some(tx), home: Some(home) })).await;
-            let Ok(mut tx) = back.try_recv() else {
-                let text = "the work of a transaction is over, but not done with its Tx; do not keep it";
-                return Err(Error::Wiring(text.into()).into());
-            };
-            let fault = tx.take_fault();
-            let lost = match (worked, fault) {
-                (_, Some(fault @ StoreError::Contention(_))) => fault.into(),
-                (Err(error), _) => return Err(error),
-                (Ok(_), Some(fault)) => return Err(Error::from(fault).into()),
-                (Ok(value), None) => match tx.commit().await {
-                    Ok(appended) => return Ok(Committed { value, appended }),
-                    Err(Error::Conflict(conflict)) => {
-                        lost_on.insert(conflict.stream.clone());
-                        Error::Conflict(conflict)
-                    }
-                    Err(error @ Error::Store(StoreError::Contention(_))) => error,
-                    Err(error) => return Err(error.into()),
-                },
-            };
-            if attempts == ATTEMPTS_MAX {
-                return Err(lost.into());
-            }
-        }
+        Transact { app: self, work, context: None }
     }
 
     /// The turns of streams that a transaction has lost on, to be had before it runs again. Without them, should they not be had

@@ -4,7 +4,7 @@
 //! key are parked, not handled (G7, G8). No transaction goes on over the switch of a rebuild (G10). A failure that is the
 //! store's own is never an event's fault.
 
-use crate::command::inside::inside;
+use crate::command::inside::{because_of, inside};
 use crate::error::Error;
 use crate::handler::Failure;
 use crate::processor::checkpoint::{self, move_params, move_statement};
@@ -169,12 +169,13 @@ impl Processor {
 
     /// Asks the outside world about one event, within the time limit.
     pub(crate) async fn call(&self, delivery: &Delivery) -> Result<(), Failure> {
-        let Content::Ready { event, .. } = &delivery.content else { return Ok(()) };
+        let Content::Ready { event, origin } = &delivery.content else { return Ok(()) };
         if !self.reaction.calls(event) || delivery.outcome.get().is_some() {
             return Ok(());
         }
         let limit = self.options.time_limit;
-        let outcome = tokio::time::timeout(limit, self.reaction.call(event)).await;
+        let call = because_of(origin.clone(), self.reaction.call(event));
+        let outcome = tokio::time::timeout(limit, call).await;
         let outcome =
             outcome.map_err(|_| Failure::transient(format!("the call took longer than {limit:?}")))??;
         let _ = delivery.outcome.set(outcome);

@@ -189,7 +189,7 @@ impl Processor {
     pub(crate) async fn begin(&self) -> Result<Tx, Error> {
         let tx = self.store.begin().await?;
         self.place.refuse_other_history(self.store.as_ref())?;
-        Ok(Tx::new(self.app.clone(), tx, self.app.command_origin(), self.tables.clone()))
+        Ok(Tx::new(self.app.clone(), tx, self.app.origin(), self.tables.clone()))
     }
 
     fn plan_retry(&self, at: Timestamp) {

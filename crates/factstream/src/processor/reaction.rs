@@ -1,5 +1,6 @@
 //! What is done with events: a fold, or a consumer's handlers, behind one small trait, so that the processor is one.
 
+use crate::command::inside::because_of;
 use crate::error::Error;
 use crate::handler::{ExternalHandler, Failure, Handler, Projector};
 use crate::origin::Origin;
@@ -242,7 +243,8 @@ impl Reaction for Handlers {
         for (at, ready) in batch.iter().enumerate() {
             let Dispatched { handler, event } = dispatched(ready.event);
             tx.caused_by(ready.origin.clone());
-            let handled = caught(self.all[*handler].effect.handle(event, ready.outcome, tx)).await;
+            let handle = caught(self.all[*handler].effect.handle(event, ready.outcome, tx));
+            let handled = because_of(ready.origin.clone(), handle).await;
             handled.map_err(|failure| BatchFailure::at(at, failure))?;
         }
         Ok(())

@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod busy;
+mod context;
 mod inside;
 mod missing;
 mod transactions;

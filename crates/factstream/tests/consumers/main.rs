@@ -18,6 +18,7 @@ mod halted;
 mod unpublishable;
 mod decoders;
 mod external;
+mod context;
 mod owners;
 mod wiring;
 mod namespaces;
