@@ -12,6 +12,7 @@ use factstream_core::sabotage::{self, Sabotage};
 use factstream_tests::client::Client;
 use factstream_tests::kafka::Kafka;
 use factstream_tests::lasting_ports;
+use factstream_tests::ledger;
 use factstream_tests::pair::Pair;
 use factstream_tests::postgres::Postgres;
 use factstream_tests::process::{Server, binary};
@@ -66,6 +67,13 @@ pub(crate) struct System {
     is_over: AtomicBool,
     _dir: TempDir,
 }
+
+/// How the store tells who does what, and how far.
+const WHO_DOES_WHAT: [&str; 3] = [
+    "SELECT handler, service, generation, build, shards FROM fs_handlers ORDER BY handler",
+    "SELECT handler, generation, shard, position FROM fs_checkpoints ORDER BY handler, generation, shard",
+    "SELECT o.owner, o.beat, o.states, l.name FROM fs_owners o LEFT JOIN fs_leases l ON l.owner = o.owner ORDER BY o.owner, l.name",
+];
 
 impl System {
     /// Starts everything. To be called before this process has other threads: they share its mounts.
@@ -282,6 +290,9 @@ impl System {
         told.push(format!("the workers' work: {:?}", self.progress()));
         let missing = effects::missing_partners(&self.store, &lock(&self.partners));
         told.push(format!("messages of other teams of which nothing came: {missing:?}"));
+        for sql in WHO_DOES_WHAT {
+            told.extend(ledger::query(&self.store, sql).iter().map(|row| format!("{row:?}")));
+        }
         told.join("\n")
     }
 

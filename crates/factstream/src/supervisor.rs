@@ -7,7 +7,7 @@ use crate::app::App;
 use crate::error::Error;
 use crate::halt::Halt;
 use crate::housekeeping;
-use crate::leases::{Builds, Leases, Part};
+use crate::leases::{Leases, Part};
 use crate::mirror;
 use crate::processor::options::Retry;
 use crate::processor::reaction::panic_text;
@@ -69,8 +69,7 @@ impl App {
         self.clock().ask(self.store().as_ref()).await?;
         let stop = CancellationToken::new();
         let beat_stop = CancellationToken::new();
-        let builds: Builds =
-            self.builds().iter().map(|build| (build.handler.clone(), build.id.clone())).collect();
+        let builds = registry::told(self.builds());
         let leases = Arc::new(Leases::enter(Arc::clone(self.store()), &self.service(), &builds).await?);
         let app = self.clone();
         leases.tell(move || app.healths().told());
@@ -174,11 +173,12 @@ impl Task {
     async fn handler(self, spec: Spec) -> Result<(), Error> {
         let Some(build) = self.app.build_of(&spec.handler) else { return Ok(()) };
         let lease = format!("handler {}", spec.name);
-        if let Look::Outdated(found) = registry::look(self.app.store().as_ref(), build).await? {
-            return self.stand_by(build, &lease, *found).await;
-        }
+        let runs = match registry::look(self.app.store().as_ref(), build).await? {
+            Look::Current(claim) => claim.runs,
+            Look::Outdated(found) => return self.stand_by(build, &lease, *found).await,
+        };
         if spec.shard.count() > 1 {
-            let part = Part { family: format!("handler {}", spec.handler), of: spec.shard.count() };
+            let part = Part { runs, family: format!("handler {}", spec.handler), of: spec.shard.count() };
             let work = |owned| self.handle_while_mine(&spec, &lease, Some(&part), owned);
             self.as_owner(&lease, Some(&part), work).await
         } else if spec.from == EventSource::Log || self.app.groups_need_lease() {
@@ -199,7 +199,7 @@ impl Task {
         );
         loop {
             self.health.set(State::Outdated { generation: found.generation, service: found.service.clone() });
-            if self.leases.is_run_elsewhere(&found.handler, &found.build).await? {
+            if self.leases.is_run_elsewhere(&registry::Runs::of(&found)).await? {
                 deserted_since = None;
             } else if deserted_since.get_or_insert_with(Instant::now).elapsed() >= DESERTED {
                 return registry::bring_up(&self.app, build, Comeback::Now).await;

@@ -18,7 +18,7 @@ pub use processes::{Doing, Process};
 use crate::app::App;
 use crate::error::Error;
 use crate::processor::lock;
-use crate::registry::Generation;
+use crate::registry::{Builds, Generation, Runs};
 use crate::statements as sql;
 use factstream_core::params;
 use factstream_core::sql::{Params, Row};
@@ -26,7 +26,7 @@ use factstream_core::store::{Commit, Store};
 use identity::{Identity, readable};
 use others::{Others, Seen};
 use serde::Serialize;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -70,10 +70,11 @@ impl App {
     }
 }
 
-/// A lease on one part of something that the processes of a service share.
+/// A lease on one part of a handler that the processes of one build share.
 #[derive(Debug, Clone)]
 pub(crate) struct Part {
-    /// What it is a part of.
+    pub(crate) runs: Runs,
+    /// What the leases on its parts begin with.
     pub(crate) family: String,
     /// How many parts there are.
     pub(crate) of: u32,
@@ -95,24 +96,19 @@ pub(crate) fn is_shard(ending: &str) -> bool {
     parts.is_some_and(|(index, of)| is_number(index) && is_number(of))
 }
 
-/// The build of each handler that a process runs.
-pub(crate) type Builds = BTreeMap<String, String>;
-
-/// Whether a process that may live runs this build of a handler, as far as the tables tell.
-pub(crate) async fn may_run(store: &dyn Store, handler: &str, build: &str) -> Result<bool, Error> {
-    let rows = store.query("SELECT owner, builds FROM fs_owners", params![]).await?;
-    for row in rows {
-        if runs(&row, handler, build)? && !died_here(&row.get::<String>("owner")?) {
+/// Whether a process that may live works on a handler, as far as the tables tell.
+pub(crate) async fn may_run(store: &dyn Store, runs: &Runs) -> Result<bool, Error> {
+    for row in store.query("SELECT owner, builds FROM fs_owners", params![]).await? {
+        if runs.is_told_by(&told(&row)?) && !died_here(&row.get::<String>("owner")?) {
             return Ok(true);
         }
     }
     Ok(false)
 }
 
-fn runs(row: &Row, handler: &str, build: &str) -> Result<bool, Error> {
-    // What cannot be read is of another release, which runs builds of its own.
-    let builds: Builds = serde_json::from_str(&row.get::<String>("builds")?).unwrap_or_default();
-    Ok(builds.get(handler).is_some_and(|run| run == build))
+/// What a row says that its process runs. What cannot be read is of another release, which runs builds of its own.
+fn told(row: &Row) -> Result<Builds, Error> {
+    Ok(serde_json::from_str(&row.get::<String>("builds")?).unwrap_or_default())
 }
 
 /// Whether an owner was a process of this very machine and is dead.
@@ -123,7 +119,6 @@ pub(crate) fn died_here(owner: &str) -> bool {
 /// This process among the owners.
 pub(crate) struct Leases {
     store: Arc<dyn Store>,
-    service: String,
     owner: String,
     /// What it runs, as its row says (JSON).
     builds: String,
@@ -152,7 +147,6 @@ impl Leases {
             .map_err(|source| Error::Encode { what: "a row of fs_owners".into(), source })?;
         let leases = Self {
             store,
-            service: service.to_owned(),
             owner: Identity::name_here(service),
             builds,
             states: OnceLock::new(),
@@ -185,11 +179,11 @@ impl Leases {
         lock(&self.generations).get(handler).copied()
     }
 
-    /// Whether another process that lives runs this build of a handler.
-    pub(crate) async fn is_run_elsewhere(&self, handler: &str, build: &str) -> Result<bool, Error> {
+    /// Whether another process that lives works on a handler.
+    pub(crate) async fn is_run_elsewhere(&self, runs: &Runs) -> Result<bool, Error> {
         let sql = "SELECT owner, builds FROM fs_owners WHERE owner <> $1";
         for row in self.store.query(sql, params![&self.owner]).await? {
-            if runs(&row, handler, build)?
+            if runs.is_told_by(&told(&row)?)
                 && lock(&self.others).lives(&row.get::<String>("owner")?, Instant::now())
             {
                 return Ok(true);
@@ -239,17 +233,17 @@ impl Leases {
     /// Notes which other processes live, and forgets those that are gone and own nothing.
     async fn watch_others(&self) -> Result<(), Error> {
         let rows = self.store.query(sql::SELECT_OTHER_OWNERS, params![&self.owner]).await?;
-        let (mut beats, mut owning) = (HashMap::new(), Vec::new());
+        let (mut owners, mut owning) = (HashMap::new(), Vec::new());
         for row in &rows {
             let owner: String = row.get("owner")?;
             if row.get::<u64>("leases")? > 0 {
                 owning.push(owner.clone());
             }
-            beats.insert(owner, row.get("beat")?);
+            owners.insert(owner, (row.get("beat")?, told(row)?));
         }
         let gone = {
             let mut others = lock(&self.others);
-            others.note(&beats, Instant::now());
+            others.note(owners, Instant::now());
             others.gone(Instant::now())
         };
         for (owner, beat) in gone.into_iter().filter(|(owner, _)| !owning.contains(owner)) {
@@ -258,11 +252,11 @@ impl Leases {
         Ok(())
     }
 
-    /// How many parts of a whole are this process's share among the processes of its service that live, and how many of
-    /// these leases it has.
+    /// How many parts of a whole are this process's share among the processes that live and work on it, and how many of these
+    /// leases it has.
     fn share(&self, part: &Part, held: &Held) -> (usize, usize) {
-        let living = lock(&self.others).living(&self.service, Instant::now());
-        let share = (part.of as usize).div_ceil(living + 1);
+        let others = lock(&self.others).running(&part.runs, Instant::now());
+        let share = (part.of as usize).div_ceil(others + 1);
         (share, held.keys().filter(|lease| part.is_of(lease)).count())
     }
 

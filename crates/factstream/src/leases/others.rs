@@ -1,9 +1,10 @@
-//! The other processes on the store, as this one has watched their beats.
+//! The other processes on the store, as this one has watched their beats, and what they run.
 //!
 //! Invariant: how long a beat stands still is told by this process's own clock, and no two clocks are ever compared.
 
 use super::PATIENCE;
 use super::identity::Identity;
+use crate::registry::{Builds, Runs};
 use std::collections::HashMap;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -36,39 +37,47 @@ impl Seen {
     }
 }
 
+/// An owner, as its row says and as its beat was watched.
+struct Other {
+    builds: Builds,
+    seen: Seen,
+}
+
 #[derive(Default)]
-pub(super) struct Others(HashMap<String, Seen>);
+pub(super) struct Others(HashMap<String, Other>);
 
 impl Others {
-    /// Notes the beats of all other owners there are.
-    pub(super) fn note(&mut self, beats: &HashMap<String, i64>, now: Instant) {
-        self.0.retain(|owner, _| beats.contains_key(owner));
-        for (owner, beat) in beats {
-            self.0.entry(owner.clone()).or_insert_with(|| Seen::new(*beat, now)).note(*beat, now);
+    /// Notes all other owners there are: their beats, and which builds they run.
+    pub(super) fn note(&mut self, owners: HashMap<String, (i64, Builds)>, now: Instant) {
+        self.0.retain(|owner, _| owners.contains_key(owner));
+        for (owner, (beat, builds)) in owners {
+            let seen = self.0.get(&owner).map_or_else(|| Seen::new(beat, now), |other| other.seen);
+            let other = self.0.entry(owner).or_insert(Other { builds: Builds::new(), seen });
+            other.builds = builds;
+            other.seen.note(beat, now);
         }
     }
 
-    /// How many processes of a service live: those whose beat moves.
-    pub(super) fn living(&self, service: &str, now: Instant) -> usize {
-        let lives = |(owner, seen): &(&String, &Seen)| {
-            let identity = Identity::parse(owner);
-            identity.service == service && !seen.stands_for(PATIENCE, now) && !identity.died_here()
+    /// How many processes that live work on a handler. Those of another build stand by: they have no share.
+    pub(super) fn running(&self, runs: &Runs, now: Instant) -> usize {
+        let runs = |(owner, Other { builds, seen }): &(&String, &Other)| {
+            runs.is_told_by(builds) && !seen.stands_for(PATIENCE, now) && !Identity::parse(owner).died_here()
         };
-        self.0.iter().filter(lives).count()
+        self.0.iter().filter(runs).count()
     }
 
     /// Whether a process lives, as far as it was watched: one that was not seen before may.
     pub(super) fn lives(&self, owner: &str, now: Instant) -> bool {
-        let stands = self.0.get(owner).is_some_and(|seen| seen.stands_for(PATIENCE, now));
+        let stands = self.0.get(owner).is_some_and(|other| other.seen.stands_for(PATIENCE, now));
         !stands && !Identity::parse(owner).died_here()
     }
 
     /// Those that will not be heard of again, and the beat where they stopped.
     pub(super) fn gone(&self, now: Instant) -> Vec<(String, i64)> {
-        let is_gone = |(owner, seen): &(&String, &Seen)| {
-            seen.stands_for(FORGOTTEN, now) || Identity::parse(owner).died_here()
+        let is_gone = |(owner, other): &(&String, &Other)| {
+            other.seen.stands_for(FORGOTTEN, now) || Identity::parse(owner).died_here()
         };
-        self.0.iter().filter(is_gone).map(|(owner, seen)| (owner.clone(), seen.beat)).collect()
+        self.0.iter().filter(is_gone).map(|(owner, other)| (owner.clone(), other.seen.beat)).collect()
     }
 }
 
@@ -81,17 +90,33 @@ mod tests {
         let begun = Instant::now();
         let at = |seconds| begun + Duration::from_secs(seconds);
         let owner = |service: &str| format!("elsewhere/7/id/host/{service}");
-        let beats = |orders, mail| HashMap::from([(owner("orders"), orders), (owner("mail"), mail)]);
+        let owners = |orders, mail| {
+            let told = |handler: &str, build: &str| Builds::from([(handler.to_owned(), build.to_owned())]);
+            HashMap::from([
+                (owner("orders"), (orders, told("orders", "2"))),
+                (owner("mail"), (mail, told("mail", "7 lanes"))),
+            ])
+        };
+        let runs = |handler: &str, build: &str, marks_inbox| {
+            let (handler, build) = (handler.to_owned(), build.to_owned());
+            Runs { handler, build, marks_inbox }
+        };
+        let (orders, mail) = (runs("orders", "2", false), runs("mail", "7", true));
         let mut others = Others::default();
-        others.note(&beats(1, 1), at(0));
-        assert_eq!((others.living("orders", at(1)), others.living("nobody", at(1))), (1, 0));
-        others.note(&beats(1, 2), at(3));
-        assert_eq!((others.living("orders", at(3)), others.living("mail", at(3))), (0, 1));
-        others.note(&beats(1, 3), at(3_599));
+        others.note(owners(1, 1), at(0));
+        assert_eq!((others.running(&orders, at(1)), others.running(&mail, at(1))), (1, 1));
+        let stand_by = [runs("orders", "1", false), runs("mail", "7", false), runs("nobody", "2", false)];
+        assert!(
+            stand_by.iter().all(|runs| others.running(runs, at(1)) == 0),
+            "they run other builds, or lanes"
+        );
+        others.note(owners(1, 2), at(3));
+        assert_eq!((others.running(&orders, at(3)), others.running(&mail, at(3))), (0, 1));
+        others.note(owners(1, 3), at(3_599));
         assert!(others.gone(at(3_599)).is_empty(), "it may be paused");
         assert_eq!(others.gone(at(3_600)), [(owner("orders"), 1)]);
-        others.note(&beats(0, 3), at(3_600)); // its row was deleted, and it made another
+        others.note(owners(0, 3), at(3_600)); // its row was deleted, and it made another
         assert!(others.gone(at(3_601)).is_empty());
-        assert_eq!(others.living("orders", at(3_601)), 1);
+        assert_eq!(others.running(&orders, at(3_601)), 1);
     }
 }

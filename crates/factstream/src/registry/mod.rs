@@ -13,7 +13,7 @@ mod build;
 pub(crate) mod layout;
 mod register;
 
-pub(crate) use build::Build;
+pub(crate) use build::{Build, Builds, Runs, told};
 pub(crate) use layout::Layouts;
 pub(crate) use register::{Comeback, UNNAMED, bring_up, finish, lock, refuse_foreign_tables};
 
@@ -90,6 +90,8 @@ impl Registered {
 /// What a process runs a handler with.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Claim {
+    /// What other processes have to run to share the work.
+    pub(crate) runs: Runs,
     pub(crate) generation: Generation,
     /// Whether events are marked in the inbox although there is one lane: several lanes, before, may have handled some that
     /// lie beyond the checkpoint.
@@ -145,8 +147,10 @@ pub(crate) async fn look(store: &dyn Store, build: &Build) -> Result<Look, Error
             true => checkpoint::layouts(store, &build.handler).await?,
             false => Layouts::default(),
         };
+        let runs = Runs::of(&found);
         let Registered { generation, marks_inbox, topics, .. } = found;
         return Ok(Look::Current(Claim {
+            runs,
             generation,
             marks_inbox,
             topics: topics.into_iter().collect(),

@@ -1,7 +1,7 @@
 //! Taking a handler over: what a build has to do before it may run, decided first, then done in one transaction.
 
 use super::layout::Layout;
-use super::{Build, Generation, Registered, find};
+use super::{Build, Generation, Registered, Runs, find};
 use crate::app::App;
 use crate::error::Error;
 use crate::leases::{self, Alone};
@@ -89,7 +89,7 @@ pub(crate) async fn bring_up(app: &App, build: &Build, comeback: Comeback) -> Re
                 refuse_renamed(build, &found)?;
                 if comeback == Comeback::IfNobodyRuns
                     && was_registered(store, build).await?
-                    && leases::may_run(store, &found.handler, &found.build).await?
+                    && leases::may_run(store, &Runs::of(&found)).await?
                 {
                     tracing::warn!(
                         handler = %found.handler, generation = found.generation,

@@ -141,3 +141,61 @@ async fn a_consumers_lanes_change_without_a_second_effect() {
         stop(running).await;
     }
 }
+
+fn divided(shop: &Shop, shards: u32) -> factstream::Builder {
+    shop.builder().projection(Projection::new("p", Effects("p")).shards(shards))
+}
+
+/// A process of another release stands by: what would be its share of the parts is not kept for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parts_are_shared_by_the_processes_of_the_release_that_runs_alone() {
+    let shop = Shop::new();
+    let app = recorded(&shop).await;
+    let earlier = divided(&shop, 2).open().await.unwrap();
+    stop(earlier.start().await.unwrap()).await;
+    let current = divided(&shop, 3).open().await.unwrap();
+    let running = current.start().await.unwrap();
+    caught_up(&current, "p").await;
+    // Started again while the other release runs.
+    let earlier = divided(&shop, 2).open().await.unwrap();
+    let standing_by = earlier.start().await.unwrap();
+    eventually("both processes know of each other", || async {
+        let processes = current.processes(std::time::Duration::ZERO).await.unwrap();
+        let states = processes.iter().flat_map(|process| process.handlers.values());
+        let states: Vec<&str> = states.map(|doing| doing.state.as_str()).collect();
+        states.contains(&"outdated") && states.contains(&"live")
+    })
+    .await;
+    for round in 0..3 {
+        for id in ids() {
+            app.execute(&id, Do::Note(format!("round {round}"))).await.unwrap();
+        }
+        caught_up(&current, "p").await;
+    }
+    assert_eq!(effects(&app, "p").await, (4 * EVENTS as u64, 4 * EVENTS as u64));
+    stop(standing_by).await;
+    stop(running).await;
+}
+
+/// Lanes are no part of a build's digest, but who has more of them than are marked for stands by, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn processes_with_more_lanes_take_over_when_those_with_one_have_left() {
+    let shop = Shop::new();
+    let app = recorded(&shop).await;
+    let with_lanes = |lanes| shop.builder().projection(Projection::new("p", Effects("p")).concurrency(lanes));
+    let one = with_lanes(1).open().await.unwrap();
+    let running = one.start().await.unwrap();
+    caught_up(&one, "p").await;
+    let (two, three) = (with_lanes(4).open().await.unwrap(), with_lanes(4).open().await.unwrap());
+    let (running_two, running_three) = (two.start().await.unwrap(), three.start().await.unwrap());
+    app.execute("o-0", Do::Note("before".into())).await.unwrap();
+    caught_up(&one, "p").await;
+    stop(running).await;
+    app.execute("o-0", Do::Note("after".into())).await.unwrap();
+    eventually("one of those with lanes goes on", || async {
+        effects(&app, "p").await.0 == EVENTS as u64 + 2
+    })
+    .await;
+    stop(running_two).await;
+    stop(running_three).await;
+}

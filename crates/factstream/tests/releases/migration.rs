@@ -19,10 +19,11 @@ const MIGRATIONS: [&str; 2] = [
 const TABLE: &str = "(order_id TEXT PRIMARY KEY NOT NULL, amount BIGINT NOT NULL)";
 
 async fn store(shop: &Shop) -> Arc<dyn Store> {
-    match shop.url().starts_with("sqlite") {
-        true => Arc::new(factstream::sqlite::SqliteStore::open_url(&shop.url()).await.unwrap()),
-        false => Arc::new(factstream::postgres::PostgresStore::open_url(&shop.url()).await.unwrap()),
+    #[cfg(feature = "postgres")]
+    if shop.url().starts_with("postgres") {
+        return Arc::new(factstream::postgres::PostgresStore::open_url(&shop.url()).await.unwrap());
     }
+    Arc::new(factstream::sqlite::SqliteStore::open_url(&shop.url()).await.unwrap())
 }
 
 fn created(n: u64) -> Append {
