@@ -4,6 +4,8 @@
 //! code ([`EventType`]), never from the data.
 
 use crate::decode::ContentError;
+use crate::schema::{Node, Schema, ShapeOf, Shapes};
+use std::fmt;
 
 /// The topic of an event that names none.
 pub const DEFAULT_TOPIC: &str = "domain.events";
@@ -31,12 +33,65 @@ pub struct EventType {
     pub variant: Option<&'static str>,
     /// The enum that declares it, with its module; empty where it was not derived.
     pub declared_by: &'static str,
+    /// What its JSON looks like; `None` where it was not derived.
+    pub contract: Option<EventContract>,
 }
+
+/// What an event's JSON looks like, and the type itself to ask. It costs nothing until it is asked.
+#[derive(Clone, Copy)]
+pub struct EventContract {
+    shape: ShapeOf,
+    rewrite: Rewrite,
+}
+
+type Rewrite = fn(&str) -> Result<String, ContentError>;
+
+impl EventContract {
+    /// What the derive makes.
+    pub const fn new(shape: fn(&mut Shapes) -> Node, rewrite: Rewrite) -> Self {
+        Self { shape: ShapeOf::new(shape), rewrite }
+    }
+
+    /// What its JSON looks like.
+    pub fn schema(&self) -> Schema {
+        self.shape.schema()
+    }
+
+    /// Reads the JSON of the current version as the type does, and writes it again.
+    ///
+    /// # Errors
+    /// [`ContentError`] when it does not fit.
+    pub fn rewrite(&self, json: &str) -> Result<String, ContentError> {
+        (self.rewrite)(json)
+    }
+}
+
+impl fmt::Debug for EventContract {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EventContract(..)")
+    }
+}
+
+/// Contracts are the same where the type is: they are functions of it.
+impl PartialEq for EventContract {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::fn_addr_eq(self.rewrite, other.rewrite)
+    }
+}
+
+impl Eq for EventContract {}
 
 impl EventType {
     /// A type of this name: version 1, published to [`DEFAULT_TOPIC`].
     pub const fn new(name: &'static str) -> Self {
-        Self { name, version: 1, since: 1, topic: Some(DEFAULT_TOPIC), variant: None, declared_by: "" }
+        let topic = Some(DEFAULT_TOPIC);
+        Self { name, version: 1, since: 1, topic, variant: None, declared_by: "", contract: None }
+    }
+
+    /// What its JSON looks like.
+    pub const fn contract(mut self, contract: EventContract) -> Self {
+        self.contract = Some(contract);
+        self
     }
 
     /// The schema version that this build writes.

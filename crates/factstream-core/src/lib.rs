@@ -4,6 +4,7 @@
 //!
 //! | step | module |
 //! |---|---|
+//! | what JSON looks like, compared with what it was | [`schema`] |
 //! | what happened, as a typed fact | [`event`] |
 //! | state folded from facts, and the decisions on it | [`aggregate`] |
 //! | a fact with its place, time and cause | [`envelope`] |
@@ -19,6 +20,7 @@
 //! decoded at one place ([`decode::Decoder`]); an engine is one crate that implements [`store::Store`] or
 //! [`broker::Broker`] and passes the conformance suite.
 
+pub mod schema;
 pub mod event;
 pub mod aggregate;
 pub mod envelope;
@@ -44,7 +46,7 @@ pub mod sabotage;
 /// What the derive macros call; not for use by hand.
 #[doc(hidden)]
 pub mod derive_support {
-    pub use crate::variant::{decode_variant, encode_variant};
+    pub use crate::variant::{decode_variant, encode_variant, rewrite_variant};
     pub use serde_json;
 
     use crate::read_model::ColumnValue;

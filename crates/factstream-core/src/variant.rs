@@ -70,6 +70,15 @@ pub fn decode_variant<T: DeserializeOwned>(index: u32, json: &str) -> Result<T, 
     read.and_then(|event| content.end().map(|()| event)).map_err(|error| misfit::<T>(index, json, error))
 }
 
+/// Reads the variant with this index from its content and writes it again.
+pub fn rewrite_variant<T: Serialize + DeserializeOwned>(
+    index: u32,
+    json: &str,
+) -> Result<String, ContentError> {
+    let event: T = decode_variant(index, json)?;
+    encode_variant(&event).map_err(ContentError::from)
+}
+
 /// Why it does not fit. The place is looked for now: who reads what fits pays nothing for it.
 #[cold]
 fn misfit<T: DeserializeOwned>(index: u32, json: &str, error: Error) -> ContentError {

@@ -6,7 +6,9 @@
 use crate::attributes::{EventAttribute, positive, refuse_generics};
 use crate::framework;
 use crate::naming::Naming;
+use crate::serde_attributes::SerdeAttributes;
 use crate::serde_rules;
+use crate::shape;
 use proc_macro2::TokenStream;
 use quote::quote;
 use std::collections::HashSet;
@@ -22,6 +24,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let import = framework::import(&input.attrs, "event")?;
     let enum_ident = &input.ident;
     let naming = Naming::of(&input.ident, of_enum.prefix.as_ref());
+    let serde = SerdeAttributes::read(&input.attrs)?;
     let mut names = HashSet::new();
     let (mut types, mut decodes, mut matches) = (Vec::new(), Vec::new(), Vec::new());
     for (at, variant) in variants.variants.iter().enumerate() {
@@ -38,12 +41,23 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
         let (index, ident) = (u32::try_from(at).unwrap_or(u32::MAX), &variant.ident);
         let variant_name = ident.unraw().to_string();
         let variant_name = (!is_given).then(|| quote!(.variant(#variant_name)));
+        let content = shape::content_of(variant, &SerdeAttributes::read(&variant.attrs)?, &serde)?;
+        let content = content.unwrap_or_else(|| {
+            quote!({
+                let _ = &shapes;
+                factstream::schema::ObjectShape::new(false).build()
+            })
+        });
         types.push(quote! {
             factstream::event::EventType::new(#name)
                 .at_version(#version)
                 .since(#since)
                 .topic(#topic)
                 .declared_by(::core::concat!(::core::module_path!(), "::", ::core::stringify!(#enum_ident)))
+                .contract(factstream::event::EventContract::new(
+                    |shapes| #content,
+                    |json| factstream::derive_support::rewrite_variant::<#enum_ident>(#index, json),
+                ))
                 #variant_name
         });
         decodes.push(quote!(#name => ::core::option::Option::Some(factstream::derive_support::decode_variant::<Self>(#index, json))));

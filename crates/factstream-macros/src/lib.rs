@@ -1,4 +1,4 @@
-//! The derive macros of factstream: [`Event`], [`EventSet`] and [`ReadModel`]. Use them through the `factstream` crate.
+//! The derive macros of factstream: [`Event`], [`Shape`], [`EventSet`] and [`ReadModel`]. Use them through the `factstream` crate.
 //!
 //! A crate that gives `factstream` another name in its Cargo.toml is understood. One that reaches it by a path of another crate
 //! says so: `#[event(crate = "our::events")]`, `#[event_set(crate = "..")]`, `#[read_model(crate = "..")]`.
@@ -8,7 +8,10 @@
 mod framework;
 mod attributes;
 mod serde_rules;
+mod serde_attributes;
+mod renaming;
 mod naming;
+mod shape;
 mod event;
 mod event_set;
 mod read_model;
@@ -48,9 +51,37 @@ use proc_macro::TokenStream;
 /// let event = OrderEvent::Shipped { tracking_number: "TN-1".into() };
 /// assert_eq!(event.event_type().name, "OrderShipped");
 /// ```
-#[proc_macro_derive(Event, attributes(event))]
+#[proc_macro_derive(Event, attributes(event, shape))]
 pub fn derive_event(input: TokenStream) -> TokenStream {
     expand(input, event::expand)
+}
+
+/// Makes the JSON of a type that stands in events known, so that it can be locked and compared with later ones.
+///
+/// Put it beside `Serialize` and `Deserialize`; it understands serde's attributes. What those hide is said by hand, on a field, a
+/// variant or the type: `#[shape(as = "String")]` (its JSON is that of the named type) where `serde(with)` or `serde(try_from)`
+/// stands, or a type of another crate; `#[shape(any)]` leaves it unchecked.
+///
+/// ```
+/// use factstream_core as factstream;
+/// use factstream_core::schema::{Reader, Schema, misfits};
+/// use factstream_macros::Shape;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize, Shape)]
+/// #[serde(rename_all = "camelCase")]
+/// struct Address {
+///     street_line: String,
+///     #[serde(default)]
+///     floor: Option<u8>,
+/// }
+///
+/// let address = Schema::of::<Address>();
+/// assert!(misfits(&address, &address, Reader::Factstream).is_empty());
+/// ```
+#[proc_macro_derive(Shape, attributes(shape, serde))]
+pub fn derive_shape(input: TokenStream) -> TokenStream {
+    expand(input, shape::expand)
 }
 
 /// Joins several enums of events into one set for a handler: each variant holds one of them.
