@@ -3,7 +3,7 @@
 
 use factstream::{
     Aggregate, App, Command, Consumer, Envelope, Event, Failure, Fold, Handler, Projection, Projector,
-    ReadModel, Rows, Tx,
+    ReadModel, Rows, Shape, Tx,
 };
 use factstream_tests::pair::{Pair, Place};
 use jiff::Timestamp;
@@ -27,19 +27,19 @@ enum ExactEvent {
     Bare,
 }
 
-#[derive(Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[derive(Serialize, Deserialize, Debug, Clone, PartialEq, Shape)]
 struct Flat {
     own: String,
     #[serde(flatten)]
     more: BTreeMap<String, serde_json::Value>,
 }
 
-#[derive(Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[derive(Serialize, Deserialize, Debug, Clone, PartialEq, Shape)]
 struct Named {
     aggregate_id: String,
 }
 
-#[derive(Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[derive(Serialize, Deserialize, Debug, Clone, PartialEq, Shape)]
 #[serde(deny_unknown_fields)]
 struct Strict {
     text: String,

@@ -5,12 +5,12 @@ use factstream_core as factstream;
 use factstream_core::event::{DEFAULT_TOPIC, Event as _, EventSet as _};
 use factstream_core::read_model::{ReadModel as _, RowKey};
 use factstream_core::sql::{Row, Value};
-use factstream_macros::{Event, EventSet, ReadModel};
+use factstream_macros::{Event, EventSet, ReadModel, Shape};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Serialize, Deserialize, Shape)]
 struct Closing {
     reason: String,
 }
@@ -52,7 +52,7 @@ enum NoteEvent {
     },
 }
 
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Serialize, Deserialize, Shape)]
 struct Author {
     name: String,
 }
@@ -138,7 +138,7 @@ fn sets_are_joined_to_wider_sets() {
 
 /// A module in which every short name that generated code could lean on means something else.
 mod shadowed {
-    use super::{Deserialize, Event, EventSet, ReadModel, Serialize, factstream};
+    use super::{Deserialize, Event, EventSet, ReadModel, Serialize, Shape, factstream};
 
     #[derive(Debug)]
     pub(super) enum Answer {
@@ -157,6 +157,18 @@ mod shadowed {
             #[derive(Event, Serialize, Deserialize)]
             pub(super) enum Through {
                 Macro($content),
+            }
+
+            #[derive(Shape)]
+            #[serde(tag = "kind", rename_all = "lowercase")]
+            #[expect(dead_code, reason = "only its shape is asked for")]
+            pub(super) enum Shaped<T> {
+                Unit,
+                Of(core::option::Option<u8>),
+                Named {
+                    #[serde(default, alias = "b", skip_serializing_if = "core::option::Option::is_none")]
+                    a: core::option::Option<T>,
+                },
             }
         };
     }

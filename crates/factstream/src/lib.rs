@@ -16,6 +16,7 @@
 //! | see and mend what failed | [`App::status`], [`App::dead_letters`], [`App::rebuild`] |
 
 mod app;
+pub mod schema;
 mod builder;
 mod declare;
 mod json_topic;
@@ -81,10 +82,11 @@ pub use factstream_core::decode::{self, Upcasters};
 pub use factstream_core::envelope::{self, Envelope, Position, RecordedEvent, Version};
 pub use factstream_core::event::{self, Event, EventSet};
 pub use factstream_core::recordable::EVENT_BYTES_MAX;
+pub use factstream_core::schema::Shape;
 pub use factstream_core::sql;
 pub use factstream_core::{derive_support, message, params, partition, store, testkit};
 
-pub use factstream_macros::{Event, EventSet, ReadModel};
+pub use factstream_macros::{Event, EventSet, ReadModel, Shape};
 
 #[cfg(feature = "kafka")]
 pub use factstream_kafka as kafka;

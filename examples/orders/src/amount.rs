@@ -1,10 +1,11 @@
 //! What an order costs, as whoever placed it says: our own order service tells the total, other teams may tell only prices.
 
+use factstream::Shape;
 use serde::{Deserialize, Serialize};
 use serde_json::Number;
 
 /// What is read of one line of an order, to work out what it costs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Shape)]
 pub struct Priced {
     /// How many.
     pub quantity: u32,

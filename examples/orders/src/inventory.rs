@@ -5,7 +5,9 @@
 
 use crate::reservation::{HoldLines, Line, Release, Reservation};
 use factstream::envelope::{InvalidId, check_id};
-use factstream::{Aggregate, Command, Consumer, Envelope, Event, Failure, Handler, SnapshotPolicy, Tx};
+use factstream::{
+    Aggregate, Command, Consumer, Envelope, Event, Failure, Handler, Shape, SnapshotPolicy, Tx,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -33,7 +35,7 @@ pub enum StockEvent {
 }
 
 /// Why a stock was updated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Shape)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Reason {
     /// Goods came in.
@@ -214,7 +216,7 @@ fn change(sku: &str, quantity: u64) -> Result<i64, StockError> {
 }
 
 /// What this service reads of one line of an order; what it costs is none of its business.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Shape)]
 pub struct Wanted {
     /// What.
     pub sku: String,

@@ -4,7 +4,7 @@
 //! payment or the stock, changes nothing any more.
 
 use factstream::envelope::{InvalidId, check_id};
-use factstream::{Aggregate, Command, Event};
+use factstream::{Aggregate, Command, Event, Shape};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -14,7 +14,7 @@ use std::str::FromStr;
 pub const ITEMS_MAX: usize = 100;
 
 /// One line of an order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Shape)]
 pub struct Item {
     /// What.
     pub sku: String,

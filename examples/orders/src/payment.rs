@@ -6,7 +6,7 @@
 use crate::amount::{self, Priced};
 use crate::gateway::{Answer, Gateway};
 use factstream::{
-    Aggregate, Command, Consumer, Envelope, Event, ExternalHandler, Failure, Handler, Retry, Tx,
+    Aggregate, Command, Consumer, Envelope, Event, ExternalHandler, Failure, Handler, Retry, Shape, Tx,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -67,7 +67,7 @@ pub enum PaymentEvent {
 }
 
 /// What the gateway said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Shape)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum PaymentStatus {
     /// The money is taken.

@@ -2,12 +2,12 @@
 //!
 //! Invariant: an order's lines are held once and released at most once. The stream has two events at most.
 
-use factstream::{Aggregate, Command, Event};
+use factstream::{Aggregate, Command, Event, Shape};
 use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
 
 /// How many of one SKU.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Shape)]
 pub struct Line {
     /// What.
     pub sku: String,

@@ -1,7 +1,7 @@
 //! Events whose JSON cannot be read back: refused before they are stored.
 
 use crate::common::{Refused, Shop};
-use factstream::{Aggregate, Command, Error, Event, ExecuteError};
+use factstream::{Aggregate, Command, Error, Event, ExecuteError, Shape};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -27,6 +27,7 @@ enum Odd {
     #[event(name = "Formatted")]
     Formatted {
         #[serde(serialize_with = "as_text")]
+        #[shape(as = "u64")]
         number: u64,
     },
     #[event(name = "Wide")]
@@ -38,18 +39,19 @@ enum Odd {
     #[event(name = "Trimmed")]
     Trimmed {
         #[serde(deserialize_with = "trimmed")]
+        #[shape(as = "String")]
         text: String,
     },
 }
 
-#[derive(Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[derive(Serialize, Deserialize, Debug, Clone, PartialEq, Shape)]
 struct Many {
     values: Vec<f64>,
     #[serde(flatten)]
     rest: BTreeMap<String, f64>,
 }
 
-#[derive(Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[derive(Serialize, Deserialize, Debug, Clone, PartialEq, Shape)]
 #[serde(untagged)]
 enum Either {
     Wide { number: u128 },

@@ -1,5 +1,6 @@
 //! What a case is made of: the way it is set up, and its steps. Plain data, so that proptest can make and shrink it.
 
+use factstream::Shape;
 use proptest::collection::vec;
 use proptest::option::weighted;
 use proptest::prelude::*;
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 const ACCOUNTS: usize = 3;
 
 /// Which handler has trouble with an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Shape)]
 pub(crate) enum Who {
     Ledger,
     Auditor,
@@ -17,7 +18,7 @@ pub(crate) enum Who {
 }
 
 /// What a handler does when it is given the event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Shape)]
 pub(crate) enum Temper {
     Calm,
     /// It fails this often, then works.
