@@ -29,7 +29,7 @@ impl Rule {
     }
 
     /// A field's name, which is `snake_case` in the code.
-    pub(crate) fn field(&self, name: &str) -> String {
+    pub(crate) fn field(self, name: &str) -> String {
         match self {
             Self::Lower | Self::Snake => name.to_owned(),
             Self::Upper | Self::ScreamingSnake => name.to_ascii_uppercase(),
@@ -41,7 +41,7 @@ impl Rule {
     }
 
     /// A variant's name, which is `PascalCase` in the code.
-    pub(crate) fn variant(&self, name: &str) -> String {
+    pub(crate) fn variant(self, name: &str) -> String {
         match self {
             Self::Lower => name.to_ascii_lowercase(),
             Self::Upper => name.to_ascii_uppercase(),

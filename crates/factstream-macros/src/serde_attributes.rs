@@ -148,10 +148,10 @@ impl SerdeAttributes {
     }
 
     /// The name that is written, and those that are read.
-    pub(crate) fn names(&self, plain: &str, rules: &Both<Rule>, apply: fn(&Rule, &str) -> String) -> Names {
+    pub(crate) fn names(&self, plain: &str, rules: &Both<Rule>, apply: fn(Rule, &str) -> String) -> Names {
         let named = |own: &Option<String>, rule: &Option<Rule>| match (own, rule) {
             (Some(own), _) => own.clone(),
-            (None, Some(rule)) => apply(rule, plain),
+            (None, Some(rule)) => apply(*rule, plain),
             (None, None) => plain.to_owned(),
         };
         let written = named(&self.rename.write, &rules.write);

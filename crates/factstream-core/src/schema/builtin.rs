@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, RwLock};
 macro_rules! integers {
     ($($type:ty)*) => {$(
         impl Shape for $type {
+            #[allow(clippy::cast_lossless, clippy::cast_sign_loss, reason = "one macro for all of them")]
             fn shape(_: &mut Shapes) -> Node {
                 Node::integer(<$type>::MIN as i128, <$type>::MAX as u128)
             }

@@ -307,12 +307,14 @@ impl Field {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
 impl Written {
     fn is_always(&self) -> bool {
         *self == Self::Always
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
 impl Reading {
     fn is_required(&self) -> bool {
         *self == Self::Required

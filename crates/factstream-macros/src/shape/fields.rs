@@ -153,9 +153,10 @@ pub(super) fn transparent(fields: &Fields) -> Result<Shaped> {
         }
         let node = value_of(field, &attributes)?;
         let ty = attributes.shape_as.as_ref().unwrap_or(&field.ty);
-        let absent_ok = match attributes.shape_any {
-            true => quote!(false),
-            false => quote!(<#ty as factstream::schema::Shape>::ABSENT_OK),
+        let absent_ok = if attributes.shape_any {
+            quote!(false)
+        } else {
+            quote!(<#ty as factstream::schema::Shape>::ABSENT_OK)
         };
         return Ok(Shaped { node: quote!({ let _ = &shapes; #node }), absent_ok });
     }

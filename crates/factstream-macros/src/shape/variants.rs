@@ -24,10 +24,10 @@ fn alternative(variant: &Variant, container: &SerdeAttributes) -> Result<Option<
     }
     let plain = variant.ident.unraw().to_string();
     let Names { written: name, read } = attributes.names(&plain, &container.rename_all, Rule::variant);
-    let content = match content_of(variant, &attributes, container)? {
-        Some(content) => quote!(::core::option::Option::Some(#content)),
-        None => quote!(::core::option::Option::None),
-    };
+    let content = content_of(variant, &attributes, container)?.map_or_else(
+        || quote!(::core::option::Option::None),
+        |content| quote!(::core::option::Option::Some(#content)),
+    );
     let is_untagged = container.has("untagged") || attributes.has("untagged");
     let whole = if is_untagged {
         quote!(factstream::schema::Alternative::untagged(#name, content))

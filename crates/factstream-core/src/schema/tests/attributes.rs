@@ -18,7 +18,6 @@ fn fields<T: Shape>() -> Vec<(String, Vec<String>, Written, Reading)> {
 fn names_defaults_and_skips_are_those_of_serde() {
     #[derive(Shape, Serialize, Deserialize)]
     #[serde(rename_all = "camelCase")]
-    #[expect(dead_code, reason = "only its shape is asked for")]
     struct Order {
         order_id: String,
         #[serde(rename = "TOTAL", alias = "sum", default)]
@@ -53,7 +52,6 @@ fn names_defaults_and_skips_are_those_of_serde() {
 #[test]
 fn a_generic_type_and_one_within_itself_have_shapes() {
     #[derive(Shape)]
-    #[expect(dead_code, reason = "only its shape is asked for")]
     struct Tree<T> {
         of: T,
         left: Option<Box<Tree<T>>>,
@@ -119,7 +117,6 @@ fn what_is_written_by_hand_and_does_not_fit_its_shape_is_found() {
 fn json_schema_says_the_same_in_its_own_words() {
     #[derive(Shape)]
     #[serde(deny_unknown_fields)]
-    #[expect(dead_code, reason = "only its shape is asked for")]
     struct Item {
         sku: String,
         #[serde(default, alias = "count")]
@@ -155,7 +152,6 @@ fn a_shape_by_hand_stands_in_a_derived_one() {
         }
     }
     #[derive(Shape)]
-    #[expect(dead_code, reason = "only its shape is asked for")]
     struct Account {
         iban: Iban,
         #[shape(any)]

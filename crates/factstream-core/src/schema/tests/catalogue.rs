@@ -106,7 +106,7 @@ mod as_text {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Ok(text.len().try_into().map_err(D::Error::custom)?)
+        text.len().try_into().map_err(D::Error::custom)
     }
 }
 

@@ -35,10 +35,8 @@ fn row<Old: Shape, New: Shape>(stored: Cell, wire: Cell, foreign: Cell) {
 macro_rules! pair {
     ($old:tt => $new:tt) => {
         #[derive(Shape)]
-        #[allow(dead_code)]
         struct Old $old
         #[derive(Shape)]
-        #[allow(dead_code)]
         struct New $new
     };
 }
@@ -53,13 +51,11 @@ fn add_an_optional_or_defaulted_field() {
 fn add_an_optional_field_to_a_nested_type_that_denies_unknown_fields() {
     #[derive(Shape)]
     #[serde(deny_unknown_fields)]
-    #[expect(dead_code, reason = "only its shape is asked for")]
     struct Before {
         a: u8,
     }
     #[derive(Shape)]
     #[serde(deny_unknown_fields)]
-    #[expect(dead_code, reason = "only its shape is asked for")]
     struct After {
         a: u8,
         b: Option<u8>,
@@ -89,14 +85,12 @@ fn remove_an_optional_field() {
 #[test]
 fn remove_a_field_from_a_type_that_denies_unknown_fields() {
     #[derive(Shape)]
-    #[expect(dead_code, reason = "only its shape is asked for")]
     struct Old {
         a: u8,
         b: u8,
     }
     #[derive(Shape)]
     #[serde(deny_unknown_fields)]
-    #[expect(dead_code, reason = "only its shape is asked for")]
     struct New {
         a: u8,
     }
@@ -164,7 +158,6 @@ fn one_value_becomes_a_list_and_a_list_gets_a_length() {
     pair!({ a: u8 } => { a: Vec<u8> });
     row::<Old, New>(breaks("a"), breaks("a"), breaks("a"));
     #[derive(Shape)]
-    #[expect(dead_code, reason = "only its shape is asked for")]
     struct Two {
         a: [u8; 2],
     }
@@ -172,14 +165,12 @@ fn one_value_becomes_a_list_and_a_list_gets_a_length() {
 }
 
 #[derive(Shape)]
-#[expect(dead_code, reason = "only its shape is asked for")]
 enum Reason {
     Stocked,
     Reserved { order: String },
 }
 
 #[derive(Shape)]
-#[expect(dead_code, reason = "only its shape is asked for")]
 enum MoreReasons {
     Stocked,
     Reserved { order: String },
@@ -201,14 +192,12 @@ fn remove_a_variant() {
 #[test]
 fn a_variant_for_others_takes_what_is_added() {
     #[derive(Shape)]
-    #[expect(dead_code, reason = "only its shape is asked for")]
     enum Patient {
         Stocked,
         #[serde(other)]
         Else,
     }
     #[derive(Shape)]
-    #[expect(dead_code, reason = "only its shape is asked for")]
     enum More {
         Stocked,
         Lost,
@@ -221,7 +210,6 @@ fn a_variant_for_others_takes_what_is_added() {
 #[test]
 fn a_change_within_a_variant_says_where() {
     #[derive(Shape)]
-    #[expect(dead_code, reason = "only its shape is asked for")]
     enum Stricter {
         Stocked,
         Reserved { order: String, by: String },
@@ -236,7 +224,6 @@ fn the_keys_of_a_map_become_fields_and_fields_keys() {
     row::<Old, New>(breaks("a.x"), OK, OK);
 
     #[derive(Shape)]
-    #[expect(dead_code, reason = "only its shape is asked for")]
     struct One {
         x: u8,
     }
