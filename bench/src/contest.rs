@@ -1,7 +1,7 @@
 //! What is measured: the contests, who takes part in each, and what is held against what.
 
+use crate::Failed;
 use crate::figures::Figures;
-use crate::{Failed, kafka, postgres, process, sqlite};
 use clap::Args;
 use futures_util::future::BoxFuture;
 use std::path::PathBuf;
@@ -159,19 +159,10 @@ pub(crate) const MEMORY_UNDER_LOAD: f64 = 150e6;
 /// M1: a rebuild of 1 M events.
 pub(crate) const MEMORY_OF_REBUILD: f64 = 200e6;
 
-/// Every contest, in the order in which it is run.
-pub(crate) fn all() -> impl Iterator<Item = &'static Contest> {
-    [sqlite::CONTESTS, postgres::CONTESTS, kafka::CONTESTS, process::CONTESTS].into_iter().flatten()
-}
-
-/// The work of one entry; `prepare` stands for the contest's preparation.
-pub(crate) fn find(contest: &str, entry: &str) -> Result<Run, Failed> {
-    let contest = all().find(|known| known.name == contest).ok_or("there is no such contest")?;
-    if entry == PREPARE {
-        return contest.prepare.ok_or_else(|| "nothing is to be prepared".into());
-    }
-    let entry = contest.entries.iter().find(|known| known.name == entry).ok_or("there is no such entry")?;
-    Ok(entry.run)
-}
-
 pub(crate) const PREPARE: &str = "prepare";
+
+/// A contest and, for each of its entries, the figures of each round.
+pub(crate) struct Outcome {
+    pub(crate) contest: &'static Contest,
+    pub(crate) rounds: Vec<Vec<Figures>>,
+}

@@ -13,12 +13,12 @@ mod sqlite;
 mod postgres;
 mod kafka;
 mod process;
+mod contests;
 mod rounds;
 mod report;
 
 use clap::{Args, Parser, Subcommand};
-use contest::{Place, Run, Scale};
-use rounds::Outcome;
+use contest::{Outcome, Place, Run, Scale};
 use std::path::PathBuf;
 use std::process::ExitCode;
 #[cfg(not(target_env = "msvc"))]
@@ -95,7 +95,7 @@ fn main() -> ExitCode {
 }
 
 fn run_entry(contest: &str, entry: &str, place: &Place) -> Result<ExitCode, Failed> {
-    let run = contest::find(contest, entry)?;
+    let run = contests::find(contest, entry)?;
     let figures = match run {
         Run::Task(run) => {
             let runtime =

@@ -1,9 +1,8 @@
 //! What the benchmark prints: the median of each entry, its spread, and how it stands to its target.
 
 use crate::Failed;
-use crate::contest::{Bound, Contest, Measure, Target};
+use crate::contest::{Bound, Contest, Measure, Outcome, Target};
 use crate::figures::Figures;
-use crate::rounds::Outcome;
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::json;
 

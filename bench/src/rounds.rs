@@ -1,19 +1,14 @@
 //! Runs the entries of each contest in turns, each run in a process of its own, on servers of the benchmark's own.
 
 use crate::Failed;
-use crate::contest::{self, Contest, PREPARE, Scale, Size};
+use crate::contest::{Contest, Outcome, PREPARE, Scale, Size};
+use crate::contests;
 use crate::figures::Figures;
 use factstream_tests::kafka;
 use factstream_tests::postgres::Postgres;
 use std::cell::OnceCell;
 use std::path::Path;
 use std::process::Command;
-
-/// A contest and, for each of its entries, the figures of each round.
-pub(crate) struct Outcome {
-    pub(crate) contest: &'static Contest,
-    pub(crate) rounds: Vec<Vec<Figures>>,
-}
 
 /// Settings of the benchmark's PostgreSQL: the commits are durable, as by default.
 const POSTGRES_SETTINGS: &str = "max_connections = 200\nshared_buffers = 512MB\nmax_wal_size = 4GB\n";
@@ -51,11 +46,11 @@ pub(crate) fn run(
     let folder = tempfile::tempdir_in(factstream_tests::target_folder())?;
     let mut results = Vec::new();
     let is_run = |contest: &&Contest| contest.size.at(scale) != Size::LEFT_OUT;
-    for contest in contest::all().filter(is_run).filter(|contest| wanted(contest.name)) {
+    for contest in contests::all().filter(is_run).filter(|contest| wanted(contest.name)) {
         results.push(run_contest(contest, scale, rounds, &servers, folder.path())?);
     }
     if results.is_empty() {
-        let names: Vec<&str> = contest::all().map(|contest| contest.name).collect();
+        let names: Vec<&str> = contests::all().map(|contest| contest.name).collect();
         return Err(format!("no contest begins with that; there are {}", names.join(", ")).into());
     }
     Ok(results)

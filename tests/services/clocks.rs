@@ -13,7 +13,7 @@ const DAYS_BEHIND: i64 = 30;
 /// A library that puts a process's clock off; as the storm uses it.
 fn clock(folder: &Path) -> String {
     let (source, library) = (folder.join("clock.c"), folder.join("clock.so"));
-    std::fs::write(&source, include_str!("../storm/faults/clock.c")).unwrap();
+    std::fs::write(&source, include_str!("../storm/clock.c")).unwrap();
     let built =
         Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(&source).status();
     assert!(built.is_ok_and(|status| status.success()), "cc builds the library");

@@ -6,10 +6,10 @@
 
 mod own;
 
-use crate::target_folder;
+use crate::kafka_jars::jars;
 pub use own::{Kafka, PASSWORD, PASSWORD_IN_URL, USER};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
 use std::time::{Duration, Instant};
@@ -156,30 +156,6 @@ fn serve(data: &Path) -> Running {
         let _ = tell_end.send(());
     });
     Running { pid: pid.recv().expect("the broker starts"), ended }
-}
-
-/// The version of Kafka that is tested with; `FACTSTREAM_TEST_KAFKA` names another than the usual one.
-fn version() -> String {
-    std::env::var("FACTSTREAM_TEST_KAFKA").unwrap_or_else(|_| "4.1.0".into())
-}
-
-/// The folder with Kafka's jars, fetched once into the target folder.
-pub(crate) fn jars() -> PathBuf {
-    let folder = target_folder().join(format!("kafka-{}", version()));
-    if folder.join("complete").exists() {
-        return folder;
-    }
-    let pom = concat!(env!("CARGO_MANIFEST_DIR"), "/kafka-pom.xml");
-    let output = format!("-DoutputDirectory={}", folder.display());
-    let version = format!("-Dkafka.version={}", version());
-    let args = ["-q", "-B", "-f", pom, "dependency:copy-dependencies", &output, &version];
-    let fetched = Command::new("mvn").args(args).stdout(Stdio::null()).status();
-    assert!(
-        fetched.is_ok_and(|status| status.success()),
-        "Kafka's jars cannot be fetched; install Maven and Java 17"
-    );
-    std::fs::write(folder.join("complete"), "").expect("the folder can be written");
-    folder
 }
 
 fn free_port() -> u16 {

@@ -1,6 +1,6 @@
 //! Kafka's own command-line tools on a test's cluster: another view than that of the client under test.
 
-use crate::kafka::jars;
+use crate::kafka_jars::jars;
 use std::process::{Command, Stdio};
 
 /// Runs one of Kafka's tools on a cluster to its end; what it printed on standard output.

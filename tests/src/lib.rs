@@ -6,10 +6,13 @@ pub mod client;
 pub mod ledger;
 pub mod postgres;
 pub mod pgbouncer;
-pub mod kafka;
+mod kafka_jars;
 pub mod kafka_tools;
+pub mod kafka;
 pub mod pair;
 pub mod peers;
+#[cfg(test)]
+mod house;
 
 use std::net::TcpListener;
 use std::path::PathBuf;

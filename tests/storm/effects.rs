@@ -1,7 +1,7 @@
 //! What the workers' handlers left behind (`storm_effects`, `storm_tally`, the letters of `fragile`), against the log.
 
+use crate::cast::ROLE;
 use crate::partner::{Ledger, PARTNER};
-use crate::system::ROLE;
 use crate::worker::{FRAGILE, Harm, TALLY, WITNESS};
 use factstream_tests::ledger::{self, Event};
 use rusqlite::Connection;

@@ -1,21 +1,20 @@
 //! How a fault is done, and healed. Each returns when it has healed, and tells whether it was done: not while its target is in
 //! the middle of another one, and not where this machine cannot do it.
 
-pub(crate) mod clock;
-pub(crate) mod small_disk;
 mod session;
 mod foreign;
 mod partners;
 
+use crate::cast::{ROLE, SERVICES, WORKER, workers};
+use crate::clock::Clock;
 use crate::partner::Ledger;
 use crate::proxy::Proxy;
 use crate::schedule::{Fault, Link, RIGHTS, Target, Trouble, after};
-use crate::system::{ROLE, SERVICES, System, WORKER, workers};
-use clock::Clock;
+use crate::system::System;
 use session::Session;
 use std::sync::atomic::Ordering;
-use std::sync::{Mutex, MutexGuard, TryLockError};
-use std::thread;
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// How long the store may be down until a right is given back.
@@ -26,8 +25,15 @@ const ON_BROKER_WITHIN: Duration = Duration::from_secs(60);
 const MEMBERS: u32 = 5;
 const STAY: Duration = Duration::from_secs(2);
 
+/// Does a fault, beside whatever goes on. Gives when it had healed; `None` when it was not done, for its target was in
+/// the middle of another.
+pub(crate) fn strike(system: &Arc<System>, fault: Fault) -> JoinHandle<Option<Instant>> {
+    let system = Arc::clone(system);
+    thread::spawn(move || until_healed(&system, fault).then(Instant::now))
+}
+
 /// Does a fault until it has healed.
-pub(crate) fn strike(system: &System, fault: Fault) -> bool {
+fn until_healed(system: &System, fault: Fault) -> bool {
     let done = match fault {
         Fault::Kill(target) => kill(system, target),
         Fault::Pause(target, time) => pause(system, target, time),

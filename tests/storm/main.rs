@@ -1,20 +1,23 @@
 //! The storm: the whole system under faults that a seed decides, then a check of everything that was promised.
 //!
-//! `system` starts servers and services, `schedule` decides the faults and `faults` does them (`proxy` those of the network),
+//! `system` starts servers and services, `schedule` decides the faults and `faults` does them (`proxy`, `clock` and `small_disk` are its means),
 //! `load` are the clients with their ledgers, `partner` what other teams publish, `worker` the harness's own handlers, `check` and `effects` the promises, `report` what is printed at the end. A
 //! storm passes only if all settles within a deadline and every check holds.
 //!
 //! The checker itself is checked by sabotage: built with the feature `factstream-core/sabotage` and with
 //! `FACTSTREAM_SABOTAGE` set, the storm succeeds only if it is caught.
 
+mod cast;
 mod schedule;
 mod proxy;
+mod clock;
+mod small_disk;
+mod effects;
 mod system;
 mod faults;
 mod load;
 mod worker;
 mod partner;
-mod effects;
 mod check;
 mod report;
 
@@ -180,9 +183,9 @@ fn settle(system: &System, report: &mut Report) -> Duration {
 /// Does the faults of the schedule, and waits until the last has healed.
 fn strike(system: &Arc<System>, seed: u64, length: Duration) -> Report {
     let (store, broker) = (system.has_store_server(), system.has_broker_server());
-    let mut schedule = schedule::schedule(seed, length, system::SERVICES.len(), store, broker);
+    let mut schedule = schedule::schedule(seed, length, cast::SERVICES.len(), store, broker);
     if let Some(sabotage) = sabotage() {
-        schedule::aim_at(sabotage, &mut schedule, system::SERVICES.len());
+        schedule::aim_at(sabotage, &mut schedule, cast::SERVICES.len());
     }
     let begun = Instant::now();
     let (mut report, mut under_way) = (Report::default(), Vec::new());
@@ -192,7 +195,7 @@ fn strike(system: &Arc<System>, seed: u64, length: Duration) -> Report {
             thread::sleep(at.saturating_sub(begun.elapsed()).min(Duration::from_millis(200)));
         }
         println!("{:6.1} s  {fault}", begun.elapsed().as_secs_f64());
-        under_way.push((fault, system.strike(fault)));
+        under_way.push((fault, faults::strike(system, fault)));
     }
     for (fault, done) in under_way {
         let healed = done.join().expect("a fault heals");

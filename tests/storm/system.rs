@@ -1,13 +1,12 @@
 //! The system in the storm: real servers, two processes of each service, and a proxy on each way between them. What the
 //! harness itself asks of a server goes around the proxies.
 
+use crate::cast::{ROLE, SERVICES, WORKER, workers};
+use crate::clock::{self, Clock};
 use crate::effects;
-use crate::faults;
-use crate::faults::clock::{self, Clock};
-use crate::faults::small_disk::SmallDisk;
 use crate::partner::Ledger;
 use crate::proxy::Proxy;
-use crate::schedule::Fault;
+use crate::small_disk::SmallDisk;
 use factstream_core::sabotage::{self, Sabotage};
 use factstream_tests::client::Client;
 use factstream_tests::kafka::Kafka;
@@ -22,17 +21,10 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// The processes, by what they run.
-pub(crate) const SERVICES: [&str; 8] =
-    ["order", "inventory", "payment", "order", "inventory", "payment", WORKER, WORKER];
-/// The harness's own handlers.
-pub(crate) const WORKER: &str = "worker";
-/// Who the services are in PostgreSQL.
-pub(crate) const ROLE: &str = "services";
 /// How long a service may take to start, servers that are down included.
 const START_WITHIN: Duration = Duration::from_secs(90);
 /// What keeps PostgreSQL's WAL small: its disk is in memory.
@@ -262,13 +254,6 @@ impl System {
         answering.map(|(url, _)| Client::new(&lock(url))).collect()
     }
 
-    /// Does a fault, beside whatever goes on. Gives when it had healed; `None` when it was not done, for its target was in
-    /// the middle of another.
-    pub(crate) fn strike(self: &Arc<Self>, fault: Fault) -> JoinHandle<Option<Instant>> {
-        let system = Arc::clone(self);
-        thread::spawn(move || faults::strike(&system, fault).then(Instant::now))
-    }
-
     /// Whether nothing is under way in any process.
     pub(crate) fn is_settled(&self) -> bool {
         let clients = self.clients();
@@ -330,11 +315,6 @@ impl System {
             assert!(server.stop().success(), "{} did not stop with success", SERVICES[number]);
         }
     }
-}
-
-/// The numbers of the workers.
-pub(crate) fn workers() -> impl Iterator<Item = usize> {
-    (0..SERVICES.len()).filter(|number| SERVICES[*number] == WORKER)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

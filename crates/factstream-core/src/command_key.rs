@@ -2,8 +2,8 @@
 //!
 //! Invariant: the rule stands here once; engines hand over what they stored with the first use, and answer with what comes out.
 
+use crate::append::{Appended, Outcome};
 use crate::envelope::{InvalidId, StreamId, check_id};
-use crate::store::{Appended, Outcome};
 
 /// An idempotency key and what it was first used for.
 ///

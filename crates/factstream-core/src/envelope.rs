@@ -3,7 +3,8 @@
 //! Invariants: a stream's versions are 1, 2, 3, ..; the log's positions are 1, 2, 3, .. in commit order (G3); every
 //! event of one conversation carries the same correlation id, and its causation id names the event or command before it.
 
-use crate::context;
+pub use crate::id::{ID_BYTES_MAX, InvalidId, check_id};
+use crate::read_context;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -15,9 +16,6 @@ pub type Position = u64;
 
 /// The place of an event in its stream, from 1; 0 is a stream without events.
 pub type Version = u64;
-
-/// The longest id of an aggregate or command key, in bytes.
-pub const ID_BYTES_MAX: usize = 255;
 
 /// Names one stream: an aggregate's category and its id.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -55,53 +53,6 @@ impl fmt::Display for StreamId {
     }
 }
 
-/// Checks an id: 1 to [`ID_BYTES_MAX`] bytes, no control characters (so no NUL, which no database text may hold).
-///
-/// # Errors
-/// [`InvalidId`], which names `what` and says which rule is broken.
-pub fn check_id(what: &'static str, id: &str) -> Result<(), InvalidId> {
-    if id.is_empty() {
-        return Err(InvalidId::Empty { what });
-    }
-    if id.len() > ID_BYTES_MAX {
-        return Err(InvalidId::TooLong { what, bytes: id.len() });
-    }
-    let is_control = match id.is_ascii() {
-        true => id.bytes().any(|byte| byte.is_ascii_control()), // the usual case, and several times as fast
-        false => id.chars().any(char::is_control),
-    };
-    if is_control {
-        return Err(InvalidId::ControlCharacter { what });
-    }
-    Ok(())
-}
-
-/// Why an id cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum InvalidId {
-    /// It has no characters.
-    #[error("the {what} is empty; give it 1 to {ID_BYTES_MAX} bytes")]
-    Empty {
-        /// Which id.
-        what: &'static str,
-    },
-    /// It is longer than [`ID_BYTES_MAX`].
-    #[error("the {what} has {bytes} bytes; at most {ID_BYTES_MAX} are allowed")]
-    TooLong {
-        /// Which id.
-        what: &'static str,
-        /// Its length.
-        bytes: usize,
-    },
-    /// It holds a control character (NUL, a line break, ..).
-    #[error("the {what} holds a control character (such as NUL or a line break); remove it")]
-    ControlCharacter {
-        /// Which id.
-        what: &'static str,
-    },
-}
-
 /// What is kept beside an event's own fields, as the JSON text of the `metadata` column.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct Metadata {
@@ -121,10 +72,14 @@ pub struct Metadata {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
     /// Who asked for it.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "context::actor")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "read_context::actor")]
     pub actor: Option<String>,
     /// What else came with the request.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "context::attributes")]
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "read_context::attributes"
+    )]
     pub attributes: BTreeMap<String, String>,
 }
 
@@ -320,9 +275,9 @@ struct Surroundings {
     correlation_id: Option<String>,
     causation_id: Option<String>,
     traceparent: Option<String>,
-    #[serde(default, deserialize_with = "context::actor")]
+    #[serde(default, deserialize_with = "read_context::actor")]
     actor: Option<String>,
-    #[serde(default, deserialize_with = "context::attributes")]
+    #[serde(default, deserialize_with = "read_context::attributes")]
     attributes: BTreeMap<String, String>,
 }
 

@@ -3,7 +3,7 @@
 //! Invariants: an event's JSON is one flat object of its own fields; its type, schema version and topic come from the
 //! code ([`EventType`]), never from the data.
 
-use crate::decode::ContentError;
+use crate::content_error::ContentError;
 use crate::schema::{Node, Schema, ShapeOf, Shapes};
 use std::fmt;
 

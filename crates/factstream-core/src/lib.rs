@@ -23,6 +23,8 @@
 pub mod schema;
 pub mod event;
 pub mod aggregate;
+mod id;
+mod read_context;
 pub mod envelope;
 pub mod context;
 mod finite;
@@ -34,6 +36,7 @@ pub mod message;
 pub mod partition;
 pub mod sql;
 pub mod read_model;
+mod append;
 mod command_key;
 mod dependent;
 pub mod store;

@@ -7,6 +7,7 @@
 //! makes of the key stands in [`order_key`](Record::order_key), of a missing or foreign `event_id` in [`Envelope::identity`].
 
 mod headers;
+mod unreadable;
 mod texts;
 mod asked;
 mod time;
@@ -18,7 +19,7 @@ mod decoded;
 
 pub use decoded::Decoded;
 pub use headers::Headers;
-pub use reading::Unreadable;
+pub use unreadable::Unreadable;
 
 use crate::envelope::{Metadata, RecordedEvent};
 use crate::partition::Partition;

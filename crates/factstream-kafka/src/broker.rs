@@ -1,11 +1,11 @@
 //! The broker: the port's verbs.
 
+use crate::cluster::{self, Admin};
 use crate::config::{self, Reasons, refused};
 use crate::onlookers::Onlookers;
 use crate::publish::Publisher;
 use crate::reset;
 use crate::subscription::{KafkaSubscription, Presence};
-use crate::topics::{self, Admin};
 use crate::{lag, members, standing};
 use async_trait::async_trait;
 use factstream_core::broker::{
@@ -15,10 +15,6 @@ use factstream_core::message::Message;
 use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use std::sync::Arc;
-use std::time::Duration;
-
-/// How long the cluster may take to answer what is not publishing or polling.
-pub(crate) const ANSWER: Duration = Duration::from_secs(15);
 
 /// A broker on an Apache Kafka cluster. Cheap to clone.
 #[derive(Clone)]
@@ -83,7 +79,7 @@ impl Broker for KafkaBroker {
         if missing.is_empty() {
             return Ok(()); // so that whoever may not make topics can run where they were made beforehand
         }
-        topics::create(self.admin(), &missing).await?;
+        cluster::create(self.admin(), &missing).await?;
         self.publisher.wait_for_topics(missing.into_iter().map(|topic| topic.name).collect()).await
     }
 

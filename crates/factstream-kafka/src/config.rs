@@ -12,6 +12,10 @@ use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 pub(crate) use reason::Reasons;
+use std::time::Duration;
+
+/// How long the cluster may take to answer what is not publishing or polling.
+pub(crate) const ANSWER: Duration = Duration::from_secs(15);
 
 /// How long at most a broker that is back has to wait for us.
 const RECONNECT_MS_MAX: &str = "1000";

@@ -10,6 +10,7 @@
 //! | where a group stands, and whose it is | `standing` |
 //! | how far a group is behind | `lag` |
 //! | who is in a group | `members` |
+//! | how topics are made and changed in a cluster | `cluster` |
 //! | topics as code | [`Change`] and [`KafkaBroker::plan_topics`] |
 //!
 //! Invariants: an idempotent producer that has one request on its way and never gives a message up, so that none is lost
@@ -19,14 +20,16 @@
 //! thread of its own and only when the processor asks for records, so partitions move only while nothing is in flight.
 
 mod config;
-mod broker;
+mod place;
 mod publish;
-mod subscription;
 mod onlookers;
 mod standing;
+mod subscription;
 mod lag;
 mod reset;
 mod members;
+mod cluster;
+mod broker;
 mod topics;
 
 pub use broker::KafkaBroker;

@@ -3,7 +3,7 @@
 mod peek;
 
 use crate::config::{self, Reasons, refused};
-use crate::subscription::Place;
+use crate::place::Place;
 use factstream_core::broker::BrokerError;
 use jiff::Timestamp;
 use peek::Peeked;

@@ -1,9 +1,9 @@
 //! Where a group stands, seen from outside of it: what it has committed in each partition, who committed that, and whether it could
 //! go on from there. Looking joins nothing and moves nothing.
 
-use crate::broker::ANSWER;
+use crate::config::ANSWER;
 use crate::onlookers::{Onlooker, Onlookers, answered};
-use crate::subscription::{Place, partition_of};
+use crate::place::{Place, partition_of, place};
 use factstream_core::broker::{BrokerError, Committer, Stored};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaResult;
@@ -72,7 +72,7 @@ pub(crate) async fn check_places(
 ) -> Result<(), BrokerError> {
     let topics = topics.to_vec();
     let stored: HashMap<Place, Stored> =
-        stored.iter().map(|stored| (crate::subscription::place(&stored.partition), stored.clone())).collect();
+        stored.iter().map(|stored| (place(&stored.partition), stored.clone())).collect();
     onlookers.ask(group, move |onlooker| check(onlooker, &topics, &stored)).await
 }
 

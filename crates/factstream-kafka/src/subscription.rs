@@ -8,6 +8,7 @@ mod group;
 mod gone;
 mod member;
 mod presence;
+mod request;
 mod unread;
 
 use crate::config::{Reasons, refused};
@@ -15,22 +16,15 @@ use async_trait::async_trait;
 use factstream_core::broker::{BrokerError, Committer, Partition, Stored, Subscription};
 use factstream_core::message::Record;
 use group::Group;
-pub(crate) use group::Place;
 use member::Member;
 pub(crate) use presence::{Presence, Present};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use request::Request;
 use std::sync::mpsc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use unread::{Answer, Unread};
-
-type Reply<T> = oneshot::Sender<Result<T, BrokerError>>;
-
-enum Request {
-    Poll { records_max: usize, wait: Duration, reply: Reply<Vec<Record>> },
-    Commit { next: Vec<(Partition, i64)>, reply: Reply<()> },
-}
 
 pub(crate) struct KafkaSubscription {
     requests: mpsc::Sender<Request>,
@@ -88,12 +82,4 @@ impl Subscription for KafkaSubscription {
         self.send(Request::Commit { next: next.to_vec(), reply })?;
         answer.await.unwrap_or_else(|_| Err(gone()))
     }
-}
-
-pub(crate) fn place(partition: &Partition) -> Place {
-    (partition.topic.clone(), i32::try_from(partition.partition).unwrap_or(-1))
-}
-
-pub(crate) fn partition_of(topic: &str, partition: i32) -> Partition {
-    Partition { topic: topic.to_owned(), partition: u32::try_from(partition).unwrap_or_default() }
 }

@@ -4,11 +4,9 @@
 //! move to other partitions, and the order of a key holds only for what is published after all before it was read.
 //! Settings that were not declared stay as they are.
 
-mod cluster;
-
 use crate::broker::KafkaBroker;
+use crate::cluster::{self, create};
 use crate::publish::Layout;
-pub(crate) use cluster::{Admin, create};
 use factstream_core::broker::{BrokerError, Topic};
 use rdkafka::admin::ConfigResource;
 use std::collections::HashMap;

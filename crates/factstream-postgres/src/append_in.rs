@@ -3,14 +3,15 @@
 //! Invariants: the counter is locked here and stays so until the user's transaction ends, so positions are gapless and in
 //! commit order (G3) as with every other append. What is refused or fails leaves the transaction as it was: a savepoint.
 
-use crate::error::{of_append, of_statement};
+use crate::error::of_append;
+use crate::identity::{IDENTITY, Identity};
 use crate::shared::Shared;
 use crate::statements::Statements;
 use crate::store::PostgresStore;
 use crate::transaction::{Placed, append_within};
 use factstream_core::recordable;
 use factstream_core::store::{Append, Appended, Conflict, Outcome, StoreError};
-use tokio_postgres::{Client, Error, Transaction};
+use tokio_postgres::{Error, Transaction};
 
 /// What became of appends in a transaction that is not yet committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,26 +20,6 @@ pub enum AppendedIn {
     Appended(Vec<Appended>),
     /// A stream had moved on: none is in the transaction, which is as it was before and may go on.
     Conflict(Conflict),
-}
-
-/// The log of a store, as its server tells it from others.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Identity {
-    database: String,
-    log: Option<u32>,
-}
-
-const IDENTITY: &str = include_str!("../sql/enter_transaction.sql");
-
-impl Identity {
-    pub(crate) async fn of(client: &Client) -> Result<Self, StoreError> {
-        let row = client.query_one(IDENTITY, &[]).await;
-        row.map(|row| Self::read(&row)).map_err(|error| of_statement(IDENTITY, &error))
-    }
-
-    fn read(row: &tokio_postgres::Row) -> Self {
-        Self { database: row.get(0), log: row.get(1) }
-    }
 }
 
 impl PostgresStore {

@@ -2,10 +2,10 @@
 //! hosts and database only.
 
 use crate::options::Options;
-use crate::settings;
 use crate::ssl_mode::{self, Mode};
 use crate::tls::{self, Connector};
 use crate::url;
+use crate::url_options;
 use factstream_core::store::StoreError;
 use std::time::Duration;
 use tokio_postgres::Config;
@@ -21,26 +21,6 @@ const WANTED: &str = "write postgres://USER:PASSWORD@HOST:5432/DATABASE";
 /// [`StoreError::Url`]
 pub fn check_url(url: &str) -> Result<String, StoreError> {
     Server::of_url(url, &mut Options::default()).map(|server| server.place)
-}
-
-/// What a connection is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    Read,
-    /// Transactions.
-    Write,
-    /// Appends by themselves: short statements.
-    Append,
-    Listen,
-}
-
-impl Purpose {
-    pub(crate) fn application_name(self) -> &'static str {
-        match self {
-            Self::Listen => "factstream listener",
-            Self::Read | Self::Write | Self::Append => "factstream",
-        }
-    }
 }
 
 /// How long a server may take to accept a connection, where the URL does not say (`connect_timeout`).
@@ -109,7 +89,7 @@ impl Server {
         }
         let mode = wanted.mode.of_driver();
         config.ssl_mode(if tls::IS_SPOKEN { mode } else { SslMode::Disable });
-        let (settings, others) = settings::split(&own);
+        let (settings, others) = url_options::split(&own);
         if !others.is_empty() {
             config.options(others); // poolers refuse it, so only where nothing else will do
         }

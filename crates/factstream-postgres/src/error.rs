@@ -4,8 +4,8 @@ use crate::sqlstate::{Fault, fault};
 use crate::tls;
 use factstream_core::store::StoreError;
 use std::time::Duration;
-use tokio_postgres::Error;
 use tokio_postgres::error::{DbError, SqlState};
+use tokio_postgres::{Error, Statement};
 
 /// The error of a statement.
 pub(crate) fn of_statement(sql: &str, error: &Error) -> StoreError {
@@ -156,6 +156,16 @@ fn cause(error: &Error) -> String {
 pub(crate) fn first_line(sql: &str) -> String {
     let line = sql.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with("--"));
     line.unwrap_or_default().chars().take(120).collect()
+}
+
+/// Refuses a number of parameters that does not fit.
+pub(crate) fn check_count(statement: &Statement, sql: &str, given: usize) -> Result<(), StoreError> {
+    let wanted = statement.params().len();
+    if wanted == given {
+        return Ok(());
+    }
+    let message = format!("it takes {wanted} parameters, but {given} are given");
+    Err(StoreError::statement(message, first_line(sql)))
 }
 
 #[cfg(test)]

@@ -6,12 +6,13 @@
 //!
 //! | question | module |
 //! |---|---|
-//! | which database, how it is reached, which limits | `connect`, `url`, `ssl_mode`, `tls`, [`Options`] |
+//! | which database, how it is reached, which limits | `connect`, `url`, `url_options`, `ssl_mode`, `tls`, [`Options`] |
 //! | how a connection is made fit for use | `dial`, `session`, `settings`, `pool`, `pooler` |
+//! | what a connection is for, and which log it finds | `purpose`, `identity` |
 //! | what becomes of a server that does not answer | `timed`, `frames` |
 //! | what is remembered of the log, and when no more | `knowledge`, `reached` |
 //! | what makes a database a store | `migrate` |
-//! | how appends become commits | `writer`, `reached`, `group`, `optimistic`, `locking`, `statements` |
+//! | how appends become commits | `pending`, `writer`, `reached`, `group`, `optimistic`, `locking`, `statements` |
 //! | what became of a COMMIT whose reply was lost | `lost_commit` |
 //! | how other processes' commits are noticed | `announcements`, `listener` |
 //! | what a transaction can do | [`PostgresTransaction`], `write_rows` |
@@ -31,9 +32,11 @@ mod tls;
 #[path = "no_tls.rs"]
 mod tls;
 mod url;
-mod settings;
-mod connect;
+mod url_options;
+mod purpose;
 mod options;
+mod connect;
+mod settings;
 mod frames;
 mod timed;
 mod dial;
@@ -41,8 +44,10 @@ mod session;
 mod pool;
 mod pooler;
 mod knowledge;
+mod identity;
 mod shared;
 mod migrate;
+mod pending;
 mod writer;
 mod group;
 mod reached;

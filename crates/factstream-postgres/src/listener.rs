@@ -4,9 +4,9 @@
 //! that is lost is replaced after a pause; while there is none, who waits looks more often, and never waits for it. Hints
 //! that come while one is being followed become one.
 
-use crate::connect::Purpose;
 use crate::error::of_statement;
 use crate::options::Options;
+use crate::purpose::Purpose;
 use crate::session::Session;
 use crate::shared::Shared;
 use crate::statements::{CHANNEL, HEAD, NOTIFY};

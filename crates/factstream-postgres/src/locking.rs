@@ -8,10 +8,10 @@
 use crate::error::{of_append, of_statement};
 use crate::group::{Group, Known};
 use crate::lost_commit::{self, NOT_REPLICATED, is_lost};
+use crate::pending::PendingAppend;
 use crate::pool::{Lent, Pool};
 use crate::shared::Shared;
 use crate::statements::Statements;
-use crate::writer::PendingAppend;
 use factstream_core::envelope::StreamId;
 use factstream_core::store::{CommandKey, Outcome, StoreError};
 use futures_util::future::{BoxFuture, FutureExt, TryFutureExt, try_join};

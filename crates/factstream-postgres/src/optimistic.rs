@@ -5,15 +5,15 @@
 //! sent while another is on its way. A statement on a connection that is then lost may still be read by the server: the fence
 //! in it sees to it that it is refused once somebody has asked for it (`lost_commit`).
 
-use crate::connect::Purpose;
 use crate::error::of_statement;
 use crate::group::{Group, Keys, Known};
 use crate::lost_commit::Mark;
 use crate::options::Options;
+use crate::pending::{Attempted, PendingAppend};
+use crate::purpose::Purpose;
 use crate::session::Session;
 use crate::shared::Shared;
 use crate::statements::{APPEND, append_without_keys};
-use crate::writer::{Attempted, PendingAppend};
 use factstream_core::envelope::{Position, StreamId};
 use factstream_core::sql::{format_timestamp, now};
 use factstream_core::store::{Appended, Outcome, StoreError};

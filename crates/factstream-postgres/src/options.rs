@@ -1,6 +1,6 @@
 //! The limits of a store. Every queue, batch and pool has one (G13), and so has every wait for the server.
 
-use crate::connect::Purpose;
+use crate::purpose::Purpose;
 use std::time::Duration;
 
 /// Connections that a store works with at least: one for appends, one for reads, two for transactions.

@@ -3,9 +3,10 @@
 //! A pool takes what it gets: where the role or the server allows no more connections, it makes do with those that it has, and
 //! tries for more later.
 
-use crate::connect::{Purpose, Server};
+use crate::connect::Server;
 use crate::knowledge::Knowledge;
 use crate::options::Options;
+use crate::purpose::Purpose;
 use crate::session::Session;
 use deadpool::managed::{Manager, Metrics, Object, PoolError, QueueMode, RecycleError, RecycleResult};
 use deadpool::{Runtime, managed};

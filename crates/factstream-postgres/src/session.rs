@@ -6,11 +6,12 @@
 //! settings are not in force, on a session that stays; the isolation and the durability are ours, whatever the role or the
 //! database has as its default.
 
-use crate::connect::{Purpose, Server};
+use crate::connect::Server;
 use crate::dial::{self, Driven, Target};
 use crate::error::{of_connecting, of_statement};
 use crate::options::Options;
-use crate::settings::Settings;
+use crate::purpose::Purpose;
+use crate::settings::{Settings, text};
 use deadpool_postgres::ClientWrapper;
 use factstream_core::store::StoreError;
 use futures_util::future::try_join;
@@ -184,8 +185,4 @@ fn row(messages: &[SimpleQueryMessage]) -> Result<&SimpleQueryRow, StoreError> {
     rows.ok_or_else(|| {
         StoreError::Engine("the server answered a question about settings without a row".into())
     })
-}
-
-pub(crate) fn text(row: &SimpleQueryRow, at: usize) -> &str {
-    row.get(at).unwrap_or_default()
 }

@@ -1,8 +1,8 @@
 //! What the writer, the transactions and the listener of one store have in common.
 
 use crate::announcements::Announcements;
-use crate::append_in::Identity;
 use crate::connect::Server;
+use crate::identity::Identity;
 use crate::knowledge::Knowledge;
 use factstream_core::envelope::Position;
 use std::sync::Arc;

@@ -1,23 +1,26 @@
 //! The store: the port's verbs, each handed to the writer, to a reader or to a transaction of its own.
 
 use crate::announcements::Announcements;
-use crate::append_in::Identity;
-use crate::connect::{Purpose, Server};
+use crate::connect::Server;
 use crate::control::{leaves_traces, refuse_control};
-use crate::error::{of_limited, of_reading, of_statement};
+use crate::error::{check_count, of_limited, of_reading, of_statement};
+use crate::identity::Identity;
 use crate::knowledge::Knowledge;
 use crate::listener;
 use crate::locking::Locking;
 use crate::migrate::migrate;
 use crate::options::Options;
+use crate::pending::PendingAppend;
 use crate::pool::{Lent, Pool};
 use crate::pooler;
+use crate::purpose::Purpose;
 use crate::rows;
 use crate::session::Session;
 use crate::shared::Shared;
 use crate::statements::{FENCE, HEAD};
-use crate::transaction::{PostgresTransaction, check_count, parameters, references};
-use crate::writer::{PendingAppend, Writer};
+use crate::transaction::PostgresTransaction;
+use crate::values::{parameters, references};
+use crate::writer::Writer;
 use async_trait::async_trait;
 use factstream_core::envelope::{Position, RecordedEvent, StreamId, Version};
 use factstream_core::recordable;

@@ -4,7 +4,7 @@
 //! connection is closed rather than given back in an unknown state.
 
 use crate::control::{leaves_traces, refuse_control};
-use crate::error::{first_line, of_append, of_limited, of_statement};
+use crate::error::{check_count, of_append, of_limited, of_statement};
 use crate::group::{Group, Known};
 use crate::lost_commit::{self, Mark, NOT_REPLICATED, is_lost};
 use crate::pool::{Lent, Pool};
@@ -12,7 +12,7 @@ use crate::rows;
 use crate::session::Session;
 use crate::shared::Shared;
 use crate::statements::Statements;
-use crate::values::Parameter;
+use crate::values::{parameters, references};
 use crate::write_rows;
 use async_trait::async_trait;
 use deadpool_postgres::ClientWrapper;
@@ -25,7 +25,6 @@ use factstream_core::store::{
 use futures_util::future::{join, try_join_all};
 use std::any::Any;
 use std::sync::Arc;
-use tokio_postgres::types::ToSql;
 use tokio_postgres::{GenericClient, Statement};
 
 /// A transaction on a PostgreSQL store.
@@ -185,26 +184,6 @@ impl Drop for PostgresTransaction {
             Lent::take(client).abandon(&self.shared.server);
         }
     }
-}
-
-/// Refuses a number of parameters that does not fit.
-pub(crate) fn check_count(statement: &Statement, sql: &str, given: usize) -> Result<(), StoreError> {
-    let wanted = statement.params().len();
-    if wanted == given {
-        return Ok(());
-    }
-    let message = format!("it takes {wanted} parameters, but {given} are given");
-    Err(StoreError::statement(message, first_line(sql)))
-}
-
-/// The parameters as the driver takes them.
-pub(crate) fn parameters(params: &Params) -> Vec<Parameter<'_>> {
-    params.iter().map(Parameter).collect()
-}
-
-/// References to the parameters.
-pub(crate) fn references<'a>(params: &'a [Parameter<'a>]) -> Vec<&'a (dyn ToSql + Sync)> {
-    params.iter().map(|param| param as &(dyn ToSql + Sync)).collect()
 }
 
 #[async_trait]

@@ -1,6 +1,6 @@
 //! The port's values as PostgreSQL's: a value goes into whatever type the statement gives its placeholder.
 
-use factstream_core::sql::{Value, too_large};
+use factstream_core::sql::{Params, Value, too_large};
 use jiff::Timestamp;
 use std::error::Error;
 use tokio_postgres::types::private::BytesMut;
@@ -15,6 +15,16 @@ const EPOCH_MICROS: i64 = 946_684_800_000_000;
 /// A parameter.
 #[derive(Debug)]
 pub(crate) struct Parameter<'a>(pub(crate) &'a Value);
+
+/// The parameters as the driver takes them.
+pub(crate) fn parameters(params: &Params) -> Vec<Parameter<'_>> {
+    params.iter().map(Parameter).collect()
+}
+
+/// References to the parameters.
+pub(crate) fn references<'a>(params: &'a [Parameter<'a>]) -> Vec<&'a (dyn ToSql + Sync)> {
+    params.iter().map(|param| param as &(dyn ToSql + Sync)).collect()
+}
 
 impl ToSql for Parameter<'_> {
     fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, Refusal> {

@@ -4,8 +4,7 @@
 //! The columns' types are asked for once: a table that is made anew has the same. After a failure they are asked for again.
 
 use crate::error::of_statement;
-use crate::transaction::{parameters, references};
-use crate::values::Parameter;
+use crate::values::{Parameter, parameters, references};
 use deadpool_postgres::ClientWrapper;
 use factstream_core::sql::quoted;
 use factstream_core::store::{StoreError, TableRows};

@@ -11,16 +11,16 @@ use crate::error::of_append;
 use crate::lost_commit;
 use crate::optimistic::{Assumed, Optimistic};
 use crate::options::Options;
+use crate::pending::{Attempted, PendingAppend};
 use crate::pool::{IDLE_MAX, Pool};
 use crate::shared::Shared;
-use factstream_core::envelope::Version;
 use factstream_core::sabotage::{Sabotage, is_on};
-use factstream_core::store::{Append, CommandKey, Outcome, StoreError};
+use factstream_core::store::{Outcome, StoreError};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio_postgres::Error;
 use tokio_postgres::error::{Severity, SqlState};
 
@@ -32,23 +32,6 @@ const WORTH_A_COMMIT: usize = 16;
 
 /// How long appends go the longer way after a connection for them was refused.
 const CONNECT_PAUSE: Duration = Duration::from_secs(1);
-
-pub(crate) struct PendingAppend {
-    pub(crate) append: Append,
-    pub(crate) key: Option<CommandKey>,
-    /// The history of the log that it was decided on.
-    pub(crate) history: u64,
-    pub(crate) reply: oneshot::Sender<Result<Outcome, StoreError>>,
-}
-
-impl PendingAppend {
-    /// Another server has taken over since it was decided: its stream may be another one at the same version.
-    pub(crate) fn refuse_history(self) {
-        let text =
-            "another server has taken over meanwhile, which may lack the newest events; nothing was stored";
-        let _ = self.reply.send(Err(StoreError::Busy(text.into())));
-    }
-}
 
 pub(crate) struct Writer {
     means: Arc<Means>,
@@ -66,9 +49,6 @@ struct Means {
     pool: Pool,
     locking: mpsc::Sender<PendingAppend>,
 }
-
-/// An append, and the version that its stream is assumed to be at.
-pub(crate) type Attempted = (PendingAppend, Version);
 
 impl Writer {
     pub(crate) fn new(

@@ -7,9 +7,10 @@
 //! |---|---|
 //! | which file, which limits | `url`, [`Options`] |
 //! | what makes a file a store | `open` |
+//! | whose turn it is on the writer thread | `queue` |
 //! | how appends become commits | `writer`, `append` |
-//! | what a transaction can do, and for how long | [`SqliteTransaction`], `watchdog` |
-//! | how reading goes on beside it | `readers`, `rows` |
+//! | what a transaction can do, and for how long | [`SqliteTransaction`], `serve`, `watchdog` |
+//! | how reading goes on beside it | `readers`, `query`, `rows` |
 //! | how news travels | `news` |
 //!
 //! Invariants: `synchronous=FULL` in WAL mode, so an acknowledged commit is on disk. Every write is in a transaction that
@@ -21,11 +22,14 @@ mod options;
 mod open;
 mod patience;
 mod place;
-mod writer;
 mod append;
-mod transaction;
+mod writer;
 mod watchdog;
+mod transaction;
+mod serve;
+mod queue;
 mod readers;
+mod query;
 mod rows;
 mod bind;
 mod news;

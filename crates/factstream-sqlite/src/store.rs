@@ -6,12 +6,14 @@ use crate::news::News;
 use crate::open;
 use crate::options::Options;
 use crate::place::Place;
+use crate::query::query;
+use crate::queue::{self, Request};
 use crate::readers::Readers;
 use crate::rows;
-use crate::transaction::{SqliteTransaction, query};
+use crate::transaction::SqliteTransaction;
 use crate::url;
 use crate::watchdog::Watchdog;
-use crate::writer::{PendingAppend, Request, Writer};
+use crate::writer::{PendingAppend, Writer};
 use async_trait::async_trait;
 use factstream_core::envelope::{Position, RecordedEvent, StreamId, Version};
 use factstream_core::recordable;
@@ -107,7 +109,7 @@ impl SqliteStore {
         let writer = Writer { connection, watchdog, news: Arc::clone(&news), options, place };
         std::thread::Builder::new()
             .name("factstream-writer".into())
-            .spawn(move || writer.run(queue))
+            .spawn(move || queue::run(writer, queue))
             .map_err(thread)?;
         Ok(Self { inner: Arc::new(Inner { requests, readers, news, poll_interval, event_bytes_max }) })
     }

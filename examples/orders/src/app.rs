@@ -7,7 +7,7 @@ use crate::order::Order;
 use crate::payment::Payment;
 use crate::projection::OrderProjection;
 use crate::reservation::Reservation;
-use crate::{fulfilment, inventory, payment, topics, urls};
+use crate::{fulfilment, inventory, payment, registry, urls};
 use factstream::{App, Builder, Error};
 
 /// One of the three services.
@@ -93,7 +93,7 @@ pub fn builder(config: &Config) -> Builder {
     if let Some(namespace) = &config.namespace {
         builder = builder.namespace(namespace);
     }
-    builder = topics::registry().into_iter().fold(builder, Builder::topic);
+    builder = registry::registry().into_iter().fold(builder, Builder::topic);
     let runs = |service| config.service.is_none_or(|only| only == service);
     if runs(Service::Order) {
         builder = builder

@@ -6,6 +6,7 @@
 //! code 0. All within a deadline; what does not end by then is rolled back and handled after the next start.
 
 use crate::app::{self, Config, Service};
+use crate::phase::Phase;
 use crate::{Failed, cli, http, urls};
 use factstream::redact_url;
 use std::io::{ErrorKind, Write};
@@ -91,17 +92,6 @@ async fn listen(address: &str) -> Result<TcpListener, Failed> {
 fn announce(line: &str) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
-}
-
-/// Where a process is on its way from start to end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Phase {
-    /// It takes requests.
-    Serving,
-    /// It still takes requests, and says that it is not ready for more.
-    Leaving,
-    /// It takes no new requests.
-    Closing,
 }
 
 /// The phase, as the signals have it. SIGTERM begins the grace; ctrl-c, or another signal, ends it. One more ends the process

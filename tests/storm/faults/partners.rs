@@ -3,8 +3,9 @@
 
 use super::session::Session;
 use super::{STAY, on_broker};
+use crate::cast::workers;
 use crate::partner::{self, Ledger, Outgoing, PARTITIONS, PARTNER, TOPIC};
-use crate::system::{System, workers};
+use crate::system::System;
 use factstream::kafka::KafkaBroker;
 use factstream::message::{Headers, Message};
 use factstream::sql::{format_timestamp, now};

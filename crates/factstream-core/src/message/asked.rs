@@ -1,7 +1,7 @@
 //! Who asked, and what else came with the request, from the headers of a message.
 
 use super::{ACTOR, ATTRIBUTES, Headers};
-use crate::context::{read_actor, read_attributes};
+use crate::read_context::{read_actor, read_attributes};
 use std::collections::BTreeMap;
 
 /// The first header of each of the two names.

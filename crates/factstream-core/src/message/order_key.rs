@@ -5,7 +5,7 @@
 
 use super::Record;
 use super::identity::digest;
-use super::reading::Unreadable;
+use super::unreadable::Unreadable;
 use crate::envelope::{ID_BYTES_MAX, check_id};
 use serde::Deserialize;
 use std::fmt::Write as _;

@@ -3,6 +3,7 @@
 use super::identity::{Identified, is_ours};
 use super::own_fields::own_fields;
 use super::texts::Texts;
+use super::unreadable::Unreadable;
 use super::{LOG, Record, time};
 use crate::envelope::{Envelope, check_id};
 use jiff::Timestamp;
@@ -67,43 +68,4 @@ impl Record {
             attributes: headers.asked.attributes(),
         })
     }
-}
-
-/// Why a record cannot be read. Never retried.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Unreadable {
-    /// A header that must be there is not.
-    #[error("the message has no {header} header")]
-    NoHeader {
-        /// The header.
-        header: &'static str,
-    },
-    /// A header's bytes are not text.
-    #[error("the header {header:?} is not UTF-8")]
-    HeaderNotUtf8 {
-        /// The header.
-        header: String,
-    },
-    /// A header does not hold what it must.
-    #[error("the header {header} holds no valid {header}")]
-    BadHeader {
-        /// The header.
-        header: &'static str,
-    },
-    /// A tombstone.
-    #[error("the message has no value (a tombstone)")]
-    NoValue,
-    /// The consumer's own decoder refused it.
-    #[error("the consumer's decoder refused the record: {reason}")]
-    Refused {
-        /// What it said.
-        reason: String,
-    },
-    /// The value's bytes are not text.
-    #[error("the message's value is not UTF-8")]
-    NotUtf8,
-    /// Neither a key nor an aggregate id.
-    #[error("the message has neither a key nor an aggregate_id in its value")]
-    NoKey,
 }

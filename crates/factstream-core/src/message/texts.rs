@@ -1,7 +1,7 @@
 //! Our own headers as text.
 
 use super::asked::Asked;
-use super::reading::Unreadable;
+use super::unreadable::Unreadable;
 use super::{HEADERS, Headers};
 use crate::envelope::ID_BYTES_MAX;
 

@@ -2,8 +2,8 @@
 //!
 //! Invariant: no credentials are in any text that leaves here.
 
+use super::ANSWER;
 use super::passing::{code_of, is_away, is_passing};
-use crate::broker::ANSWER;
 use factstream_core::broker::BrokerError;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;

@@ -1,7 +1,7 @@
 //! A look at single records that a group has not read, for their time. It joins nothing and commits nothing.
 
 use crate::config::{Reasons, is_passing};
-use crate::subscription::Place;
+use crate::place::Place;
 use jiff::Timestamp;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult};

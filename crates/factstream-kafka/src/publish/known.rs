@@ -1,8 +1,7 @@
 //! Which topics exist: asked for once, remembered until one turns out to be gone.
 
 use super::Publisher;
-use crate::broker::ANSWER;
-use crate::config::Reasons;
+use crate::config::{ANSWER, Reasons};
 use factstream_core::broker::BrokerError;
 use rdkafka::client::Client;
 use rdkafka::error::{KafkaResult, RDKafkaErrorCode};

@@ -1,8 +1,8 @@
 //! Which partition cannot go on where the group stands: librdkafka says only that there is one.
 
 use super::group::Group;
-use super::partition_of;
-use crate::broker::ANSWER;
+use crate::config::ANSWER;
+use crate::place::partition_of;
 use factstream_core::broker::{BrokerError, Partition};
 use rdkafka::Offset;
 use rdkafka::consumer::{BaseConsumer, Consumer};

@@ -5,9 +5,8 @@
 //! Offsets that another system has committed are noticed when their partition comes, and now and then after that.
 //! A partition that goes is remembered until the member has given up the records that it holds of it.
 
-use super::place;
-use crate::broker::ANSWER;
-use crate::config::Reasons;
+use crate::config::{ANSWER, Reasons};
+use crate::place::{Place, place};
 use crate::standing::{self, is_made_again};
 use factstream_core::broker::{BrokerError, Committer, Stored};
 use rdkafka::config::RDKafkaLogLevel;
@@ -16,9 +15,6 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
-
-/// A partition as librdkafka names it.
-pub(crate) type Place = (String, i32);
 
 /// The context of a member's client.
 pub(super) struct Group {

@@ -6,11 +6,11 @@
 //! records are gone, or whose offsets another system commits, halts and keeps saying so.
 
 use super::gone::{self, Halt};
-use super::group::{Group, Place, places};
+use super::group::{Group, places};
+use super::request::{Reply, Request};
 use super::unread::{Polled, Unread};
-use super::{Reply, Request, partition_of, place};
-use crate::broker::ANSWER;
-use crate::config::is_passing;
+use crate::config::{ANSWER, is_passing};
+use crate::place::{Place, partition_of, place};
 use crate::standing::to_commit;
 use factstream_core::broker::{BrokerError, POLL_BYTES_MAX, Partition};
 use factstream_core::message::{Headers, Record};

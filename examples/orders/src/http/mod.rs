@@ -13,7 +13,7 @@ mod status;
 mod strict;
 
 use crate::app::Service;
-use crate::serve::Phase;
+use crate::phase::Phase;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{Method, Uri};

@@ -1,7 +1,7 @@
 //! `/status`, `/livez`, `/readyz`: what is going on, for people and for whoever watches the process.
 
 use super::problem::Problem;
-use crate::serve::Phase;
+use crate::phase::Phase;
 use axum::Json;
 use axum::extract::State;
 use factstream::App;

@@ -3,8 +3,7 @@
 //! Invariants: an error that passes is waited out, up to [`ANSWER`]. rdkafka drops what the cluster says of a single topic's
 //! settings: an answer without any setting is a refusal, and what was set is read again.
 
-use crate::broker::ANSWER;
-use crate::config::{Reasons, is_passing, is_passing_code};
+use crate::config::{ANSWER, Reasons, is_passing, is_passing_code};
 use factstream_core::broker::{BrokerError, Topic};
 use rdkafka::admin::{
     AdminClient, AdminOptions, AlterConfig, ConfigEntry, ConfigResource, ConfigSource, NewPartitions,
