@@ -1,28 +1,31 @@
 //! Putting an application together: what is declared, and how it is checked and wired when it is opened.
 
+mod connect;
 mod declared;
 
 use crate::app::{App, Parts};
-use crate::command::turns::{self, Turns, WAIT_MAX, WAITING_MAX};
-use crate::connect::{self, Connected};
-use crate::declare::{Consumer, Projection};
-use crate::emitters::Emitters;
+
 use crate::error::Error;
+use crate::handler::declare::{Consumer, Projection};
+use crate::handler::dispatch::Handlers;
+use crate::handler::options::Options;
+use crate::handler::reaction::Reaction as _;
+use crate::handler::tables::{Managed, Table};
+use crate::health::Healths;
+use crate::kernel::names::RELAY;
+use crate::kernel::states::{Limits, States};
+use crate::kernel::turns::{self, Turns, WAIT_MAX, WAITING_MAX};
+use crate::kernel::{Emitters, Kernel, Progress, StoreClock, system};
 use crate::migrations;
-use crate::mirror;
-use crate::processor::options::Options;
-use crate::processor::reaction::{Handlers, Reaction as _};
 use crate::processor::shard::Shard;
 use crate::processor::{HandlerKind, Spec};
-use crate::progress::Progress;
-use crate::read_model::table::Table;
-use crate::read_model::{FoldRows, Managed};
-use crate::registry::{self, Build, Comeback, UNNAMED};
+use crate::read_model::FoldRows;
+use crate::redact::redact_url;
+use crate::registry::{self, Build, UNNAMED};
 use crate::retention::Retention;
-use crate::states::{Limits, States};
-use crate::status::Healths;
-use crate::store_clock::StoreClock;
-use crate::system;
+use crate::runtime::mirror;
+use crate::runtime::take_over::{self, Comeback};
+use connect::Connected;
 use declared::Declared;
 use factstream_core::aggregate::Aggregate;
 use factstream_core::broker::Topic;
@@ -44,6 +47,21 @@ const READ_MODEL_BATCH: usize = 1_000;
 /// Aggregate states kept in memory unless said otherwise, and about how many bytes of them.
 const STATES_MAX: usize = 10_000;
 const STATES_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+impl App {
+    /// Opens a store with nothing but commands and queries on it; [`App::builder`] for more.
+    ///
+    /// # Errors
+    /// When the store cannot be opened: the error says why and what to do.
+    pub async fn open(store_url: impl Into<String>) -> Result<Self, Error> {
+        Self::builder(store_url).open().await
+    }
+
+    /// Begins an application on the store at this URL: `sqlite://orders.db`.
+    pub fn builder(store_url: impl Into<String>) -> Builder {
+        Builder::new(store_url.into())
+    }
+}
 
 /// An application that is being put together.
 #[must_use = "an application does nothing until it is opened"]
@@ -287,13 +305,13 @@ impl Builder {
         let topics = self.topics();
         let plan = self.plan()?;
         let store = connect::store(&plan.store_url, plan.event_bytes_max, false).await?;
-        migrations::migrate(store.as_ref(), &connect::redact_url(&plan.store_url)).await?;
+        migrations::migrate(store.as_ref(), &redact_url(&plan.store_url)).await?;
         let app = plan.assemble(store, false).await?;
         app.broker().declare(&topics).await?;
         app.begin_groups().await?;
         for build in app.builds() {
             registry::refuse_foreign_tables(app.store().as_ref(), build).await?;
-            registry::bring_up(&app, build, Comeback::IfNobodyRuns).await?;
+            take_over::bring_up(&app, build, Comeback::IfNobodyRuns).await?;
         }
         Ok(app)
     }
@@ -306,7 +324,7 @@ impl Builder {
     pub async fn inspect(self) -> Result<App, Error> {
         let plan = self.plan()?;
         let store = connect::store(&plan.store_url, plan.event_bytes_max, true).await?;
-        migrations::check(store.as_ref(), &connect::redact_url(&plan.store_url)).await?;
+        migrations::check(store.as_ref(), &redact_url(&plan.store_url)).await?;
         plan.assemble(store, true).await
     }
 
@@ -380,27 +398,30 @@ impl Plan {
         let Connected { broker, groups_need_lease } =
             connect::broker(&self.broker_url, &store, system.store_id, &self.service)?;
         let broker = system.namespace.clone().within(broker);
-        let healths = Healths::new(self.specs.iter().map(|spec| (spec.name.clone(), spec.kind)));
-        let turns = Turns::new(self.turns);
+        let healths = Healths::new(self.specs.iter().map(|spec| spec.name.clone()).chain([RELAY.to_owned()]));
+        let turns = Arc::new(Turns::new(self.turns));
         turns.run_in(tokio::runtime::Handle::current());
-        Ok(App::new(Parts {
+        let kernel = Kernel {
             store,
-            turns,
+            broker,
             system,
             clock: StoreClock::default(),
-            broker,
-            groups_need_lease,
             service: self.service,
+            states: self.states,
+            turns,
+            progress: Progress::default(),
+            groups_need_lease,
             mirrors_dead_letters: self.mirrors_dead_letters,
-            retention: self.retention,
             former_until,
             topics_of_types: self.topics_of_types,
-            states: self.states,
+        };
+        Ok(App::new(Parts {
+            kernel: Arc::new(kernel),
+            retention: self.retention,
             specs: self.specs,
             managed: self.managed,
             builds: self.builds,
             looks_only,
-            progress: Progress::default(),
             healths,
         }))
     }

@@ -8,11 +8,12 @@
 mod aside;
 mod fit;
 
-use crate::app::App;
 use crate::error::Error;
+use crate::health::Health;
+use crate::kernel::Kernel;
+use crate::kernel::names::RELAY as KEY;
 use crate::processor::checkpoint::{self, Place};
-use crate::status::Health;
-use crate::supervisor::joined;
+use crate::tasks::joined;
 use aside::Aside;
 use factstream_core::broker::{BrokerError, PublishError};
 use factstream_core::envelope::{Position, RecordedEvent};
@@ -26,8 +27,6 @@ use tokio_util::task::AbortOnDropHandle;
 
 /// What its lease, its checkpoint (of the framework's own generation) and its status are called.
 pub(crate) const NAME: &str = "relay";
-/// What it is called where names of handlers stand, none of which begins like this.
-pub(crate) const KEY: &str = "fs:relay";
 const BATCH_EVENTS_MAX: usize = 2_000;
 const IDLE_WAIT: Duration = Duration::from_millis(500);
 /// So long without news, and the checkpoint is written by itself; else it is while the next batch is on its way.
@@ -80,20 +79,24 @@ impl Refusal {
 
 /// Publishes until `stop`. While a batch is on its way to the broker, the next one is made ready and the checkpoint moves to
 /// the end of the one before.
-pub(crate) async fn run(app: &App, health: Arc<Health>, stop: CancellationToken) -> Result<(), Error> {
-    let store = app.store();
+pub(crate) async fn run(
+    kernel: &Arc<Kernel>,
+    health: Arc<Health>,
+    stop: CancellationToken,
+) -> Result<(), Error> {
+    let store = &kernel.store;
     let place = Place::own(NAME, store.history());
     let mut written = checkpoint::begin(store.as_ref(), &place, NAME).await?;
     let mut published_to = written;
-    let mut aside = Aside::load(app).await?;
+    let mut aside = Aside::load(kernel).await?;
     let mut looked = Instant::now();
-    let mut ahead = read(app, published_to);
+    let mut ahead = read(kernel, published_to);
     while !stop.is_cancelled() {
         if !aside.is_empty() && looked.elapsed() >= LOOK_FOR_REDRIVEN {
-            aside.publish_redriven(app, &stop).await?;
+            aside.publish_redriven(kernel, &stop).await?;
             looked = Instant::now();
         }
-        app.progress().reached(KEY, published_to);
+        kernel.progress.reached(KEY, published_to);
         let batch = joined(ahead.await)?;
         place.refuse_other_history(store.as_ref())?;
         let Some(batch) = batch else {
@@ -105,31 +108,31 @@ pub(crate) async fn run(app: &App, health: Arc<Health>, stop: CancellationToken)
                 head = store.wait_beyond(published_to, wait) => head?,
             };
             if head <= published_to {
-                written = write_checkpoint(app, &place, written, published_to).await?;
+                written = write_checkpoint(kernel, &place, written, published_to).await?;
             }
-            ahead = read(app, published_to);
+            ahead = read(kernel, published_to);
             continue;
         };
         let last = batch.last;
-        ahead = read(app, last);
+        ahead = read(kernel, last);
         health.running();
         if !aside.is_empty() || !batch.unfit.is_empty() {
-            health.handled(aside.publish_around(app, &place, batch, written).await?);
+            health.handled(aside.publish_around(kernel, &place, batch, written).await?);
             (written, published_to) = (last, last);
             continue;
         }
         let published = batch.messages.len() as u64;
         if published > 0 {
-            let publish = publish(app, batch.messages);
+            let publish = publish(kernel, batch.messages);
             let refused;
             (refused, written) =
-                try_join(publish, write_checkpoint(app, &place, written, published_to)).await?;
+                try_join(publish, write_checkpoint(kernel, &place, written, published_to)).await?;
             if let Some(refused) = refused {
                 // The messages are gone with it: they are made again, and go around what was refused.
-                let mut batch = read_between(app, published_to, last).await?;
+                let mut batch = read_between(kernel, published_to, last).await?;
                 batch.messages.drain(..refused.acknowledged());
                 batch.positions.drain(..refused.acknowledged());
-                health.handled(aside.publish_around(app, &place, batch, written).await?);
+                health.handled(aside.publish_around(kernel, &place, batch, written).await?);
                 (written, published_to) = (last, last);
                 continue;
             }
@@ -137,16 +140,16 @@ pub(crate) async fn run(app: &App, health: Arc<Health>, stop: CancellationToken)
         }
         published_to = last;
         if published_to - written >= UNWRITTEN_EVENTS_MAX {
-            written = write_checkpoint(app, &place, written, published_to).await?;
+            written = write_checkpoint(kernel, &place, written, published_to).await?;
         }
     }
-    write_checkpoint(app, &place, written, published_to).await?;
+    write_checkpoint(kernel, &place, written, published_to).await?;
     Ok(())
 }
 
 /// Publishes in order, as far as that goes.
-async fn publish(app: &App, messages: Vec<Message>) -> Result<Option<Refusal>, Error> {
-    match app.broker().publish(messages).await {
+async fn publish(kernel: &Arc<Kernel>, messages: Vec<Message>) -> Result<Option<Refusal>, Error> {
+    match kernel.broker.publish(messages).await {
         Ok(()) => Ok(None),
         Err(PublishError { acknowledged, source: BrokerError::Unfit(reason) }) => {
             Ok(Some(Refusal::Unfit { acknowledged, reason }))
@@ -161,8 +164,8 @@ async fn publish(app: &App, messages: Vec<Message>) -> Result<Option<Refusal>, E
 }
 
 /// Reads the next batch and makes its messages, while others work; nothing when the log has no more.
-fn read(app: &App, after: Position) -> AbortOnDropHandle<Result<Option<Batch>, Error>> {
-    let store = Arc::clone(app.store());
+fn read(kernel: &Arc<Kernel>, after: Position) -> AbortOnDropHandle<Result<Option<Batch>, Error>> {
+    let store = Arc::clone(&kernel.store);
     AbortOnDropHandle::new(tokio::spawn(async move {
         let events = store.read_log(after, BATCH_EVENTS_MAX).await?;
         Ok(if events.is_empty() { None } else { Some(batch(&events)) })
@@ -170,11 +173,11 @@ fn read(app: &App, after: Position) -> AbortOnDropHandle<Result<Option<Batch>, E
 }
 
 /// Reads a batch again.
-async fn read_between(app: &App, after: Position, last: Position) -> Result<Batch, Error> {
+async fn read_between(kernel: &Arc<Kernel>, after: Position, last: Position) -> Result<Batch, Error> {
     let mut events = Vec::new();
     let mut read_to = after;
     while read_to < last {
-        let more = app.store().read_log(read_to, BATCH_EVENTS_MAX).await?;
+        let more = kernel.store.read_log(read_to, BATCH_EVENTS_MAX).await?;
         let Some(end) = more.last() else { break };
         read_to = end.position;
         events.extend(more.into_iter().filter(|event| event.position <= last));
@@ -183,13 +186,13 @@ async fn read_between(app: &App, after: Position, last: Position) -> Result<Batc
 }
 
 async fn write_checkpoint(
-    app: &App,
+    kernel: &Arc<Kernel>,
     place: &Place,
     written: Position,
     read_to: Position,
 ) -> Result<Position, Error> {
     if read_to > written {
-        checkpoint::move_alone(app.store().as_ref(), place, written, read_to).await?;
+        checkpoint::move_alone(kernel.store.as_ref(), place, written, read_to).await?;
     }
     Ok(read_to)
 }

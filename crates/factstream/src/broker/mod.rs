@@ -8,9 +8,8 @@
 mod subscription;
 mod retention;
 
-use crate::headers;
-use crate::statements as sql;
-use crate::store_clock::StoreClock;
+use crate::kernel::StoreClock;
+use crate::{headers, statements as sql};
 use async_trait::async_trait;
 use factstream_core::broker::{Bounds, Broker, Lag, PublishError, Stored, Subscription, Topic};
 pub use factstream_core::broker::{BrokerError, Partition};

@@ -5,16 +5,12 @@
 //! partition's row: no group begins where records are going.
 
 use super::{Embedded, commit};
-use crate::app::App;
-use crate::error::Error;
-use crate::processor::EventSource;
 use crate::statements as sql;
 use factstream_core::broker::BrokerError;
 use factstream_core::params;
 use factstream_core::sql::Row;
 use factstream_core::store::StoreError;
 use jiff::Timestamp;
-use std::sync::Arc;
 
 /// What can go of one partition.
 struct Trimmable {
@@ -36,26 +32,10 @@ impl Trimmable {
     }
 }
 
-impl App {
-    /// Has every group of this application begun, where the topics are embedded.
-    pub(crate) async fn begin_groups(&self) -> Result<(), Error> {
-        if !self.groups_need_lease() {
-            return Ok(());
-        }
-        let embedded = Embedded::new(Arc::clone(self.store()));
-        for spec in self.specs() {
-            if let EventSource::Topics(topics) = &spec.from {
-                embedded.begin_group(&spec.handler, topics).await?;
-            }
-        }
-        Ok(())
-    }
-}
-
 impl Embedded {
     /// Notes that a group reads these topics, from their oldest records on: from now on none of them goes before it has
     /// read it. A group that is new where records are gone already is told in the log.
-    async fn begin_group(&self, group: &str, topics: &[String]) -> Result<(), BrokerError> {
+    pub(crate) async fn begin_group(&self, group: &str, topics: &[String]) -> Result<(), BrokerError> {
         for topic in topics {
             if self.has_begun(group, topic).await? {
                 continue;

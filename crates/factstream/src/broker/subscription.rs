@@ -1,7 +1,6 @@
 //! A group's member in the embedded broker. It reads all partitions: a group has one owner at a time, by a lease.
 
-use crate::headers;
-use crate::statements as sql;
+use crate::{headers, statements as sql};
 use async_trait::async_trait;
 use factstream_core::broker::{BrokerError, POLL_BYTES_MAX, Partition, Stored, Subscription};
 use factstream_core::message::Record;

@@ -2,16 +2,17 @@
 //! where these come from.
 
 use crate::error::Error;
+use crate::handler::dispatch::Handlers;
+use crate::handler::options::Options;
+use crate::handler::reaction::Reaction;
+use crate::handler::tables::{Managed, Table};
+use crate::kernel::names::RESERVED;
+use crate::kernel::states::States;
 use crate::leases;
-use crate::processor::options::Options;
-use crate::processor::reaction::{Handlers, Reaction};
 use crate::processor::shard::Shard;
 use crate::processor::{EventSource, HandlerKind, Spec};
-use crate::read_model::fold::Folding;
-use crate::read_model::table::Table;
-use crate::read_model::{FoldRows, Managed};
-use crate::registry;
-use crate::states::States;
+use crate::read_model::FoldRows;
+use crate::read_model::folding::Folding;
 use factstream_core::envelope::check_id;
 use factstream_core::event::EventType;
 use std::collections::BTreeSet;
@@ -118,10 +119,9 @@ fn topics_of(consumer: &str, event_types: &[&'static EventType]) -> Result<Vec<S
 fn check_handler_name(name: &str) -> Result<(), Error> {
     check_id("handler name", name)?;
     let is_shard = name.rfind('#').is_some_and(|at| leases::is_shard(&name[at..]));
-    if is_shard || name.starts_with(registry::RESERVED) {
+    if is_shard || name.starts_with(RESERVED) {
         return Err(Error::Wiring(format!(
-            "{name:?} cannot be a handler's name: it must not begin with {:?} nor end like a shard's (#1/2)",
-            registry::RESERVED
+            "{name:?} cannot be a handler's name: it must not begin with {RESERVED:?} nor end like a shard's (#1/2)"
         )));
     }
     Ok(())

@@ -1,13 +1,11 @@
 //! What a caller meets: a command to execute, how it is to be executed, and what came of it. G2 and G4.
 
 use crate::app::App;
-use crate::command::inside;
 use crate::command::job::{Answer, Job};
-use crate::command::together;
+use crate::command::together::{self, Queued};
 use crate::error::{Error, ExecuteError};
-use crate::origin::Origin;
-use crate::refusals;
-use crate::statements as sql;
+use crate::kernel::inside;
+use crate::{refusals, statements as sql};
 use factstream_core::aggregate::{Aggregate, Command};
 use factstream_core::context::Context;
 use factstream_core::envelope::{InvalidId, Position, StreamId, Version};
@@ -19,10 +17,8 @@ use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
 use std::panic::resume_unwind;
 use std::pin::Pin;
+use std::sync::Arc;
 use uuid::Uuid;
-
-/// How often a command is decided before a conflict is given up to the caller.
-pub const ATTEMPTS_MAX: u32 = 16;
 
 /// The outcome of an executed command.
 #[derive(Clone, PartialEq, Eq)]
@@ -146,20 +142,23 @@ impl<'a, A: Aggregate, C: Command<A> + 'static> Execute<'a, A, C> {
     }
 
     async fn run(self, wants_state: bool) -> Result<(Executed<A::Event>, Option<A>), ExecuteError<C::Error>> {
-        inside::refuse(self.app, "App::execute")?;
-        self.app.states().admit::<A>()?;
+        inside::refuse(self.app.store_id(), "App::execute")?;
+        self.app.kernel().states.admit::<A>()?;
         let key = self.command_key().map_err(Error::from)?;
         let Self { app, id, command, expected, context, .. } = self;
-        let origin = app.origin_of(context.as_ref())?;
+        let origin = app.kernel().origin_of(context.as_ref())?;
         let stream = StreamId::new(A::CATEGORY, id).map_err(Error::from)?;
         let (mut job, mut answer) = Job::new(command, origin);
         (job.key, job.expected, job.wants_state) = (key.clone(), expected, wants_state);
-        let answered = if let Some(turn) = app.turns().enter(app, &stream) {
-            together::execute(app, &stream, vec![job]).await;
+        let answered = if let Some(turn) = app.kernel().turns.enter(&stream) {
+            together::execute(app.kernel(), &stream, vec![job]).await;
             drop(turn);
             answer.try_recv().ok()
         } else {
-            app.turns().queue(app, &stream, Box::new(job), answer).await?
+            app.kernel()
+                .turns
+                .queue(&stream, Box::new(Queued { job, kernel: Arc::clone(app.kernel()) }), answer)
+                .await?
         };
         let Some(answered) = answered else {
             let text = "the task that was to execute the command ended before it answered".to_owned();
@@ -266,9 +265,9 @@ impl App {
     /// When its events cannot be read or decoded.
     pub async fn load<A: Aggregate>(&self, id: &str) -> Result<(A, Version), Error> {
         let stream = StreamId::new(A::CATEGORY, id)?;
-        let known = self.states().peek::<A>(&stream);
-        let state = self.states().load(self.store().as_ref(), &stream, known).await?;
-        self.states().put(&stream, state.clone());
+        let known = self.kernel().states.peek::<A>(&stream);
+        let state = self.kernel().states.load(self.store().as_ref(), &stream, known).await?;
+        self.kernel().states.put(&stream, state.clone());
         Ok((state.of, state.version))
     }
 
@@ -278,22 +277,7 @@ impl App {
     /// As [`App::load`].
     pub async fn load_at<A: Aggregate>(&self, id: &str, version: Version) -> Result<Option<A>, Error> {
         let stream = StreamId::new(A::CATEGORY, id)?;
-        self.states().load_at(self.store().as_ref(), &stream, version).await
-    }
-
-    /// Where events come from that no context is given for: the event because of which this task runs, or a conversation of their own.
-    pub(crate) fn origin(&self) -> Origin {
-        match inside::cause() {
-            Some(cause) => cause.recorded_by(self.service()),
-            None => Origin::command(self.service(), Context::new()),
-        }
-    }
-
-    /// As [`App::origin`], unless a context is given.
-    pub(crate) fn origin_of(&self, context: Option<&Context>) -> Result<Origin, Error> {
-        let Some(context) = context else { return Ok(self.origin()) };
-        context.check()?;
-        Ok(Origin::command(self.service(), context.clone()))
+        self.kernel().states.load_at(self.store().as_ref(), &stream, version).await
     }
 
     /// The outcome of a repeat; the state is the aggregate's of today.

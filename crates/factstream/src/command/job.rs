@@ -1,9 +1,7 @@
 //! A command that may be decided by another task than its caller's: its types hidden, its answer sent back.
 
-use crate::command::together;
-use crate::command::turns::{Turn, Waiter};
 use crate::error::Error;
-use crate::origin::Origin;
+use crate::kernel::origin::Origin;
 use factstream_core::aggregate::{Aggregate, Command};
 use factstream_core::envelope::{Position, Version};
 use factstream_core::store::{Appended, CommandKey};
@@ -107,24 +105,16 @@ impl<A: Aggregate> Job<A> {
         (Self { command_type, key: None, expected: None, origin, wants_state: false, pending }, answer)
     }
 
+    /// Whether nobody waits for its answer any more.
+    pub(crate) fn has_left(&self) -> bool {
+        self.pending.has_left()
+    }
+
     pub(crate) fn decide(&mut self, state: &A) -> Decided<A::Event> {
         self.pending.decide(state)
     }
 
     pub(crate) fn answer(self, answer: Answer<A, Hidden>) {
         self.pending.answer(answer);
-    }
-}
-
-impl<A: Aggregate> Waiter for Job<A> {
-    fn has_left(&self) -> bool {
-        self.pending.has_left()
-    }
-
-    /// Its caller waits, so it is done by a task of its own, with what waits behind it.
-    fn take(self: Box<Self>, turn: Turn) {
-        if let Some(runtime) = turn.app().turns().runtime() {
-            runtime.spawn(together::drive(turn, *self));
-        }
     }
 }

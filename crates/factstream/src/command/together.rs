@@ -6,25 +6,47 @@
 //! the version that it stands on was checked: by an append, or by a look at the stream. A conflict reloads, decides again and
 //! tries again, at most [`ATTEMPTS_MAX`] times.
 
-use crate::app::App;
-use crate::command::execute::ATTEMPTS_MAX;
 use crate::command::job::{Answer, Decided, Hidden, Job};
-use crate::command::turns::Turn;
 use crate::error::Error;
-use crate::states::State;
+use crate::kernel::Kernel;
+use crate::kernel::states::State;
+use crate::kernel::turns::{Turn, Waiter};
 use factstream_core::aggregate::Aggregate;
 use factstream_core::envelope::{NewEvent, StreamId, Version};
 use factstream_core::store::{Append, Appended, Conflict, Expected, Outcome};
 use std::any::Any;
+use std::sync::Arc;
 use std::time::Duration;
+
+/// How often a command is decided before a conflict is given up to the caller.
+pub const ATTEMPTS_MAX: u32 = 16;
 
 /// Commands that are appended together at most.
 const COMMANDS_MAX: usize = 256;
 /// Bytes of events after which no further command joins an append.
 const BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// Decides what waits for the stream, from this job on, until nothing that fits is next.
-pub(crate) async fn drive<A: Aggregate>(turn: Turn, first: Job<A>) {
+/// A command that waits for its turn. Its caller waits, so it is done by a task of its own, with what waits behind it.
+pub(crate) struct Queued<A: Aggregate> {
+    pub(crate) job: Job<A>,
+    pub(crate) kernel: Arc<Kernel>,
+}
+
+impl<A: Aggregate> Waiter for Queued<A> {
+    fn has_left(&self) -> bool {
+        self.job.has_left()
+    }
+
+    fn take(self: Box<Self>, turn: Turn) {
+        if let Some(runtime) = turn.turns().runtime() {
+            runtime.spawn(drive(turn, *self));
+        }
+    }
+}
+
+/// Decides what waits for the stream, from this command on, until nothing that fits is next.
+async fn drive<A: Aggregate>(turn: Turn, first: Queued<A>) {
+    let kernel = Arc::clone(&first.kernel);
     let mut next = Some(Box::new(first));
     loop {
         let mut jobs: Vec<Job<A>> = Vec::new();
@@ -34,19 +56,21 @@ pub(crate) async fn drive<A: Aggregate>(turn: Turn, first: Job<A>) {
             [only] if only.key.is_some() => false,
             jobs => next.key.is_none() && jobs.len() < COMMANDS_MAX,
         };
-        while let Some(job) = next.take().or_else(|| turn.next_if(|job| fits(&jobs, job))) {
-            jobs.push(*job);
+        while let Some(queued) =
+            next.take().or_else(|| turn.next_if(|next: &Queued<A>| fits(&jobs, &next.job)))
+        {
+            jobs.push(queued.job);
         }
         if jobs.is_empty() {
             return;
         }
-        execute(turn.app(), turn.stream(), jobs).await;
+        execute(&kernel, turn.stream(), jobs).await;
     }
 }
 
 /// Decides and appends these, and answers each.
-pub(crate) async fn execute<A: Aggregate>(app: &App, stream: &StreamId, mut jobs: Vec<Job<A>>) {
-    let together = Together { app, stream };
+pub(crate) async fn execute<A: Aggregate>(kernel: &Kernel, stream: &StreamId, mut jobs: Vec<Job<A>>) {
+    let together = Together { kernel, stream };
     let (mut lost_to, mut attempts) = (None, 0);
     while !jobs.is_empty() {
         if attempts > 1 {
@@ -66,7 +90,7 @@ pub(crate) async fn execute<A: Aggregate>(app: &App, stream: &StreamId, mut jobs
             }
             Attempted::Broken(again) => {
                 for job in again {
-                    Box::pin(execute(app, stream, vec![job])).await;
+                    Box::pin(execute(kernel, stream, vec![job])).await;
                 }
                 return;
             }
@@ -115,13 +139,13 @@ struct Round<A: Aggregate> {
 }
 
 struct Together<'a> {
-    app: &'a App,
+    kernel: &'a Kernel,
     stream: &'a StreamId,
 }
 
 impl Together<'_> {
     fn basis<A: Aggregate>(&self, command: &'static str, lost_to: Option<&Conflict>) -> Basis<A> {
-        let states = self.app.states();
+        let states = &self.kernel.states;
         match states.take(self.stream) {
             state if lost_to.is_some() => Basis::Behind(state),
             Some(state) => Basis::Cached(state),
@@ -135,8 +159,8 @@ impl Together<'_> {
         command: &'static str,
         known: Option<State<A>>,
     ) -> Result<State<A>, Error> {
-        let states = self.app.states();
-        let state = states.load(self.app.store().as_ref(), self.stream, known).await?;
+        let states = &self.kernel.states;
+        let state = states.load(self.kernel.store.as_ref(), self.stream, known).await?;
         states.note_begin(command, state.version == 0);
         Ok(state)
     }
@@ -149,7 +173,7 @@ impl Together<'_> {
     ) -> Result<(State<A>, bool, bool), Error> {
         let begun = match self.basis(command, lost_to) {
             Basis::Cached(state) => (state, false, true),
-            Basis::New => (self.app.states().begin(), false, false),
+            Basis::New => (self.kernel.states.begin(), false, false),
             Basis::Behind(state) => (self.load(command, state).await?, true, false),
         };
         check_reaches(&begun.0, lost_to)?;
@@ -179,7 +203,7 @@ impl Together<'_> {
             ([job], [(Verdict::Nothing(_), _)]) if job.key.is_some());
         if round.events.is_empty() && !records_key {
             let version = state.version;
-            self.app.states().put(self.stream, state);
+            self.kernel.states.put(self.stream, state);
             let nothing = Appended { stream: self.stream.clone(), version, position: 0 };
             answer(jobs, round.verdicts, &nothing);
             return Attempted::Answered(rest);
@@ -204,8 +228,8 @@ impl Together<'_> {
             [only] => only.key.clone(),
             _ => None,
         };
-        let states = self.app.states();
-        match self.app.store().append(append, key).await {
+        let states = &self.kernel.states;
+        match self.kernel.store.append(append, key).await {
             Ok(Outcome::Appended(appended)) => {
                 state = match (round.ahead, &mut round.verdicts[..]) {
                     (Some(ahead), _) => ahead,
@@ -217,7 +241,7 @@ impl Together<'_> {
                         state
                     }
                 };
-                states.snapshot_if_due(self.app.store(), self.stream, &mut state);
+                states.snapshot_if_due(&self.kernel.store, self.stream, &mut state);
                 states.put(self.stream, state);
                 answer(jobs, round.verdicts, &appended);
                 Attempted::Answered(Vec::new())

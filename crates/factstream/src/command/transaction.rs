@@ -1,12 +1,12 @@
 //! A transaction of one's own over several aggregates and tables, run again when it lost to another writer.
 
 use crate::app::App;
-use crate::command::execute::ATTEMPTS_MAX;
-use crate::command::inside;
+use crate::command::together::ATTEMPTS_MAX;
 use crate::error::Error;
-use crate::tx::{TableNames, Tx};
+use crate::kernel::inside;
+use crate::tx::Tx;
 use factstream_core::context::Context;
-use factstream_core::envelope::{Position, StreamId};
+use factstream_core::envelope::Position;
 use factstream_core::store::{Appended, StoreError};
 use std::collections::BTreeSet;
 use std::future::{Future, IntoFuture};
@@ -94,17 +94,17 @@ impl<W> Transact<'_, W> {
         E: From<Error>,
     {
         let Self { app, work, context } = self;
-        inside::refuse(app, "App::transaction")?;
-        let origin = app.origin_of(context.as_ref())?;
+        inside::refuse(app.store_id(), "App::transaction")?;
+        let origin = app.kernel().origin_of(context.as_ref())?;
         let mut lost_on = BTreeSet::new();
         let mut attempts = 0;
         loop {
             attempts += 1;
-            let _turns = app.turns_of(&lost_on).await;
-            let tx = app.store().begin().await.map_err(Error::from)?;
-            let tx = Tx::new(app.clone(), tx, origin.clone(), TableNames::Live);
+            let _turns = app.kernel().turns_of(&lost_on).await;
+            let tx = Tx::begin_as(app.kernel(), origin.clone()).await?;
             let (home, mut back) = oneshot::channel();
-            let worked = inside::inside(app, work(LentTx { tx: Some(tx), home: Some(home) })).await;
+            let worked =
+                inside::inside(app.store_id(), work(LentTx { tx: Some(tx), home: Some(home) })).await;
             let Ok(mut tx) = back.try_recv() else {
                 let text = "the work of a transaction is over, but not done with its Tx; do not keep it";
                 return Err(Error::Wiring(text.into()).into());
@@ -201,12 +201,5 @@ impl App {
         E: From<Error>,
     {
         Transact { app: self, work, context: None }
-    }
-
-    /// The turns of streams that a transaction has lost on, to be had before it runs again. Without them, should they not be had
-    /// in time, it may lose once more.
-    pub(crate) async fn turns_of(&self, streams: &BTreeSet<StreamId>) -> Vec<crate::command::turns::Turn> {
-        let turns = self.turns().of_all(self, streams).await;
-        turns.inspect_err(|error| tracing::debug!(%error, "no turn on a stream")).unwrap_or_default()
     }
 }

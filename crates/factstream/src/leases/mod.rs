@@ -11,15 +11,17 @@ mod identity;
 mod others;
 mod present;
 mod processes;
+mod runs;
 
 pub(crate) use present::{Alone, Present};
+pub(crate) use processes::processes;
 pub use processes::{Doing, Process};
+pub(crate) use runs::{Builds, LANES, Runs};
 
-use crate::app::App;
 use crate::error::Error;
-use crate::processor::lock;
-use crate::registry::{Builds, Generation, Runs};
+use crate::kernel::generation::Generation;
 use crate::statements as sql;
+use crate::tasks::lock;
 use factstream_core::params;
 use factstream_core::sql::{Params, Row};
 use factstream_core::store::{Commit, Store};
@@ -53,21 +55,16 @@ pub struct LeaseOwner {
     pub token: u64,
 }
 
-impl App {
-    /// Who owns what may have one owner only, over all processes on the store.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub async fn owners(&self) -> Result<Vec<LeaseOwner>, Error> {
-        let sql = "SELECT name, owner, token FROM fs_leases ORDER BY name";
-        let rows = self.store().query(sql, params![]).await?;
-        let owner = |row: &Row| {
-            let owner: String = row.get("owner")?;
-            let Identity { host, pid, service, .. } = Identity::parse(&owner);
-            Ok(LeaseOwner { lease: row.get("name")?, service, host, pid, token: row.get("token")? })
-        };
-        rows.iter().map(owner).collect()
-    }
+/// Every lease that somebody has.
+pub(crate) async fn owners(store: &dyn Store) -> Result<Vec<LeaseOwner>, Error> {
+    let sql = "SELECT name, owner, token FROM fs_leases ORDER BY name";
+    let rows = store.query(sql, params![]).await?;
+    let owner = |row: &Row| {
+        let owner: String = row.get("owner")?;
+        let Identity { host, pid, service, .. } = Identity::parse(&owner);
+        Ok(LeaseOwner { lease: row.get("name")?, service, host, pid, token: row.get("token")? })
+    };
+    rows.iter().map(owner).collect()
 }
 
 /// A lease on one part of a handler that the processes of one build share.

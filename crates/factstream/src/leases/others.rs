@@ -4,7 +4,7 @@
 
 use super::PATIENCE;
 use super::identity::Identity;
-use crate::registry::{Builds, Runs};
+use super::runs::{Builds, Runs};
 use std::collections::HashMap;
 use std::time::Duration;
 use tokio::time::Instant;

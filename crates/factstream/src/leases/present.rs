@@ -1,8 +1,8 @@
 //! A process that has something to do for a while shows that it lives, and does it alone where that is needed.
 
 use super::{Builds, Leases};
-use crate::app::App;
 use crate::error::Error;
+use factstream_core::store::Store;
 use std::sync::Arc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::AbortOnDropHandle;
@@ -16,9 +16,9 @@ pub(crate) struct Present {
 }
 
 impl Present {
-    pub(crate) async fn enter(app: &App) -> Result<Self, Error> {
-        let (store, builds) = (Arc::clone(app.store()), Builds::default());
-        let leases = Arc::new(Leases::enter(store, &app.service(), &builds).await?);
+    pub(crate) async fn enter(store: &Arc<dyn Store>, service: &str) -> Result<Self, Error> {
+        let builds = Builds::default();
+        let leases = Arc::new(Leases::enter(Arc::clone(store), service, &builds).await?);
         let stop = CancellationToken::new();
         let beating = tokio::spawn({
             let (leases, stop) = (Arc::clone(&leases), stop.clone());
@@ -48,8 +48,8 @@ pub(crate) struct Alone(Present);
 
 impl Alone {
     /// Waits until nobody else does it.
-    pub(crate) async fn wait(app: &App, what: &str) -> Result<Self, Error> {
-        let present = Present::enter(app).await?;
+    pub(crate) async fn wait(store: &Arc<dyn Store>, service: &str, what: &str) -> Result<Self, Error> {
+        let present = Present::enter(store, service).await?;
         let waits = std::sync::Once::new();
         let told = |owner: &str| {
             waits.call_once(|| tracing::info!(what, owner, "another process does this; waiting for it"));

@@ -2,10 +2,10 @@
 //! outside, such as a command line.
 
 use super::identity::Identity;
-use crate::app::App;
 use crate::error::Error;
 use factstream_core::params;
 use factstream_core::sql::Row;
+use factstream_core::store::Store;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -45,50 +45,32 @@ struct Seen {
     states: String,
 }
 
-impl App {
-    /// The processes on the store that show, within `watch`, that they live: their beat moves about every second. With no time to watch, all that
-    /// are not known to be dead, for some of which that will only turn out.
-    ///
-    /// ```no_run
-    /// # async fn example(app: &factstream::App) -> Result<(), factstream::Error> {
-    /// for process in app.processes(std::time::Duration::from_secs(3)).await? {
-    ///     for (handler, doing) in &process.handlers {
-    ///         println!("{handler} is {} in process {} on {}", doing.state, process.pid, process.host);
-    ///     }
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub async fn processes(&self, watch: Duration) -> Result<Vec<Process>, Error> {
-        let until = Instant::now() + watch;
-        let mut seen = self.seen().await?;
-        seen.retain(|seen| !Identity::parse(&seen.owner).died_here());
-        let first: HashMap<String, i64> = seen.iter().map(|seen| (seen.owner.clone(), seen.beat)).collect();
-        let moved = |now: &Seen| first.get(&now.owner).is_none_or(|first| *first != now.beat);
-        while !watch.is_zero() && !seen.iter().all(&moved) {
-            if Instant::now() >= until {
-                seen.retain(&moved);
-                break;
-            }
-            tokio::time::sleep(LOOK).await;
-            let owners: Vec<String> = seen.into_iter().map(|seen| seen.owner).collect();
-            seen = self.seen().await?;
-            seen.retain(|seen| owners.contains(&seen.owner));
+/// The processes that live, as far as their beats tell within `watch`.
+pub(crate) async fn processes(store: &dyn Store, watch: Duration) -> Result<Vec<Process>, Error> {
+    let until = Instant::now() + watch;
+    let mut seen = look(store).await?;
+    seen.retain(|seen| !Identity::parse(&seen.owner).died_here());
+    let first: HashMap<String, i64> = seen.iter().map(|seen| (seen.owner.clone(), seen.beat)).collect();
+    let moved = |now: &Seen| first.get(&now.owner).is_none_or(|first| *first != now.beat);
+    while !watch.is_zero() && !seen.iter().all(&moved) {
+        if Instant::now() >= until {
+            seen.retain(&moved);
+            break;
         }
-        Ok(seen.into_iter().map(Seen::process).collect())
+        tokio::time::sleep(LOOK).await;
+        let owners: Vec<String> = seen.into_iter().map(|seen| seen.owner).collect();
+        seen = look(store).await?;
+        seen.retain(|seen| owners.contains(&seen.owner));
     }
+    Ok(seen.into_iter().map(Seen::process).collect())
+}
 
-    async fn seen(&self) -> Result<Vec<Seen>, Error> {
-        let rows =
-            self.store().query("SELECT owner, beat, states FROM fs_owners ORDER BY owner", params![]).await?;
-        let of_row = |row: &Row| {
-            Ok(Seen { owner: row.get("owner")?, beat: row.get("beat")?, states: row.get("states")? })
-        };
-        rows.iter().map(of_row).collect()
-    }
+/// What the table says of them now.
+async fn look(store: &dyn Store) -> Result<Vec<Seen>, Error> {
+    let rows = store.query("SELECT owner, beat, states FROM fs_owners ORDER BY owner", params![]).await?;
+    let of_row =
+        |row: &Row| Ok(Seen { owner: row.get("owner")?, beat: row.get("beat")?, states: row.get("states")? });
+    rows.iter().map(of_row).collect()
 }
 
 impl Seen {

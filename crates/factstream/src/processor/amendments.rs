@@ -5,10 +5,10 @@
 //! rebuild takes first. So a rebuild that switches has heard of every decision, or begins again.
 
 use crate::error::Error;
+use crate::kernel::names::RELAY;
+use crate::processor::claim;
 use crate::processor::delivery::LOG;
 use crate::processor::letters::Letter;
-use crate::registry;
-use crate::relay;
 use crate::statements as sql;
 use crate::tx::Tx;
 use factstream_core::envelope::{Position, RecordedEvent};
@@ -93,14 +93,14 @@ fn of_rows(rows: &[Row]) -> Result<BTreeMap<Position, (String, String)>, Error> 
 pub(crate) async fn hold_off_switches(tx: &mut Tx, letter: u64) -> Result<(), Error> {
     let rows = tx.query("SELECT handler FROM fs_dead_letters WHERE id = $1", params![letter]).await?;
     match rows.first() {
-        Some(row) => registry::hold(tx, &row.get::<String>("handler")?).await,
+        Some(row) => claim::hold(tx, &row.get::<String>("handler")?).await,
         None => Ok(()),
     }
 }
 
 /// Keeps a decision about the event of a letter, where that may be read again: the log is, by projections.
 pub(crate) async fn keep(tx: &mut Tx, letter: &Letter, decision: Decision<'_>) -> Result<(), Error> {
-    if letter.record.partition.topic != LOG || letter.handler == relay::KEY {
+    if letter.record.partition.topic != LOG || letter.handler == RELAY {
         return Ok(());
     }
     let (action, data) = match decision {

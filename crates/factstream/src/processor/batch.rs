@@ -4,20 +4,18 @@
 //! key are parked, not handled (G7, G8). No transaction goes on over the switch of a rebuild (G10). A failure that is the
 //! store's own is never an event's fault.
 
-use crate::command::inside::{because_of, inside};
 use crate::error::Error;
 use crate::handler::Failure;
+use crate::handler::reaction::{BatchFailure, Ready};
+use crate::kernel::inside::{because_of, inside};
 use crate::processor::checkpoint::{self, move_params, move_statement};
-use crate::processor::delivery::{Content, Delivery};
+use crate::processor::delivery::{Content, Delivery, unreadable};
 use crate::processor::fault::{blame, is_contention, is_of_the_work};
-use crate::processor::isolate::unreadable;
 use crate::processor::letters::{self, Disposition};
-use crate::processor::offsets::Reached;
-use crate::processor::reaction::{BatchFailure, Ready};
+use crate::processor::mark::{CheckpointMark, Move, Progress};
 use crate::processor::{Processor, partition_lanes};
 use crate::statements as sql;
 use crate::tx::Tx;
-use factstream_core::envelope::Position;
 use factstream_core::params;
 use factstream_core::sabotage::{Sabotage, is_on};
 use factstream_core::sql::placeholders;
@@ -35,46 +33,6 @@ const INBOX_EVENTS_PER_QUERY: usize = 512;
 
 /// How long what a sabotage tears apart stays apart.
 pub(crate) const SABOTAGE_TAKES: Duration = Duration::from_millis(200);
-
-/// Where the checkpoint goes with a transaction: from here to there.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Move {
-    pub(crate) from: Position,
-    pub(crate) to: Position,
-}
-
-/// How far a batch reaches.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Progress<'a> {
-    Log(Move),
-    Topics(Reached<'a>),
-}
-
-/// What a transaction has to do with the handler's progress.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum CheckpointMark<'a> {
-    /// A consumer's, with more of the batch to come: nothing but the fence.
-    Fence,
-    /// A consumer's last of a batch: its offsets move along.
-    Reaches(Reached<'a>),
-    /// One lane: the checkpoint moves along.
-    Moves(Move),
-    /// One of several lanes: the checkpoint stays here until all of them are done.
-    Stays(Position),
-}
-
-impl CheckpointMark<'_> {
-    /// The mark of a piece that ends here, with more to come, and that of what comes after it.
-    pub(super) fn cut(self, end: Option<Position>) -> (Self, Self) {
-        match (self, end) {
-            (Self::Moves(Move { from, to }), Some(end)) => {
-                (Self::Moves(Move { from, to: end }), Self::Moves(Move { from: end, to }))
-            }
-            (Self::Reaches(_), _) => (Self::Fence, self),
-            (same, _) => (same, same),
-        }
-    }
-}
 
 impl Processor {
     /// Handles a batch. With one lane its progress is recorded in the batch's own last transaction; with several, every lane
@@ -110,7 +68,7 @@ impl Processor {
         let mut met = BatchFailure::somewhere(Failure::transient("concurrent writers were faster each time"));
         let mut lost_on = BTreeSet::new();
         for _ in 0..CONFLICTS_MAX {
-            let _turns = self.app.turns_of(&lost_on).await;
+            let _turns = self.kernel.turns_of(&lost_on).await;
             let work = self.transact(slice, mark);
             match tokio::time::timeout(self.options.time_limit, work).await {
                 Ok(Err(Error::Conflict(conflict))) => {
@@ -244,7 +202,7 @@ impl Processor {
                 Content::NotMine | Content::Skipped => {}
             }
         }
-        let reacted = inside(&self.app, self.reaction.react(&batch, tx)).await;
+        let reacted = inside(self.kernel.store_id(), self.reaction.react(&batch, tx)).await;
         Ok(reacted.map_err(|failed| BatchFailure { at: failed.at.map(|at| places[at]), ..failed }))
     }
 
@@ -284,7 +242,7 @@ impl Processor {
             let last = part[part.len() - 1];
             let padded =
                 part.iter().copied().chain(std::iter::repeat(last)).take(part.len().next_power_of_two());
-            let mut params = params![&self.name, self.app.clock().now()];
+            let mut params = params![&self.name, self.kernel.clock.now()];
             params.extend(padded.map(|delivery| delivery.identity().into()));
             let taken = tx.query(take_inbox(params.len() - 2), params).await?;
             if taken.len() == part.len() || is_on(Sabotage::InboxOff) {

@@ -7,16 +7,15 @@
 //! holds on to the tables.
 
 use crate::error::Error;
+use crate::kernel::generation::{Generation, OWN};
+use crate::processor::layout::{Layout, Layouts};
 use crate::processor::shard::Shard;
-use crate::read_model::table::quoted;
-use crate::registry::layout::Layout;
-use crate::registry::{Generation, Layouts, OWN};
 use crate::statements as sql;
 use crate::tx::Tx;
 use factstream_core::envelope::Position;
 use factstream_core::params;
 use factstream_core::sabotage::{Sabotage, is_on};
-use factstream_core::sql::{Params, Row, now};
+use factstream_core::sql::{Params, Row, now, quoted};
 use factstream_core::store::{Commit, Store};
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;

@@ -2,9 +2,10 @@
 //!
 //! Invariant: the raw bytes stay with it until it is handled, so whatever goes wrong, nothing is lost (G12).
 
-use crate::origin::Origin;
-use crate::processor::options::Tombstones;
-use crate::processor::reaction::{Decoded, Outcome, Reaction};
+use crate::handler::Failure;
+use crate::handler::options::Tombstones;
+use crate::handler::reaction::{Decoded, Outcome, Reaction};
+use crate::kernel::origin::Origin;
 use factstream_core::broker::Partition;
 use factstream_core::decode::{ContentError, DecodeError};
 use factstream_core::envelope::{Envelope, Position, RecordedEvent};
@@ -223,6 +224,14 @@ impl Delivery {
             let event_type = self.event_type.clone().unwrap_or_default();
             self.content = Content::Unreadable(Reason::NotMine(event_type));
         }
+    }
+}
+
+/// Why an unreadable event cannot be handled.
+pub(crate) fn unreadable(delivery: &Delivery) -> Failure {
+    match &delivery.content {
+        Content::Unreadable(reason) => Failure::permanent(reason.to_string()),
+        _ => Failure::permanent("the event cannot be read"),
     }
 }
 

@@ -6,7 +6,7 @@
 
 use crate::error::Error;
 use crate::handler::Failure;
-use crate::processor::reaction::BatchFailure;
+use crate::handler::reaction::BatchFailure;
 use crate::refusals::{self, Held};
 use factstream_core::sabotage::{Sabotage, is_on};
 use factstream_core::store::{Conflict, StoreError};

@@ -5,11 +5,10 @@
 
 use crate::error::Error;
 use crate::handler::Failure;
-use crate::processor::Processor;
-use crate::processor::batch::CheckpointMark;
-use crate::processor::delivery::{Content, Delivery};
+use crate::processor::delivery::{Content, Delivery, unreadable};
 use crate::processor::fault::refuse_store_failures;
-use crate::processor::letters;
+use crate::processor::mark::CheckpointMark;
+use crate::processor::{Processor, letters};
 use std::collections::HashSet;
 
 /// Unreadable events that one transaction holds back.
@@ -154,14 +153,6 @@ impl Pace {
 
 fn is_unreadable(delivery: &Delivery) -> bool {
     matches!(delivery.content, Content::Unreadable(_))
-}
-
-/// Why an unreadable event cannot be handled.
-pub(super) fn unreadable(delivery: &Delivery) -> Failure {
-    match &delivery.content {
-        Content::Unreadable(reason) => Failure::permanent(reason.to_string()),
-        _ => Failure::permanent("the event cannot be read"),
-    }
 }
 
 /// The first event whose key stands earlier in the slice already.

@@ -5,13 +5,11 @@
 //! the row goes and the key flows again. Retries therefore survive a restart, and never hold up another key.
 
 use crate::error::Error;
-use crate::handler::Failure;
-use crate::headers;
+use crate::handler::{Failure, Retry};
 use crate::processor::delivery::{Delivery, LOG};
 use crate::processor::fault::is_contention;
-use crate::processor::options::Retry;
-use crate::statements as sql;
 use crate::tx::Tx;
+use crate::{headers, statements as sql};
 use factstream_core::broker::Partition;
 use factstream_core::message::Record;
 use factstream_core::params;
@@ -138,7 +136,7 @@ pub(crate) async fn add_history(
 
 /// Has a letter that died mirrored, where that is wanted and it came from a topic.
 async fn mirror(tx: &mut Tx, id: u64, topic: &str) -> Result<(), Error> {
-    if tx.app().mirrors_dead_letters() && topic != LOG {
+    if tx.kernel().mirrors_dead_letters && topic != LOG {
         let sql = "INSERT INTO fs_dead_letter_mirror (letter_id) VALUES ($1) ON CONFLICT DO NOTHING";
         tx.sql(sql, params![id]).await?;
     }

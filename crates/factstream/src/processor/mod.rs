@@ -6,13 +6,14 @@
 //! Invariant: nothing is in flight between two batches. That makes revoking a partition, pausing and stopping trivial:
 //! they happen between batches.
 
-pub(crate) mod options;
 pub(crate) mod shard;
+pub(crate) mod layout;
+pub(crate) mod claim;
 pub(crate) mod fault;
-pub(crate) mod reaction;
 pub(crate) mod delivery;
 pub(crate) mod source;
 pub(crate) mod checkpoint;
+pub(crate) mod mark;
 pub(crate) mod batch;
 pub(crate) mod isolate;
 pub(crate) mod offsets;
@@ -20,13 +21,17 @@ pub(crate) mod letters;
 pub(crate) mod amendments;
 pub(crate) mod retry;
 
-use crate::app::App;
 use crate::error::Error;
-use crate::registry::Claim;
-use crate::status::Health;
+use crate::handler::options::Options;
+use crate::handler::reaction::SharedReaction;
+use crate::handler::tables::Managed;
+use crate::health::Health;
+use crate::kernel::Kernel;
+use crate::processor::claim::Claim;
+use crate::tasks::lock;
 use crate::tx::{TableNames, Tx};
 use amendments::Amendments;
-use batch::{Move, Progress, SABOTAGE_TAKES};
+use batch::SABOTAGE_TAKES;
 use checkpoint::Place;
 use delivery::Delivery;
 use factstream_core::envelope::Position;
@@ -35,13 +40,12 @@ use factstream_core::partition::partition_of;
 use factstream_core::sabotage::{Sabotage, is_on};
 use factstream_core::store::Store;
 use jiff::Timestamp;
+use mark::{Move, Progress};
 use offsets::Reached;
-use options::Options;
-use reaction::SharedReaction;
 use shard::Shard;
 use source::{Batch, End, Log, Source, Topics};
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -98,7 +102,7 @@ pub(crate) enum EventSource {
 
 /// Runs one handler until it is told to stop.
 pub(crate) struct Processor {
-    app: App,
+    kernel: Arc<Kernel>,
     store: Arc<dyn Store>,
     /// The handler: inbox and letters.
     name: String,
@@ -121,22 +125,28 @@ pub(crate) struct Processor {
 
 impl Processor {
     pub(crate) fn new(
-        app: &App,
+        kernel: &Arc<Kernel>,
         spec: &Spec,
+        managed: &[Managed],
         claim: Claim,
         health: Arc<Health>,
         stop: CancellationToken,
     ) -> Self {
-        let managed = app.managed().iter().find(|managed| managed.projection == spec.handler);
+        let managed = managed.iter().find(|managed| managed.projection == spec.handler);
         // A consumer's tables are never replaced by others.
         let managed = managed.filter(|_| spec.from == EventSource::Log);
         let tables = managed.map_or(&[][..], |managed| &managed.tables);
         let (generation, shard) = (claim.generation, spec.shard.index());
         Self {
-            app: app.clone(),
-            store: Arc::clone(app.store()),
+            kernel: Arc::clone(kernel),
+            store: Arc::clone(&kernel.store),
             name: spec.handler.clone(),
-            place: Place { handler: spec.handler.clone(), generation, shard, history: app.store().history() },
+            place: Place {
+                handler: spec.handler.clone(),
+                generation,
+                shard,
+                history: kernel.store.history(),
+            },
             claim,
             cluster: Mutex::default(),
             reaction: Arc::clone(&spec.reaction),
@@ -189,7 +199,7 @@ impl Processor {
     pub(crate) async fn begin(&self) -> Result<Tx, Error> {
         let tx = self.store.begin().await?;
         self.place.refuse_other_history(self.store.as_ref())?;
-        Ok(Tx::new(self.app.clone(), tx, self.app.origin(), self.tables.clone()))
+        Ok(Tx::new(Arc::clone(&self.kernel), tx, self.kernel.origin(), self.tables.clone()))
     }
 
     fn plan_retry(&self, at: Timestamp) {
@@ -203,7 +213,7 @@ impl Processor {
             EventSource::Topics(_) => None,
         };
         let mut source = self.open(spec, checkpoint.unwrap_or(0)).await?;
-        self.app.progress().reached(&spec.name, checkpoint.unwrap_or(0));
+        self.kernel.progress.reached(&spec.name, checkpoint.unwrap_or(0));
         let mut looked_at_retries: Option<Instant> = None;
         let mut wrote_checkpoint = Instant::now();
         while !self.stop.is_cancelled() {
@@ -214,7 +224,7 @@ impl Processor {
                 self.pause_while_too_many_wait().await?;
             }
             let events_max = self.options.batch_events_max;
-            let service = self.app.service();
+            let service = Arc::clone(&self.kernel.service);
             let next = source.next(events_max, self.wait(), &self.reaction, &service);
             let batch = tokio::select! {
                 () = self.stop.cancelled() => break,
@@ -242,7 +252,7 @@ impl Processor {
             self.health.handled(batch.deliveries.len() as u64);
             self.health.skipped(batch.skipped);
             if let End::Log(position) = batch.end {
-                self.app.progress().reached(&spec.name, position);
+                self.kernel.progress.reached(&spec.name, position);
             }
         }
         if let (Some(at), Source::Log(log)) = (checkpoint, &source)
@@ -286,10 +296,10 @@ impl Processor {
             let amendments = Amendments::load(&store, &self.name, read_to).await?;
             return Ok(Source::Log(Log { store, read_to, history, shard: spec.shard, layouts, amendments }));
         };
-        let broker = self.app.broker();
+        let broker = &self.kernel.broker;
         let cluster = broker.cluster().await?;
         // The embedded broker's own offsets lie in the store already.
-        let stored = match self.app.groups_need_lease() {
+        let stored = match self.kernel.groups_need_lease {
             true => Vec::new(),
             false => offsets::stored(self.store.as_ref(), &self.name, &cluster).await?,
         };
@@ -299,7 +309,7 @@ impl Processor {
             subscription,
             unknown_types: self.options.unknown_types,
             tombstones: self.options.tombstones,
-            former_until: self.app.former_until(),
+            former_until: self.kernel.former_until,
         }))
     }
 
@@ -340,9 +350,4 @@ fn partition_lanes(batch: &[Delivery], lanes: usize) -> Vec<Vec<&Delivery>> {
     }
     by_lane.retain(|lane| !lane.is_empty());
     by_lane
-}
-
-/// Locks without fear of poison: what is guarded is whole after every statement.
-pub(crate) fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

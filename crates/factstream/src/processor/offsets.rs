@@ -4,9 +4,10 @@
 //! backwards, and only the live generation writes it, so a build that was replaced passes nothing over any more.
 
 use crate::error::Error;
-use crate::processor::{Processor, lock};
-use crate::registry::Generation;
+use crate::kernel::generation::Generation;
+use crate::processor::Processor;
 use crate::statements as sql;
+use crate::tasks::lock;
 use crate::tx::Tx;
 use factstream_core::broker::{Partition, Stored};
 use factstream_core::params;

@@ -1,13 +1,13 @@
 //! The second chance: events whose next attempt is due, and what is parked behind them, in order (G7, G9).
 
-use crate::command::inside::inside;
 use crate::error::Error;
 use crate::handler::Failure;
-use crate::origin::Origin;
+use crate::handler::reaction::Ready;
+use crate::kernel::inside::inside;
+use crate::kernel::origin::Origin;
 use crate::processor::delivery::{Content, Delivery, Known};
 use crate::processor::fault::{blame, is_of_the_work, refuse_store_failures};
 use crate::processor::letters::{self, Letter};
-use crate::processor::reaction::Ready;
 use crate::processor::{Processor, checkpoint};
 use crate::statements as sql;
 use factstream_core::params;
@@ -15,6 +15,7 @@ use factstream_core::sql::now;
 use factstream_core::store::StoreError;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
+use std::sync::Arc;
 
 /// Due keys taken up at once.
 const DUE_KEYS_MAX: usize = 64;
@@ -56,7 +57,7 @@ impl Processor {
             let rows = self.store.query(letters::SELECT_LETTER, params![id]).await?;
             let Some(row) = rows.first() else { return Ok(()) };
             let letter = Letter::of_row(row)?;
-            let (reaction, service) = (self.reaction.as_ref(), self.app.service());
+            let (reaction, service) = (self.reaction.as_ref(), Arc::clone(&self.kernel.service));
             let known = Known::As(&letter.identity);
             let mut delivery = Delivery::of_record(letter.record.clone(), known, reaction, &service);
             delivery.skip_tombstone(self.options.tombstones, reaction);
@@ -110,7 +111,7 @@ impl Processor {
         }
         if let Some((event, origin)) = ready {
             let ready = [Ready { event, origin, outcome: delivery.outcome.get() }];
-            let reacted = inside(&self.app, self.reaction.react(&ready, &mut tx)).await;
+            let reacted = inside(self.kernel.store_id(), self.reaction.react(&ready, &mut tx)).await;
             if let Err(failed) = blame(reacted, tx.take_fault())? {
                 return Ok(Attempted::Failed(failed.failure));
             }

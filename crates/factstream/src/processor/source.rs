@@ -4,12 +4,12 @@
 //! progress may be recorded up to it. Polling again means that nothing of the last batch is in flight.
 
 use crate::error::Error;
+use crate::handler::options::{Tombstones, UnknownTypes};
+use crate::handler::reaction::SharedReaction;
 use crate::processor::amendments::Amendments;
 use crate::processor::delivery::{Content, Delivery, Known};
-use crate::processor::options::{Tombstones, UnknownTypes};
-use crate::processor::reaction::SharedReaction;
+use crate::processor::layout::Layouts;
 use crate::processor::shard::Shard;
-use crate::registry::Layouts;
 use factstream_core::broker::{Partition, Subscription};
 use factstream_core::envelope::{Position, RecordedEvent};
 use factstream_core::store::Store;

@@ -4,9 +4,11 @@
 //! those that were touched the longest ago are let go, to be written. A row that was let go is loaded again before an event is folded into it: no key
 //! that may be in the table is missed by [`Seen`].
 
-use super::fold::{Folding, Keyed};
-use super::{FoldRows, Keys};
+use super::fold::FoldRows;
+use super::keys::Keys;
+use super::rows::{Keyed, ModelRows};
 use crate::handler::Failure;
+use crate::handler::filling::{Filling, Unwritten};
 use crate::tx::Tx;
 use async_trait::async_trait;
 use factstream_core::decode::Decoder;
@@ -23,32 +25,6 @@ const ROWS_MAX: usize = 20_000;
 const BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Rows written in one transaction: live writers wait for no more than these.
 const ROWS_PER_WRITE: usize = 5_000;
-
-/// Folds pages of the log into rows in memory. For one page: `fold`, and `load` when it wants rows; then `let_go` while it
-/// is full.
-#[async_trait]
-pub(crate) trait Filling: Send {
-    /// Folds a page, as far as its rows are in memory: from the first that may be in the table on, the page waits for `load`.
-    fn fold(&mut self, page: Vec<RecordedEvent>) -> Result<(), Failure>;
-
-    /// Whether events wait for rows that may be in the table.
-    fn wants_rows(&self) -> bool;
-
-    /// Loads them, and folds what waits. What was let go has to be committed.
-    async fn load(&mut self, tx: &mut Tx) -> Result<(), Failure>;
-
-    /// Whether there are more rows in memory than may stay.
-    fn is_full(&self) -> bool;
-
-    /// Takes out half of the rows, those that were touched the longest ago, and more where they are large; or all.
-    fn let_go(&mut self, all: bool) -> Vec<Box<dyn Unwritten>>;
-}
-
-/// Rows that were let go: what one transaction writes.
-#[async_trait]
-pub(crate) trait Unwritten: Send {
-    async fn write(self: Box<Self>, tx: &mut Tx) -> Result<(), Failure>;
-}
 
 /// An event that waits: decoded, with the keys of its rows and the bytes of its data.
 type Waiting<R> = (Keys<Keyed<R>>, Envelope<<R as FoldRows>::Events>, usize);
@@ -121,7 +97,7 @@ impl<R: FoldRows> Fill<R> {
             held.touched = touched;
             held.bytes += bytes;
             self.bytes += bytes;
-            held.row = Folding::<R>::fold(held.row.take(), &key, &envelope)?;
+            held.row = ModelRows::<R>::fold(held.row.take(), &key, &envelope)?;
             Ok::<(), Failure>(())
         };
         match keys {
@@ -138,7 +114,7 @@ impl<R: FoldRows> Filling for Fill<R> {
         for event in page {
             let bytes = event.data.len();
             let envelope = self.envelope(event)?;
-            let keys = Folding::<R>::keys_of(&envelope)?;
+            let keys = ModelRows::<R>::keys_of(&envelope)?;
             for (key, _) in keys.as_slice() {
                 if self.seen.may_have(key) && !self.rows.contains_key(key) {
                     self.wanted.insert(key.clone());
@@ -158,7 +134,7 @@ impl<R: FoldRows> Filling for Fill<R> {
     }
 
     async fn load(&mut self, tx: &mut Tx) -> Result<(), Failure> {
-        let found = Folding::<R>::load(&self.wanted, tx).await?;
+        let found = ModelRows::<R>::load(&self.wanted, tx).await?;
         self.wanted.clear();
         let touched = self.clock;
         let bytes = found.bytes / found.rows.len().max(1);
@@ -224,10 +200,10 @@ impl<R: FoldRows> Unwritten for Part<R> {
     async fn write(self: Box<Self>, tx: &mut Tx) -> Result<(), Failure> {
         for (replace, rows) in [(false, self.fresh), (true, self.changed)] {
             let rows = rows.into_iter().map(R::into_row).collect::<Result<Vec<_>, _>>()?;
-            let rows = Folding::<R>::table_rows(tx, replace, rows);
+            let rows = ModelRows::<R>::table_rows(tx, replace, rows);
             tx.write_rows(rows).await?;
         }
-        Folding::<R>::delete(&self.gone, tx).await
+        ModelRows::<R>::delete(&self.gone, tx).await
     }
 }
 

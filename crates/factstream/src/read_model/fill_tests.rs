@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::read_model::Managed;
+use crate::handler::tables::Managed;
 use crate::tx::TableNames;
 use crate::{App, Fold};
 use factstream_core::decode::Upcasters;

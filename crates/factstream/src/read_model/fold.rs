@@ -1,211 +1,192 @@
-//! A fold over a batch: load the touched rows, fold in memory, write each touched row once. [`Folding`] does so for a live
-//! table, batch by batch; `fill` for a new one, over many pages.
+//! How rows come about: what a user writes of a read model.
 
-use super::fill::{Fill, Filling};
-use super::table::{column_list, with_key, with_one_of_keys};
-use super::{FoldRows, Keys};
-use crate::handler::Failure;
-use crate::processor::reaction::{BatchFailure, Decoded, Reaction, Ready, panic_text, typed};
-use crate::tx::{Tx, rows_of};
-use async_trait::async_trait;
-use factstream_core::decode::{DecodeError, Decoder};
-use factstream_core::envelope::{Envelope, check_id};
-use factstream_core::event::{EventSet, EventType};
-use factstream_core::read_model::{KeyError, ReadModel, RowKey};
-use factstream_core::sql::{Params, Row, quoted};
-use factstream_core::store::TableRows;
-use std::collections::{HashMap, HashSet};
-use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use uuid::Uuid;
+use super::keys::Keys;
+use crate::handler::Retry;
+use factstream_core::envelope::Envelope;
+use factstream_core::event::EventSet;
+use factstream_core::read_model::ReadModel;
 
-/// The namespace of digests of rows' keys.
-const ORDERS: Uuid = Uuid::from_u128(0x3c1e_92d4_6f0b_4a8e_8d57_52b1_7e90_2026);
-/// Rows loaded by one statement.
-const KEYS_PER_QUERY: usize = 500;
+/// How a read model's rows come about: a pure function over events. **Exactly once, replayable, rebuildable.**
+///
+/// ```
+/// use factstream::{Envelope, Event, Fold, ReadModel};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Event, Serialize, Deserialize)]
+/// enum OrderEvent {
+///     #[event(name = "OrderCreated")]
+///     Created { customer_id: String },
+///     #[event(name = "OrderShipped")]
+///     Shipped { tracking_number: String },
+/// }
+///
+/// #[derive(ReadModel, Clone)]
+/// #[read_model(table = "order_status")]
+/// struct OrderStatus {
+///     #[column(key)]
+///     order_id: String,
+///     status: String,
+/// }
+///
+/// impl Fold for OrderStatus {
+///     type Events = OrderEvent;
+///
+///     fn fold(row: Option<Self>, event: &Envelope<OrderEvent>) -> Option<Self> {
+///         let order_id = event.aggregate_id.clone();
+///         match &event.event {
+///             OrderEvent::Created { .. } => Some(Self { order_id, status: "PENDING".into() }),
+///             OrderEvent::Shipped { .. } => row.map(|row| Self { status: "SHIPPED".into(), ..row }),
+///         }
+///     }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say how its rows are folded",
+    label = "this does not implement `Fold`",
+    note = "write `impl Fold for {Self}` with `type Events` and `fn fold(row: Option<Self>, event: &Envelope<Self::Events>) -> Option<Self>`"
+)]
+pub trait Fold: ReadModel {
+    /// The events that it is folded from.
+    type Events: EventSet;
 
-/// The reaction of a read model.
-pub(crate) struct Folding<R> {
-    decoder: Decoder,
-    types: HashSet<&'static str>,
-    row: PhantomData<fn() -> R>,
-}
-
-/// A row's key as it is looked up, and as the fold is given it.
-pub(crate) type Keyed<R> = (RowKey, <R as ReadModel>::Key);
-
-impl<R: FoldRows> Folding<R> {
-    pub(crate) fn new(decoder: Decoder) -> Self {
-        let types = R::Events::event_types().into_iter().map(|event_type| event_type.name).collect();
-        Self { decoder, types, row: PhantomData }
+    /// The key of the row that an event belongs to; `None` when it belongs to none. The aggregate's id by default.
+    ///
+    /// # Panics
+    /// By default, where the key is not text: the event is then a dead letter that says so.
+    fn row_key(event: &Envelope<Self::Events>) -> Option<Self::Key> {
+        let key = Self::key_from_id(&event.aggregate_id);
+        assert!(
+            key.is_some(),
+            "the key of {} is not an aggregate's id: write Fold::row_key for it",
+            Self::TABLE
+        );
+        key
     }
 
-    /// The keys of the rows that an event touches, each once.
-    pub(crate) fn keys_of(envelope: &Envelope<R::Events>) -> Result<Keys<Keyed<R>>, Failure> {
-        let keys = caught(|| R::keys(envelope))?;
-        let keys = keys.try_map(|key| {
-            let row_key = R::key_of(key.clone()).map_err(|error| bad_key::<R>(&error))?;
-            if R::parts() > 1 && !matches!(&row_key, RowKey::Text(text) if *text == envelope.aggregate_id) {
-                return Err(Failure::permanent(format!(
-                    "{} is split by the aggregate's id, but this row's key is another: use one shard",
-                    R::TABLE
-                )));
-            }
-            Ok((row_key, key))
-        })?;
-        Ok(keys.once(|one, other| one.0 == other.0))
+    /// The row after an event: from `row`, which is `None` before the first. `None` removes it. Pure.
+    fn fold(row: Option<Self>, event: &Envelope<Self::Events>) -> Option<Self>;
+
+    /// Into how many parts it is split, each with an owner of its own, so that several processes fold it. 1 unless
+    /// overridden: one owner. With more, [`Fold::row_key`] has to be the aggregate's id. Another number takes effect with the first
+    /// process that declares it; processes with the old number then stand by.
+    fn shards() -> u32 {
+        1
     }
 
-    /// The row after an event.
-    pub(crate) fn fold(
-        row: Option<R>,
-        key: &R::Key,
-        envelope: &Envelope<R::Events>,
-    ) -> Result<Option<R>, Failure> {
-        caught(|| R::fold_row(row, key, envelope))
+    /// The version of this fold's logic. Raise it when [`Fold::fold`] or [`Fold::row_key`] makes other rows of the same events:
+    /// the rows are then made anew from the log, beside the live ones. Changed columns and event types are noticed without it.
+    fn version() -> u32 {
+        1
     }
 
-    /// The rows of these keys, `None` for those that are not there.
-    pub(crate) async fn load(keys: &HashSet<RowKey>, tx: &mut Tx) -> Result<Loaded<R>, Failure> {
-        let mut bytes = 0;
-        let mut rows: HashMap<RowKey, Option<R>> = keys.iter().map(|key| (key.clone(), None)).collect();
-        let table = quoted(&tx.table(R::TABLE));
-        let columns = column_list::<R>(&table);
-        let keys: Vec<&RowKey> = keys.iter().collect();
-        let keys_per_query = KEYS_PER_QUERY / R::KEY.len();
-        for chunk in keys.chunks(keys_per_query) {
-            // Padded to a power of two, so that there are few statements to prepare.
-            let count = chunk.len().next_power_of_two().min(keys_per_query);
-            let sql = format!("SELECT {columns} FROM {table} WHERE {}", with_one_of_keys::<R>(&table, count));
-            let last = chunk[chunk.len() - 1];
-            let mut params = Params::with_capacity(count * R::KEY.len());
-            for key in chunk.iter().copied().chain(std::iter::repeat(last)).take(count) {
-                key.push_to(&mut params);
-            }
-            for row in tx.query(&sql, params).await? {
-                bytes += row.bytes();
-                let row = Self::row(&row)?;
-                let key = row.key().map_err(|error| bad_key::<R>(&error))?;
-                rows.insert(key, Some(row));
-            }
-        }
-        Ok(Loaded { rows, bytes })
-    }
-
-    fn row(row: &Row) -> Result<R, Failure> {
-        R::from_row(row).map_err(|error| {
-            Failure::permanent(format!(
-                "a row of {} does not fit its struct ({error}); rebuild the read model",
-                R::TABLE
-            ))
-        })
-    }
-
-    async fn write(rows: HashMap<RowKey, Option<R>>, tx: &mut Tx) -> Result<(), Failure> {
-        let (mut upserts, mut deletes) = (Vec::with_capacity(rows.len()), Vec::new());
-        for (key, row) in rows {
-            match row {
-                Some(row) => upserts.push(row.into_row()?),
-                None => deletes.push(key),
-            }
-        }
-        let upserts = Self::table_rows(tx, true, upserts);
-        tx.write_rows(upserts).await?;
-        Self::delete(&deletes, tx).await
-    }
-
-    /// Rows of this read model's table, as they are written.
-    pub(crate) fn table_rows(tx: &Tx, replace: bool, rows: Vec<Params>) -> TableRows {
-        let replace_by = if replace { R::KEY.to_vec() } else { Vec::new() };
-        TableRows { replace_by, ..rows_of::<R>(tx.table(R::TABLE), rows) }
-    }
-
-    pub(crate) async fn delete(keys: &[RowKey], tx: &mut Tx) -> Result<(), Failure> {
-        if keys.is_empty() {
-            return Ok(());
-        }
-        let table = quoted(&tx.table(R::TABLE));
-        let sql = format!("DELETE FROM {table} WHERE {}", with_key::<R>(&table, 1));
-        tx.sql_many(&sql, keys.iter().map(RowKey::values).collect()).await?;
-        Ok(())
+    /// When an event that could not be folded is tried again.
+    fn retry() -> Retry {
+        Retry::default()
     }
 }
 
-/// Rows of a table, and about how many bytes they take.
-pub(crate) struct Loaded<R> {
-    pub(crate) rows: HashMap<RowKey, Option<R>>,
-    pub(crate) bytes: usize,
+/// Rows of which one event touches several, each found by its key. **Exactly once, replayable, rebuildable.**
+///
+/// A read model with one row for each aggregate is a [`Fold`].
+///
+/// An event stands in the order of all rows that it touches. So events of such a read model are folded one after the other: one that
+/// fails holds up the whole read model until it is redriven, edited or discarded.
+///
+/// ```
+/// use factstream::{Envelope, Event, FoldRows, Keys, ReadModel};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Event, Serialize, Deserialize)]
+/// enum TransferEvent {
+///     Made { from: String, to: String, currency: String, cents: i64 },
+/// }
+///
+/// #[derive(ReadModel, Clone)]
+/// #[read_model(table = "balances")]
+/// struct Balance {
+///     #[column(key)]
+///     account: String,
+///     #[column(key)]
+///     currency: String,
+///     cents: i64,
+/// }
+///
+/// impl FoldRows for Balance {
+///     type Events = TransferEvent;
+///
+///     fn keys(event: &Envelope<TransferEvent>) -> Keys<(String, String)> {
+///         let TransferEvent::Made { from, to, currency, .. } = &event.event;
+///         Keys::from([(from.clone(), currency.clone()), (to.clone(), currency.clone())])
+///     }
+///
+///     fn fold_row(row: Option<Self>, key: &(String, String), event: &Envelope<TransferEvent>) -> Option<Self> {
+///         let TransferEvent::Made { from, cents, .. } = &event.event;
+///         let (account, currency) = key.clone();
+///         let before = row.map_or(0, |row| row.cents);
+///         let change = if *from == account { -cents } else { *cents };
+///         Some(Self { account, currency, cents: before + change })
+///     }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say how its rows are folded",
+    label = "this implements neither `Fold` nor `FoldRows`",
+    note = "write `impl Fold for {Self}` with `type Events` and `fn fold(row: Option<Self>, event: &Envelope<Self::Events>) -> Option<Self>`",
+    note = "or `impl FoldRows for {Self}` where one event touches several rows"
+)]
+pub trait FoldRows: ReadModel {
+    /// The events that it is folded from.
+    type Events: EventSet;
+
+    /// Whether an event may touch more rows than one.
+    #[doc(hidden)]
+    const SEVERAL: bool = true;
+
+    /// The keys of the rows that an event touches. Each is folded once, however often it is named.
+    fn keys(event: &Envelope<Self::Events>) -> Keys<Self::Key>;
+
+    /// The row with this key after an event: from `row`, which is `None` before the first. `None` removes it. Pure.
+    fn fold_row(row: Option<Self>, key: &Self::Key, event: &Envelope<Self::Events>) -> Option<Self>;
+
+    /// The version of this fold's logic, as [`Fold::version`].
+    fn version() -> u32 {
+        1
+    }
+
+    /// When an event that could not be folded is tried again.
+    fn retry() -> Retry {
+        Retry::default()
+    }
+
+    /// Into how many parts it is split.
+    #[doc(hidden)]
+    fn parts() -> u32 {
+        1
+    }
 }
 
-#[async_trait]
-impl<R: FoldRows> Reaction for Folding<R> {
-    fn event_types(&self) -> Vec<&'static EventType> {
-        R::Events::event_types()
+impl<R: Fold> FoldRows for R {
+    type Events = <R as Fold>::Events;
+
+    const SEVERAL: bool = false;
+
+    fn keys(event: &Envelope<Self::Events>) -> Keys<Self::Key> {
+        R::row_key(event).map_or(Keys::None, Keys::One)
     }
 
-    fn handles(&self, event_type: &str) -> bool {
-        self.types.contains(event_type)
+    fn fold_row(row: Option<Self>, _key: &Self::Key, event: &Envelope<Self::Events>) -> Option<Self> {
+        R::fold(row, event)
     }
 
-    fn decode(&self, envelope: Envelope<()>, json: &str) -> Result<Decoded, DecodeError> {
-        let event: R::Events = self.decoder.decode(&envelope.event_type, envelope.schema_version, json)?;
-        Ok(Box::new(envelope.with(event)))
+    fn version() -> u32 {
+        <R as Fold>::version()
     }
 
-    /// Events of one row wait for each other, whatever their aggregates (G7).
-    fn order_key(&self, event: &Decoded) -> Option<String> {
-        match Self::keys_of(typed(event)).ok()? {
-            Keys::One((key, _)) => Some(order_of(&key)),
-            Keys::None | Keys::Several(_) => None,
-        }
+    fn retry() -> Retry {
+        <R as Fold>::retry()
     }
 
-    /// Where events touch several rows, all of them wait for each other.
-    fn one_order(&self) -> Option<&'static str> {
-        R::SEVERAL.then_some(R::TABLE)
+    fn parts() -> u32 {
+        R::shards().max(1)
     }
-
-    async fn react(&self, batch: &[Ready<'_>], tx: &mut Tx) -> Result<(), BatchFailure> {
-        if batch.is_empty() {
-            return Ok(());
-        }
-        let whole = BatchFailure::somewhere;
-        let mut keys = Vec::with_capacity(batch.len());
-        for (at, ready) in batch.iter().enumerate() {
-            keys.push(Self::keys_of(typed(ready.event)).map_err(|failure| BatchFailure::at(at, failure))?);
-        }
-        let touched = keys.iter().flat_map(Keys::as_slice).map(|(row_key, _)| row_key.clone()).collect();
-        let mut rows = Self::load(&touched, tx).await.map_err(whole)?.rows;
-        for (at, (ready, keys)) in batch.iter().zip(keys).enumerate() {
-            for (row_key, key) in keys.as_slice() {
-                let Some(row) = rows.get_mut(row_key) else { continue };
-                let folded = Self::fold(row.take(), key, typed(ready.event));
-                *row = folded.map_err(|failure| BatchFailure::at(at, failure))?;
-            }
-        }
-        Self::write(rows, tx).await.map_err(whole)
-    }
-
-    fn filling(&self) -> Option<Box<dyn Filling>> {
-        Some(Box::new(Fill::<R>::new(self.decoder.clone())))
-    }
-}
-
-fn bad_key<R: ReadModel>(error: &KeyError) -> Failure {
-    Failure::permanent(format!("the key of a row of {}: {error}", R::TABLE))
-}
-
-/// The order that events of one row stand in: its key, or a digest of one that cannot be kept as it is.
-pub(crate) fn order_of(key: &RowKey) -> String {
-    let text = key.text();
-    match check_id("row key", &text) {
-        Ok(()) => text,
-        Err(_) => format!("row:{}", Uuid::new_v5(&ORDERS, text.as_bytes())),
-    }
-}
-
-/// Runs a user's pure function; a panic is a failure.
-fn caught<T>(work: impl FnOnce() -> T) -> Result<T, Failure> {
-    catch_unwind(AssertUnwindSafe(work))
-        .map_err(|panic| Failure::permanent(format!("the fold panicked: {}", panic_text(&*panic))))
 }

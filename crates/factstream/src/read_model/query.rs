@@ -1,13 +1,13 @@
 //! Queries on a read model: one row, or pages of a list by keyset, with read-your-writes when asked for (G11).
 
 use super::cursor::{Cursor, Sorted};
-use super::table::{column_list, column_of, quoted, with_key};
 use super::wait::Wait;
 use crate::app::App;
 use crate::error::Error;
+use crate::tx::{column_list, column_of, with_key};
 use factstream_core::envelope::Position;
 use factstream_core::read_model::{Condition, ReadModel, RowKey};
-use factstream_core::sql::{Params, Value, placeholders};
+use factstream_core::sql::{Params, Value, placeholders, quoted};
 use factstream_core::store::StoreError;
 use serde::Serialize;
 use std::fmt;

@@ -2,11 +2,10 @@
 
 use crate::app::App;
 use crate::error::Error;
-use crate::processor::checkpoint;
+use crate::handler::tables;
 use crate::processor::shard::Shard;
-use crate::processor::{HandlerKind, Spec};
-use crate::read_model::fold::order_of;
-use crate::read_model::table;
+use crate::processor::{HandlerKind, Spec, checkpoint};
+use crate::read_model::rows::order_of;
 use factstream_core::envelope::Position;
 use factstream_core::params;
 use factstream_core::read_model::RowKey;
@@ -52,7 +51,7 @@ impl<'a> Wait<'a> {
         let handler = match spec {
             Some(spec) => spec.handler.clone(),
             // Another process fills it.
-            None => table::owner(app.store().as_ref(), table).await?.unwrap_or_else(|| table.to_owned()),
+            None => tables::owner(app.store().as_ref(), table).await?.unwrap_or_else(|| table.to_owned()),
         };
         let shards = match spec {
             Some(spec) => spec.options.shards,

@@ -1,8 +1,8 @@
 //! A handler as this build's code declares it.
 
-use super::Registered;
+use crate::handler::tables::Managed;
+use crate::leases::{Builds, LANES};
 use crate::processor::{HandlerKind, Spec};
-use crate::read_model::Managed;
 use factstream_core::event::EventType;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -90,38 +90,8 @@ impl Build {
     }
 }
 
-/// What a process says that it runs: of each handler, the build, and whether it has several lanes.
-pub(crate) type Builds = BTreeMap<String, String>;
-
-/// What is added to a build that has several lanes, which are not a part of its digest.
-const LANES: &str = " lanes";
-
 /// What a process that runs these says.
 pub(crate) fn told(builds: &[Build]) -> Builds {
     let told = |build: &Build| format!("{}{}", build.id, if build.has_lanes { LANES } else { "" });
     builds.iter().map(|build| (build.handler.clone(), told(build))).collect()
-}
-
-/// What a process has to run to work on a handler as it is registered; who runs another build stands by.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Runs {
-    pub(crate) handler: String,
-    pub(crate) build: String,
-    /// Where events are not marked in the inbox, who has several lanes stands by, too.
-    pub(crate) marks_inbox: bool,
-}
-
-impl Runs {
-    pub(crate) fn of(registered: &Registered) -> Self {
-        let Registered { handler, build, marks_inbox, .. } = registered;
-        Self { handler: handler.clone(), build: build.clone(), marks_inbox: *marks_inbox }
-    }
-
-    /// Whether a process that says so works on the handler.
-    pub(crate) fn is_told_by(&self, builds: &Builds) -> bool {
-        builds.get(&self.handler).is_some_and(|told| match told.strip_suffix(LANES) {
-            Some(build) => self.marks_inbox && build == self.build,
-            None => *told == self.build,
-        })
-    }
 }

@@ -6,19 +6,21 @@
 //! (a rollback, or a process of the old release that is started again) takes over when no process of the registered build
 //! lives any more, so two releases never take a handler from each other in turns.
 //!
-//! `build` describes a handler as the code declares it, `register` compares that with the row and takes over, `layout`
-//! remembers what other divisions into shards have handled.
+//! `build` describes a handler as the code declares it, `step` compares that with the row, and `register` writes what follows.
 
 mod build;
-pub(crate) mod layout;
-mod register;
+pub(crate) mod register;
+mod step;
 
-pub(crate) use build::{Build, Builds, Runs, told};
-pub(crate) use layout::Layouts;
-pub(crate) use register::{Comeback, UNNAMED, bring_up, finish, lock, refuse_foreign_tables};
+pub(crate) use build::{Build, told};
+pub(crate) use register::{finish, lock, refuse_foreign_tables};
+pub(crate) use step::{Step, UNNAMED, step};
 
 use crate::error::Error;
+use crate::leases::Runs;
 use crate::processor::checkpoint;
+use crate::processor::claim::{self, Claim};
+use crate::processor::layout::Layouts;
 use crate::statements as sql;
 use crate::tx::Tx;
 use factstream_core::params;
@@ -26,18 +28,8 @@ use factstream_core::sabotage::{Sabotage, is_on};
 use factstream_core::sql::Row;
 use factstream_core::store::Store;
 use jiff::Timestamp;
-use register::{Step, step};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Names of handlers do not begin like this: it is how the framework's own are told apart from them.
-pub(crate) const RESERVED: &str = "fs:";
-
-/// A generation of a handler: it grows by one with each build, division or rebuild that takes over.
-pub(crate) type Generation = i64;
-
-/// The generation of what the framework runs itself: the relay, and rebuilds under way.
-pub(crate) const OWN: Generation = 0;
 
 /// A handler as the store has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -68,6 +60,12 @@ pub struct Registered {
 }
 
 impl Registered {
+    /// What a process has to run to work on it.
+    pub(crate) fn runs(&self) -> Runs {
+        let Self { handler, build, marks_inbox, .. } = self;
+        Runs { handler: handler.clone(), build: build.clone(), marks_inbox: *marks_inbox }
+    }
+
     fn of_row(row: &Row) -> Result<Self, Error> {
         let json = |column: &'static str| -> Result<String, Error> { Ok(row.get(column)?) };
         let damaged = |source| Error::Encode { what: "a row of fs_handlers".into(), source };
@@ -85,21 +83,6 @@ impl Registered {
             marks_inbox: row.get("marks_inbox")?,
         })
     }
-}
-
-/// What a process runs a handler with.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Claim {
-    /// What other processes have to run to share the work.
-    pub(crate) runs: Runs,
-    pub(crate) generation: Generation,
-    /// Whether events are marked in the inbox although there is one lane: several lanes, before, may have handled some that
-    /// lie beyond the checkpoint.
-    pub(crate) marks_inbox: bool,
-    /// The topics to read.
-    pub(crate) topics: Vec<String>,
-    /// What earlier divisions into shards have handled beyond the checkpoints.
-    pub(crate) layouts: Layouts,
 }
 
 /// Whether this process may run a handler.
@@ -124,17 +107,10 @@ pub(crate) async fn find(store: &dyn Store, handler: &str) -> Result<Option<Regi
 
 /// A handler's row, locked: nobody takes it over until the end of the transaction.
 pub(crate) async fn lock_found(tx: &mut Tx, handler: &str) -> Result<Registered, Error> {
-    hold(tx, handler).await?;
+    claim::hold(tx, handler).await?;
     let rows = tx.query(sql::SELECT_HANDLER, params![handler]).await?;
     let found = rows.first().map(Registered::of_row).transpose()?;
     found.ok_or_else(|| Error::Superseded { handler: handler.to_owned() })
-}
-
-/// Locks a handler's row, if there is one: nobody takes it over until the end of the transaction.
-pub(crate) async fn hold(tx: &mut Tx, handler: &str) -> Result<(), Error> {
-    let sql = "UPDATE fs_handlers SET registered_at = registered_at WHERE handler = $1";
-    tx.sql(sql, params![handler]).await?;
-    Ok(())
 }
 
 /// Whether this build is the one that runs the handler.
@@ -147,7 +123,7 @@ pub(crate) async fn look(store: &dyn Store, build: &Build) -> Result<Look, Error
             true => checkpoint::layouts(store, &build.handler).await?,
             false => Layouts::default(),
         };
-        let runs = Runs::of(&found);
+        let runs = found.runs();
         let Registered { generation, marks_inbox, topics, .. } = found;
         return Ok(Look::Current(Claim {
             runs,

@@ -1,133 +1,23 @@
-//! Taking a handler over: what a build has to do before it may run, decided first, then done in one transaction.
+//! Taking a handler over, each way in one transaction; and why a build is refused.
 
-use super::layout::Layout;
-use super::{Build, Generation, Registered, Runs, find};
-use crate::app::App;
+use super::Registered;
+use super::build::Build;
 use crate::error::Error;
-use crate::leases::{self, Alone};
+use crate::handler::tables::{self, Managed, TableMatch};
+use crate::kernel::Kernel;
+use crate::kernel::generation::Generation;
 use crate::processor::checkpoint;
-use crate::read_model::table::{self, TableMatch};
+use crate::processor::layout::Layout;
 use crate::statements as sql;
 use crate::tx::Tx;
 use factstream_core::params;
 use factstream_core::sql::{now, placeholders};
 use factstream_core::store::Store;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-/// The name of a service that was never given one.
-pub(crate) const UNNAMED: &str = "factstream";
-
-/// What stands between a build and a handler.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
-    None,
-    /// Nobody has registered it.
-    New,
-    /// The service has got a name, or another one.
-    Rename,
-    /// Another build, division or number of lanes is registered.
-    TakeOver {
-        rebuild: bool,
-    },
-    /// It belongs to another service.
-    OtherService,
-    /// A consumer would become a projection, or the other way round.
-    OtherKind,
-}
-
-/// What a build has to do, seen the row of its handler.
-pub(super) fn step(found: Option<&Registered>, build: &Build) -> Step {
-    let Some(found) = found else { return Step::New };
-    if (found.kind == "consumer") == build.reads_log {
-        return Step::OtherKind;
-    }
-    let is_same = found.build == build.id;
-    if found.service != build.service {
-        let was_ours = found.service == UNNAMED || build.formerly.contains(&found.service);
-        return match (was_ours, is_same && build.reads_log) {
-            (true, _) if is_same => Step::Rename,
-            (true, _) => of_build(found, build),
-            // Two services may show the same read model, as long as they fold it alike.
-            (false, true) => Step::None,
-            (false, false) => Step::OtherService,
-        };
-    }
-    of_build(found, build)
-}
-
-fn of_build(found: &Registered, build: &Build) -> Step {
-    if found.build != build.id {
-        return Step::TakeOver {
-            rebuild: build.reads_log && found.shape != build.shape && !build.tables.is_empty(),
-        };
-    }
-    match build.reads_log && build.has_lanes && !found.marks_inbox {
-        true => Step::TakeOver { rebuild: false },
-        false => Step::None,
-    }
-}
-
-/// Whether a build that is not new may take over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Comeback {
-    /// Only where nobody runs the registered build, as far as that can be known at once.
-    IfNobodyRuns,
-    /// Yes: it was watched for long enough that nobody does.
-    Now,
-}
-
-/// Makes this build the one that runs the handler, with its tables, unless another one is to go on.
-pub(crate) async fn bring_up(app: &App, build: &Build, comeback: Comeback) -> Result<(), Error> {
-    let store = app.store().as_ref();
-    loop {
-        let found = find(store, &build.handler).await?;
-        match (step(found.as_ref(), build), found) {
-            (Step::None, _) => return Ok(()),
-            (Step::New, _) => register(app, build).await?,
-            (Step::Rename, _) => rename(app, build).await?,
-            (Step::TakeOver { rebuild }, Some(found)) => {
-                refuse_renamed(build, &found)?;
-                if comeback == Comeback::IfNobodyRuns
-                    && was_registered(store, build).await?
-                    && leases::may_run(store, &Runs::of(&found)).await?
-                {
-                    tracing::warn!(
-                        handler = %found.handler, generation = found.generation,
-                        "another build runs this handler; this one stands by until no process of that build lives"
-                    );
-                    return Ok(());
-                }
-                match rebuild {
-                    true => rebuild_alone(app, build).await?,
-                    false => take_over(app, build, &found).await?,
-                }
-            }
-            (Step::OtherService, Some(found)) => return Err(other_service(build, &found)),
-            (Step::OtherKind, Some(found)) => return Err(other_kind(build, &found)),
-            (_, None) => {}
-        }
-    }
-}
-
-/// Rebuilds while no other process rebuilds the same handler; whoever waited looks again.
-async fn rebuild_alone(app: &App, build: &Build) -> Result<(), Error> {
-    let alone = Alone::wait(app, &format!("rebuild of {}", build.handler)).await?;
-    let found = find(app.store().as_ref(), &build.handler).await?;
-    let rebuilt = match step(found.as_ref(), build) {
-        Step::TakeOver { rebuild: true } => {
-            tracing::info!(handler = %build.handler, "its tables, events or logic have changed; rebuilding it");
-            app.rebuild_now(&build.handler, |_| {}).await.map(drop)
-        }
-        _ => Ok(()),
-    };
-    alone.end().await;
-    match rebuilt {
-        Err(Error::Superseded { .. }) => Ok(()), // looked at again by whoever asked for it
-        rebuilt => rebuilt,
-    }
-}
-
-async fn was_registered(store: &dyn Store, build: &Build) -> Result<bool, Error> {
+/// Whether the store has seen this build before.
+pub(crate) async fn was_registered(store: &dyn Store, build: &Build) -> Result<bool, Error> {
     let sql = "SELECT 1 FROM fs_handler_builds WHERE handler = $1 AND build = $2";
     Ok(!store.query(sql, params![&build.handler, &build.id]).await?.is_empty())
 }
@@ -139,18 +29,21 @@ pub(crate) async fn lock_registry(tx: &mut Tx) -> Result<(), Error> {
 }
 
 /// Enters a handler that has no row yet: a new one, or one of a store that an earlier release of factstream made.
-async fn register(app: &App, build: &Build) -> Result<(), Error> {
-    let mut tx = app.begin().await?;
+pub(crate) async fn register(
+    kernel: &Arc<Kernel>,
+    managed: Option<&Managed>,
+    build: &Build,
+) -> Result<(), Error> {
+    let mut tx = Tx::begin(kernel).await?;
     lock_registry(&mut tx).await?;
     if !tx.query(sql::SELECT_HANDLER, params![&build.handler]).await?.is_empty() {
         return Ok(()); // another process was faster
     }
-    let managed = app.managed().iter().find(|managed| managed.projection == build.handler);
     let before = checkpoint::divisions(&mut tx, &build.handler).await?;
     let fit = match managed {
         Some(managed) if build.reads_log => managed.fit(&mut tx).await?,
         Some(managed) => {
-            managed.make_missing(app.store().as_ref(), &mut tx).await?;
+            managed.make_missing(kernel.store.as_ref(), &mut tx).await?;
             TableMatch::Same
         }
         None => TableMatch::Same,
@@ -230,8 +123,8 @@ async fn note_build(tx: &mut Tx, build: &Build, generation: Generation) -> Resul
     Ok(())
 }
 
-async fn rename(app: &App, build: &Build) -> Result<(), Error> {
-    let mut tx = app.begin().await?;
+pub(crate) async fn rename(kernel: &Arc<Kernel>, build: &Build) -> Result<(), Error> {
+    let mut tx = Tx::begin(kernel).await?;
     let sql = "UPDATE fs_handlers SET service = $2 WHERE handler = $1 AND build = $3";
     tx.sql(sql, params![&build.handler, &build.service, &build.id]).await?;
     tx.commit().await?;
@@ -246,20 +139,25 @@ pub(crate) async fn lock(tx: &mut Tx, handler: &str, generation: Generation) -> 
 
 /// The next generation, without a rebuild: what was handled stays handled, and whoever runs the one before fails at its next
 /// mark.
-async fn take_over(app: &App, build: &Build, found: &Registered) -> Result<(), Error> {
-    let passed_over = passed_over(app.store().as_ref(), build, found).await?;
+pub(crate) async fn take_over(
+    kernel: &Arc<Kernel>,
+    managed: Option<&Managed>,
+    build: &Build,
+    found: &Registered,
+) -> Result<(), Error> {
+    let passed_over = passed_over(kernel.store.as_ref(), build, found).await?;
     if !passed_over.is_empty() && !build.leaves_skipped {
         return Err(skipped(build, &passed_over));
     }
-    let mut tx = app.begin().await?;
+    let mut tx = Tx::begin(kernel).await?;
     if !lock(&mut tx, &build.handler, found.generation).await? {
         return Ok(());
     }
     let generation = found.generation + 1;
-    if let Some(managed) = app.managed().iter().find(|managed| managed.projection == build.handler)
+    if let Some(managed) = managed
         && !build.reads_log
     {
-        managed.make_missing(app.store().as_ref(), &mut tx).await?;
+        managed.make_missing(kernel.store.as_ref(), &mut tx).await?;
     }
     if build.reads_log {
         match found.shards == build.shards {
@@ -363,7 +261,7 @@ fn skipped(build: &Build, passed_over: &[(String, u64)]) -> Error {
 }
 
 /// Refuses a build that calls what is stored by another name, only because factstream makes default names in another way than 0.1.
-fn refuse_renamed(build: &Build, found: &Registered) -> Result<(), Error> {
+pub(crate) fn refuse_renamed(build: &Build, found: &Registered) -> Result<(), Error> {
     let is_known = |name: &str| found.event_types.contains_key(name);
     let renamed = build.former_names.iter().find(|(former, now)| is_known(former) && !is_known(now));
     let Some((former, now)) = renamed else { return Ok(()) };
@@ -375,7 +273,7 @@ fn refuse_renamed(build: &Build, found: &Registered) -> Result<(), Error> {
     )))
 }
 
-fn other_service(build: &Build, found: &Registered) -> Error {
+pub(crate) fn other_service(build: &Build, found: &Registered) -> Error {
     Error::Wiring(format!(
         "the handler {} belongs to the service {}, and this is the service {}: both would share its progress. Give one \
          of them another name; if the service was renamed, write .formerly({:?})",
@@ -383,7 +281,7 @@ fn other_service(build: &Build, found: &Registered) -> Error {
     ))
 }
 
-fn other_kind(build: &Build, found: &Registered) -> Error {
+pub(crate) fn other_kind(build: &Build, found: &Registered) -> Error {
     Error::Wiring(format!(
         "{} was a {} before and is a {} now; their progress is kept in different ways. Give it another name",
         build.handler,
@@ -395,7 +293,7 @@ fn other_kind(build: &Build, found: &Registered) -> Error {
 /// Refuses a table that belongs to another handler.
 pub(crate) async fn refuse_foreign_tables(store: &dyn Store, build: &Build) -> Result<(), Error> {
     for name in &build.tables {
-        if let Some(owner) = table::owner(store, name).await?
+        if let Some(owner) = tables::owner(store, name).await?
             && owner != build.handler
         {
             return Err(Error::Wiring(format!(

@@ -6,15 +6,15 @@
 //! behind it, in order, before anything newer of its key (G5, G7, G9).
 
 use super::{Batch, KEY, NAME, Refusal, Unfit, fit, publish};
-use crate::app::App;
 use crate::error::Error;
-use crate::handler::Failure;
+use crate::handler::{Failure, Retry};
+use crate::kernel::Kernel;
 use crate::processor::checkpoint::{Place, move_params, move_statement};
 use crate::processor::delivery::Delivery;
 use crate::processor::letters::{self, Letter};
-use crate::processor::options::Retry;
 use crate::processor::retry::claim;
 use crate::statements as sql;
+use crate::tx::Tx;
 use factstream_core::broker::BrokerError;
 use factstream_core::envelope::{Position, RecordedEvent};
 use factstream_core::message::Message;
@@ -22,6 +22,7 @@ use factstream_core::params;
 use factstream_core::sql::{now, placeholders};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -54,9 +55,9 @@ pub(super) struct Aside {
 }
 
 impl Aside {
-    pub(super) async fn load(app: &App) -> Result<Self, Error> {
+    pub(super) async fn load(kernel: &Arc<Kernel>) -> Result<Self, Error> {
         let sql = "SELECT event_key FROM fs_blocked_keys WHERE handler = $1";
-        let rows = app.store().query(sql, params![KEY]).await?;
+        let rows = kernel.store.query(sql, params![KEY]).await?;
         let keys = rows.iter().map(|row| row.get("event_key")).collect::<Result<_, _>>()?;
         Ok(Self { keys })
     }
@@ -68,17 +69,17 @@ impl Aside {
     /// Publishes what can be of a batch, sets the rest aside, and moves the checkpoint to its end; how many were published.
     pub(super) async fn publish_around(
         &mut self,
-        app: &App,
+        kernel: &Arc<Kernel>,
         place: &Place,
         batch: Batch,
         written: Position,
     ) -> Result<u64, Error> {
         let last = batch.last;
-        let mut waiting = self.still_waiting(app, &batch).await?;
+        let mut waiting = self.still_waiting(kernel, &batch).await?;
         let (mut flowing, mut held) = divide(batch, &mut waiting);
         let published = loop {
             let messages = flowing.iter().map(|(_, message)| message.clone()).collect();
-            let Some(refusal) = publish(app, messages).await? else { break flowing.len() };
+            let Some(refusal) = publish(kernel, messages).await? else { break flowing.len() };
             // What was acknowledged stays published; what comes of a key that waits, waits behind it.
             let rest = flowing.split_off(refusal.acknowledged().min(flowing.len()));
             let (count, reason) = (held.len(), refusal.reason().to_owned());
@@ -90,12 +91,12 @@ impl Aside {
                 return Err(BrokerError::Engine(reason).into()); // it is about none of these messages
             }
         };
-        self.set_aside(app, place, held, written, last).await?;
+        self.set_aside(kernel, place, held, written, last).await?;
         Ok(published as u64)
     }
 
     /// Of the keys in a batch, those that have a letter now.
-    async fn still_waiting(&self, app: &App, batch: &Batch) -> Result<HashSet<String>, Error> {
+    async fn still_waiting(&self, kernel: &Arc<Kernel>, batch: &Batch) -> Result<HashSet<String>, Error> {
         let keys = batch.messages.iter().map(Message::key_text);
         let keys = keys.chain(batch.unfit.iter().map(|unfit| unfit.key.clone()));
         let keys: Vec<String> =
@@ -107,7 +108,7 @@ impl Aside {
                 format!("SELECT event_key FROM fs_blocked_keys WHERE handler = $1 AND event_key IN ({list})");
             let mut params = params![KEY];
             params.extend(some.iter().map(Into::into));
-            for row in app.store().query(&sql, params).await? {
+            for row in kernel.store.query(&sql, params).await? {
                 waiting.insert(row.get("event_key")?);
             }
         }
@@ -116,19 +117,19 @@ impl Aside {
 
     async fn set_aside(
         &mut self,
-        app: &App,
+        kernel: &Arc<Kernel>,
         place: &Place,
         held: Held,
         written: Position,
         last: Position,
     ) -> Result<(), Error> {
-        let mut tx = app.begin().await?;
+        let mut tx = Tx::begin(kernel).await?;
         if tx.sql(move_statement(), move_params(place, written, last)).await? == 0 {
             return Err(Error::Superseded { handler: NAME.to_owned() });
         }
         let mut keys = Vec::new();
         for (position, why) in held {
-            let Some(event) = event_at(app, position).await? else { continue };
+            let Some(event) = event_at(kernel, position).await? else { continue };
             let key = event.aggregate_id.clone();
             let delivery = Delivery::of_the_log(event);
             let failure = match &why {
@@ -151,19 +152,19 @@ impl Aside {
     /// Publishes the letters that a person has sent on their way again, each with what is parked behind it, in order.
     pub(super) async fn publish_redriven(
         &mut self,
-        app: &App,
+        kernel: &Arc<Kernel>,
         stop: &CancellationToken,
     ) -> Result<(), Error> {
         let due =
-            app.store().query(sql::SELECT_DUE_KEYS, params![KEY, now(), Timestamp::MAX, KEYS_MAX]).await?;
+            kernel.store.query(sql::SELECT_DUE_KEYS, params![KEY, now(), Timestamp::MAX, KEYS_MAX]).await?;
         let mut missing = HashSet::new();
         for row in due {
             let mut next = Some(row.get::<u64>("head_id")?);
             while let Some(id) = next.filter(|_| !stop.is_cancelled()) {
-                next = publish_letter(app, id, &mut missing).await?;
+                next = publish_letter(kernel, id, &mut missing).await?;
             }
         }
-        *self = Self::load(app).await?;
+        *self = Self::load(kernel).await?;
         Ok(())
     }
 }
@@ -212,19 +213,23 @@ fn divide(batch: Batch, waiting: &mut HashSet<String>) -> (Vec<(Position, Messag
 
 /// Publishes one letter that is due; the next of its key, when that is to follow. Topics that turn out to be missing are noted, and
 /// not tried again for the next letters.
-async fn publish_letter(app: &App, id: u64, missing: &mut HashSet<String>) -> Result<Option<u64>, Error> {
-    let rows = app.store().query(letters::SELECT_LETTER, params![id]).await?;
+async fn publish_letter(
+    kernel: &Arc<Kernel>,
+    id: u64,
+    missing: &mut HashSet<String>,
+) -> Result<Option<u64>, Error> {
+    let rows = kernel.store.query(letters::SELECT_LETTER, params![id]).await?;
     let Some(row) = rows.first() else { return Ok(None) };
     let letter = Letter::of_row(row)?;
-    let made = match event_at(app, u64::try_from(letter.record.offset).unwrap_or(0)).await? {
-        Some(event) => fit::message(app, event, &letter),
+    let made = match event_at(kernel, u64::try_from(letter.record.offset).unwrap_or(0)).await? {
+        Some(event) => fit::message(kernel, event, &letter),
         None => Err("it is no longer in the log; discard it".to_owned()),
     };
     let refused = match made {
         Ok(Some(message)) if missing.contains(&message.topic) => {
             Some(Why::Missing(BrokerError::UnknownTopic { topic: message.topic }.to_string()))
         }
-        Ok(Some(message)) => match publish(app, vec![message]).await? {
+        Ok(Some(message)) => match publish(kernel, vec![message]).await? {
             None => None,
             Some(Refusal::Unfit { reason, .. }) => Some(Why::Unfit(reason)),
             Some(Refusal::Missing { topic, reason, .. }) => {
@@ -235,7 +240,7 @@ async fn publish_letter(app: &App, id: u64, missing: &mut HashSet<String>) -> Re
         Ok(None) => None,
         Err(reason) => Some(Why::Unfit(reason)),
     };
-    let mut tx = app.begin().await?;
+    let mut tx = Tx::begin(kernel).await?;
     if !claim(&mut tx, &letter).await? {
         return Ok(None);
     }
@@ -254,7 +259,7 @@ async fn publish_letter(app: &App, id: u64, missing: &mut HashSet<String>) -> Re
     Ok(next)
 }
 
-async fn event_at(app: &App, position: Position) -> Result<Option<RecordedEvent>, Error> {
-    let events = app.store().read_log(position.saturating_sub(1), 1).await?;
+async fn event_at(kernel: &Arc<Kernel>, position: Position) -> Result<Option<RecordedEvent>, Error> {
+    let events = kernel.store.read_log(position.saturating_sub(1), 1).await?;
     Ok(events.into_iter().next().filter(|event| event.position == position))
 }

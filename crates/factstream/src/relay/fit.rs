@@ -1,6 +1,6 @@
 //! Events of which no message can be made, and the message of one that a person has sent on its way again.
 
-use crate::app::App;
+use crate::kernel::Kernel;
 use crate::processor::letters::Letter;
 use factstream_core::decode::ContentError;
 use factstream_core::envelope::{Metadata, RecordedEvent};
@@ -18,19 +18,23 @@ pub(super) fn reason(event: &RecordedEvent, error: &serde_json::Error) -> String
 /// The message of a letter's event, with the data that the letter has now; `None` when the event stays home.
 ///
 /// Metadata that cannot be read names no topic: that of the event's type, as this build declares it, takes its place.
-pub(super) fn message(app: &App, event: RecordedEvent, letter: &Letter) -> Result<Option<Message>, String> {
+pub(super) fn message(
+    kernel: &Kernel,
+    event: RecordedEvent,
+    letter: &Letter,
+) -> Result<Option<Message>, String> {
     let data = letter.record.value.clone().unwrap_or_default();
     let data = String::from_utf8(data).map_err(|_| "its data is not UTF-8; edit it".to_owned())?;
     let mut event = RecordedEvent { data, ..event };
     if serde_json::from_str::<Metadata>(&event.metadata).is_err() {
         let event_type = &event.event_type;
-        let topic = app.topic_of(event_type).ok_or_else(|| {
+        let topic = kernel.topic_of(event_type).ok_or_else(|| {
             format!(
                 "its metadata cannot be read, and this build declares no public event type {event_type:?} that says its topic; redrive it where \
                  that is declared, or discard it"
             )
         })?;
-        let (source, topic) = (app.service().to_string(), Some(topic.to_owned()));
+        let (source, topic) = (kernel.service.to_string(), Some(topic.to_owned()));
         let metadata = Metadata { source, topic, ..Metadata::default() };
         event.metadata = serde_json::to_string(&metadata).map_err(|error| error.to_string())?;
     }

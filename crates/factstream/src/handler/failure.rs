@@ -1,0 +1,135 @@
+//! Why a handler failed: whether trying again may help, and what is shown of the reason.
+
+use crate::refusals::{self, Held};
+use crate::tasks::panic_text;
+use factstream_core::decode::ContentError;
+use futures_util::FutureExt;
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+
+/// The most that is kept of one error's text. It may quote the event, which may be large.
+const TEXT_BYTES_MAX: usize = 4_096;
+/// The most errors of one chain.
+const CHAIN_MAX: usize = 32;
+
+/// Why a handler could not handle an event, and whether trying again can help.
+///
+/// Made from any error with `?`, and is then transient; but an aggregate's refusal of a command ([`ExecuteError::Rejected`](crate::ExecuteError::Rejected))
+/// is permanent.
+pub struct Failure {
+    permanent: bool,
+    error: Box<dyn Error + Send + Sync>,
+}
+
+impl Failure {
+    /// Trying again cannot help: the event becomes a dead letter at once.
+    pub fn permanent(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { permanent: true, error: error.into() }
+    }
+
+    /// Trying again may help: the event is retried as the handler's `retry` says, then becomes a dead letter.
+    pub fn transient(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { permanent: false, error: error.into() }
+    }
+
+    /// Whether trying again cannot help.
+    pub fn is_permanent(&self) -> bool {
+        self.permanent
+    }
+
+    /// The error and what caused it, outermost first, each once: a cause that the error before it quotes is left out. Each is shown
+    /// as it can be kept: at most some kilobytes, without NUL, which no database text may hold. What serde_json says is shown
+    /// without the content that it quotes ([`ContentError`]).
+    pub fn chain(&self) -> Vec<String> {
+        let of_json = self.errors().filter_map(|error| error.downcast_ref::<serde_json::Error>());
+        let quoting: Vec<(String, String)> =
+            of_json.map(|error| (error.to_string(), ContentError::from(error).to_string())).collect();
+        let mut chain: Vec<String> = Vec::new();
+        for error in self.errors().take(CHAIN_MAX) {
+            let text =
+                quoting.iter().fold(error.to_string(), |text, (quoted, plain)| text.replace(quoted, plain));
+            let text = shown(&text);
+            if chain.last().is_none_or(|before| !before.contains(&text)) {
+                chain.push(text);
+            }
+        }
+        chain
+    }
+
+    /// The error and its sources.
+    pub(crate) fn errors(&self) -> impl Iterator<Item = &(dyn Error + 'static)> {
+        let outermost: &(dyn Error + 'static) = &*self.error;
+        std::iter::successors(Some(outermost), |error: &&(dyn Error + 'static)| (*error).source())
+    }
+}
+
+impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        let failure = Self::transient(error);
+        let permanent = failure.errors().any(|error| match refusals::held(error) {
+            Some(Held::Refusal) => true,
+            Some(Held::Failure(error)) => is_hopeless(error),
+            None => error.downcast_ref().is_some_and(is_hopeless),
+        });
+        Self { permanent, ..failure }
+    }
+}
+
+/// Whether the code has to change before it can work.
+fn is_hopeless(error: &crate::error::Error) -> bool {
+    matches!(error, crate::error::Error::InsideTransaction { .. })
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.permanent { "permanent" } else { "transient" };
+        write!(f, "{kind} failure: {}", self.chain().join(": "))
+    }
+}
+
+fn shown(text: &str) -> String {
+    let end = text.floor_char_boundary(TEXT_BYTES_MAX);
+    let ellipsis = if end < text.len() { " .." } else { "" };
+    text[..end].replace('\0', "\u{fffd}") + ellipsis
+}
+
+/// Runs user code; a panic is a failure like any other.
+pub(crate) async fn caught<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    match AssertUnwindSafe(work).catch_unwind().await {
+        Ok(result) => result,
+        Err(panic) => Err(Failure::transient(format!("the handler panicked: {}", panic_text(&*panic)))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_of_a_failure_is_bounded_and_has_no_nul() {
+        let failure = Failure::permanent(format!("a\0b{}", "ä".repeat(1_000_000)));
+        let chain = failure.chain();
+        assert!(chain[0].starts_with("a\u{fffd}b") && chain[0].len() <= TEXT_BYTES_MAX + 10, "{chain:?}");
+        assert_eq!(Failure::transient("as it is").chain(), ["as it is"]);
+    }
+
+    #[test]
+    fn a_reason_is_shown_once_and_without_what_it_quotes() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("the order is refused: {0}")]
+        struct Refused(#[source] serde_json::Error);
+
+        #[derive(Debug, thiserror::Error)]
+        #[error("{0}")]
+        struct Twice(#[source] std::num::ParseIntError);
+
+        let quoting = serde_json::from_str::<u32>("\"Jane Doe\"").unwrap_err();
+        assert_eq!(
+            Failure::from(Refused(quoting)).chain(),
+            ["the order is refused: invalid type: string, expected u32 (line 1, column 10)"]
+        );
+        assert_eq!(Failure::from(Twice("x".parse::<u8>().unwrap_err())).chain().len(), 1);
+    }
+}

@@ -1,0 +1,101 @@
+//! How a handler is run: retries, parallelism, batches, limits.
+
+use super::retry::Retry;
+use std::time::Duration;
+
+/// What a consumer does with an event type that none of its handlers names (G12).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum UnknownTypes {
+    /// Skips it and counts it: the topic carries events that are not for this consumer.
+    #[default]
+    Skip,
+    /// Makes it a dead letter: every event of the topic must be understood.
+    DeadLetter,
+}
+
+/// What a consumer does with a tombstone: a record without a value, by which a producer has a compacted topic forget a key.
+///
+/// Before any of this, [`Consumer::decode_with`](crate::Consumer::decode_with) may make an event of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Tombstones {
+    /// Skips and counts one that names no event type of this consumer: it is for the broker, and says nothing that a
+    /// handler could be given. One that names such a type is an event whose content is missing, and a dead letter.
+    #[default]
+    SkipBare,
+    /// Skips and counts them all.
+    Skip,
+    /// Makes them all dead letters.
+    DeadLetter,
+}
+
+/// How a handler is run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Options {
+    pub(crate) retry: Retry,
+    pub(crate) concurrency: usize,
+    pub(crate) batch_events_max: usize,
+    pub(crate) time_limit: Duration,
+    pub(crate) unknown_types: UnknownTypes,
+    pub(crate) tombstones: Tombstones,
+    /// Into how many parts a projection is split, at least 1.
+    pub(crate) shards: u32,
+    /// Of the logic that makes a projection's rows: another one has them made anew.
+    pub(crate) version: u32,
+    /// Whether events of types that this build adds may stay unhandled when earlier builds have passed over them.
+    pub(crate) leaves_skipped: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            retry: Retry::default(),
+            concurrency: 1,
+            batch_events_max: 500,
+            time_limit: Duration::from_secs(20),
+            unknown_types: UnknownTypes::default(),
+            tombstones: Tombstones::default(),
+            shards: 1,
+            version: 1,
+            leaves_skipped: false,
+        }
+    }
+}
+
+/// The options that projections and consumers share, as builder methods.
+macro_rules! option_methods {
+    () => {
+        /// When a failing event is tried again.
+        pub fn retry(mut self, retry: $crate::Retry) -> Self {
+            self.options.retry = retry;
+            self
+        }
+
+        /// How many keys are handled in parallel, at least 1 (the default). One key stays in order (G7).
+        pub fn concurrency(mut self, keys: usize) -> Self {
+            self.options.concurrency = keys.max(1);
+            self
+        }
+
+        /// How many events one transaction handles at most, at least 1.
+        pub fn batch(mut self, events_max: usize) -> Self {
+            self.options.batch_events_max = events_max.max(1);
+            self
+        }
+
+        /// Goes on although earlier builds of this handler have passed over events of types that this build adds. Without it,
+        /// [`Builder::open`]($crate::Builder::open) refuses to, for these events will not come again.
+        pub fn leave_skipped(mut self) -> Self {
+            self.options.leaves_skipped = true;
+            self
+        }
+
+        /// How long one transaction, or one call to the outside world, may take. What exceeds it is a failure.
+        pub fn time_limit(mut self, limit: ::std::time::Duration) -> Self {
+            self.options.time_limit = limit;
+            self
+        }
+    };
+}
+pub(crate) use option_methods;

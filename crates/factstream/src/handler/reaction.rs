@@ -1,0 +1,101 @@
+//! What is done with events: a fold, or a consumer's handlers, behind one small trait, so that the processor is one.
+
+use super::failure::Failure;
+use super::filling::Filling;
+use crate::kernel::origin::Origin;
+use crate::tx::Tx;
+use async_trait::async_trait;
+use factstream_core::decode::DecodeError;
+use factstream_core::envelope::Envelope;
+use factstream_core::event::EventType;
+use factstream_core::message::{self, Record, Unreadable};
+use std::any::Any;
+use std::sync::Arc;
+
+/// An `Envelope<E>` of the reaction's own event set.
+pub(crate) type Decoded = Box<dyn Any + Send + Sync>;
+/// An external handler's outcome.
+pub(crate) type Outcome = Box<dyn Any + Send + Sync>;
+
+/// An event that is ready to be handled.
+pub(crate) struct Ready<'a> {
+    pub(crate) event: &'a Decoded,
+    pub(crate) origin: &'a Origin,
+    pub(crate) outcome: Option<&'a Outcome>,
+}
+
+/// Why a batch could not be handled.
+#[derive(Debug)]
+pub(crate) struct BatchFailure {
+    /// The event that failed, where that is known.
+    pub(crate) at: Option<usize>,
+    /// Whether it failed by itself, so that it need not be tried alone to be sure: a call outside, unreadable bytes.
+    pub(crate) by_itself: bool,
+    pub(crate) failure: Failure,
+}
+
+impl BatchFailure {
+    /// An event failed within a transaction that it shared: the cause may lie with another event.
+    pub(crate) fn at(at: usize, failure: Failure) -> Self {
+        Self { at: Some(at), by_itself: false, failure }
+    }
+
+    /// An event failed by itself.
+    pub(crate) fn by_itself(at: usize, failure: Failure) -> Self {
+        Self { at: Some(at), by_itself: true, failure }
+    }
+
+    /// The batch failed as a whole.
+    pub(crate) fn somewhere(failure: Failure) -> Self {
+        Self { at: None, by_itself: false, failure }
+    }
+}
+
+#[async_trait]
+pub(crate) trait Reaction: Send + Sync {
+    fn event_types(&self) -> Vec<&'static EventType>;
+
+    fn handles(&self, event_type: &str) -> bool;
+
+    fn decode(&self, envelope: Envelope<()>, json: &str) -> Result<Decoded, DecodeError>;
+
+    /// What the consumer's own decoder makes of a record; `None` leaves it to the framework.
+    fn decode_record(&self, _record: &Record) -> Result<Option<message::Decoded>, Unreadable> {
+        Ok(None)
+    }
+
+    /// The key in whose order events are handled, where that is another than the aggregate's id.
+    fn order_key(&self, _event: &Decoded) -> Option<String> {
+        None
+    }
+
+    /// What all events stand in the order of, where there is no other.
+    fn one_order(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Whether the outside world must be asked before this event is handled.
+    fn calls(&self, _event: &Decoded) -> bool {
+        false
+    }
+
+    async fn call(&self, _event: &Decoded) -> Result<Outcome, Failure> {
+        Ok(Box::new(()))
+    }
+
+    /// Handles the events in order, in one transaction.
+    async fn react(&self, batch: &[Ready<'_>], tx: &mut Tx) -> Result<(), BatchFailure>;
+
+    /// What fills a new, empty table with the same rows, where that can be done over many batches in memory.
+    fn filling(&self) -> Option<Box<dyn Filling>> {
+        None
+    }
+}
+
+/// The event as its own set has it.
+pub(crate) fn typed<E: 'static>(event: &Decoded) -> &Envelope<E> {
+    event.downcast_ref().expect("an event is decoded by the handler that it is given to")
+}
+
+/// A reaction that many tasks share.
+pub(crate) type SharedReaction = Arc<dyn Reaction>;

@@ -1,0 +1,23 @@
+//! Groups of the embedded broker, begun when they are declared.
+
+use crate::app::App;
+use crate::broker::Embedded;
+use crate::error::Error;
+use crate::processor::EventSource;
+use std::sync::Arc;
+
+impl App {
+    /// Has every group of this application begun, where the topics are embedded.
+    pub(crate) async fn begin_groups(&self) -> Result<(), Error> {
+        if !self.groups_need_lease() {
+            return Ok(());
+        }
+        let embedded = Embedded::new(Arc::clone(self.store()));
+        for spec in self.specs() {
+            if let EventSource::Topics(topics) = &spec.from {
+                embedded.begin_group(&spec.handler, topics).await?;
+            }
+        }
+        Ok(())
+    }
+}

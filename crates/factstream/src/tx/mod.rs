@@ -1,0 +1,288 @@
+//! The transaction that a handler is given: SQL, events and commands that take effect together, or not at all (G6).
+//!
+//! Invariants: events appended here are buffered and inserted as the last statements before the commit (the position
+//! lock is taken last); a later [`Tx::load`] or [`Tx::command`] in the same transaction sees them. The SQL stands in
+//! [`rows`].
+
+mod columns;
+mod rows;
+
+use crate::error::{Error, ExecuteError};
+use crate::kernel::Kernel;
+use crate::kernel::origin::Origin;
+use crate::kernel::states::{State, check_begins, horizon_of};
+use crate::{refusals, statements as sql};
+pub(crate) use columns::{column_list, column_of, with_key, with_one_of_keys};
+use factstream_core::aggregate::{Aggregate, Command};
+use factstream_core::context::Context;
+use factstream_core::envelope::{RecordedEvent, StreamId, Version};
+use factstream_core::params;
+use factstream_core::store::{Append, Appended, Commit, Expected, READ_BYTES_MAX, StoreError, Transaction};
+pub use rows::Rows;
+pub(crate) use rows::{TableNames, rows_of};
+use std::any::Any;
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
+const PAGE_EVENTS: usize = 1_000;
+/// Events of a stream that are read first; how many more come at once goes by their size.
+const FIRST_PAGE_EVENTS: usize = 100;
+
+/// A transaction on the store: everything that [`Rows`] can, and events, states and commands.
+pub struct Tx {
+    rows: Rows,
+    kernel: Arc<Kernel>,
+    origin: Origin,
+    appends: Vec<Append>,
+    states: HashMap<StreamId, Touched>,
+}
+
+impl Deref for Tx {
+    type Target = Rows;
+
+    fn deref(&self) -> &Rows {
+        &self.rows
+    }
+}
+
+impl DerefMut for Tx {
+    fn deref_mut(&mut self) -> &mut Rows {
+        &mut self.rows
+    }
+}
+
+/// What a command in a transaction was decided to. It has no position before the commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Decided<E> {
+    /// The stream's version after it.
+    pub version: Version,
+    /// Its events.
+    pub events: Vec<E>,
+}
+
+/// A stream that was looked at: its `State<A>` with what is buffered here, and how that is kept after the commit.
+struct Touched {
+    state: Box<dyn Any + Send + Sync>,
+    keep: fn(&Kernel, &StreamId, Box<dyn Any + Send + Sync>),
+}
+
+impl Touched {
+    fn new<A: Aggregate>(state: State<A>) -> Self {
+        let keep = |kernel: &Kernel, stream: &StreamId, state: Box<dyn Any + Send + Sync>| {
+            if let Ok(mut state) = state.downcast::<State<A>>() {
+                kernel.states.snapshot_if_due(&kernel.store, stream, &mut state);
+                kernel.states.put(stream, *state);
+            }
+        };
+        Self { state: Box::new(state), keep }
+    }
+}
+
+impl Tx {
+    pub(crate) fn new(
+        kernel: Arc<Kernel>,
+        inner: Box<dyn Transaction>,
+        origin: Origin,
+        tables: TableNames,
+    ) -> Self {
+        Self { rows: Rows::new(inner, tables), kernel, origin, appends: Vec::new(), states: HashMap::new() }
+    }
+
+    /// Begins a transaction on the live tables.
+    pub(crate) async fn begin(kernel: &Arc<Kernel>) -> Result<Self, Error> {
+        Self::begin_as(kernel, kernel.origin()).await
+    }
+
+    /// Begins a transaction on the live tables, whose events have this origin.
+    pub(crate) async fn begin_as(kernel: &Arc<Kernel>, origin: Origin) -> Result<Self, Error> {
+        let inner = kernel.store.begin().await?;
+        Ok(Self::new(Arc::clone(kernel), inner, origin, TableNames::Live))
+    }
+
+    pub(crate) fn kernel(&self) -> &Kernel {
+        &self.kernel
+    }
+
+    /// Who asks, in which conversation and trace, for what this transaction appends from now on.
+    ///
+    /// A handler's transaction has the context of its event already.
+    ///
+    /// ```
+    /// # use factstream::{App, Context, Error};
+    /// # async fn example(app: &App) -> Result<(), Error> {
+    /// let mut tx = app.begin().await?;
+    /// tx.set_context(&Context::new().actor("user-7").correlation_id("request-42"))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::InvalidContext`] when it cannot be recorded; the transaction keeps the context that it has.
+    pub fn set_context(&mut self, context: &Context) -> Result<(), Error> {
+        self.origin = self.kernel.origin_of(Some(context))?;
+        Ok(())
+    }
+
+    /// What follows is caused by this.
+    pub(crate) fn caused_by(&mut self, origin: Origin) {
+        self.origin = origin;
+    }
+
+    /// The state of an aggregate, with what this transaction has appended.
+    ///
+    /// # Errors
+    /// When its events cannot be read or decoded.
+    pub async fn load<A: Aggregate>(&mut self, id: &str) -> Result<(A, Version), Error> {
+        let stream = StreamId::new(A::CATEGORY, id)?;
+        let state = self.state::<A>(&stream).await?;
+        Ok((state.of, state.version))
+    }
+
+    /// Appends events to an aggregate's stream, whatever its version: for facts that no decision stands on.
+    ///
+    /// # Errors
+    /// When the id is not valid or the events cannot be written as JSON.
+    pub async fn append<A: Aggregate>(&mut self, id: &str, events: &[A::Event]) -> Result<Version, Error> {
+        let stream = StreamId::new(A::CATEGORY, id)?;
+        let state = self.state::<A>(&stream).await?;
+        self.buffer(&stream, state, events)
+    }
+
+    /// Puts a command to an aggregate. Its events commit with everything else of this transaction.
+    ///
+    /// # Errors
+    /// [`ExecuteError::Rejected`] with the aggregate's own words; nothing was appended for this command.
+    pub async fn command<A, C>(
+        &mut self,
+        id: &str,
+        command: C,
+    ) -> Result<Decided<A::Event>, ExecuteError<C::Error>>
+    where
+        A: Aggregate,
+        C: Command<A>,
+    {
+        let decided = self.decide::<A, C>(id, command).await;
+        decided.inspect_err(|_| refusals::register::<C::Error>())
+    }
+
+    async fn decide<A, C>(
+        &mut self,
+        id: &str,
+        command: C,
+    ) -> Result<Decided<A::Event>, ExecuteError<C::Error>>
+    where
+        A: Aggregate,
+        C: Command<A>,
+    {
+        let stream = StreamId::new(A::CATEGORY, id).map_err(Error::from)?;
+        let state = self.state::<A>(&stream).await?;
+        let events = command.decide(&state.of).map_err(ExecuteError::Rejected)?;
+        let version = self.buffer(&stream, state, &events)?;
+        Ok(Decided { version, events })
+    }
+
+    /// The engine's own transaction, where this is `T` (for example `factstream::sqlite::SqliteTransaction`).
+    ///
+    /// # Errors
+    /// As [`Rows::sql`], for rows that were put before.
+    pub async fn native<T: 'static>(&mut self) -> Result<Option<&mut T>, StoreError> {
+        self.rows.write_puts().await?;
+        Ok(self.rows.inner().as_any().downcast_mut())
+    }
+
+    /// The state within this transaction, taken out of `states`.
+    async fn state<A: Aggregate>(&mut self, stream: &StreamId) -> Result<State<A>, Error> {
+        if let Some(touched) = self.states.get(stream) {
+            let state = touched.state.downcast_ref::<State<A>>();
+            return state.cloned().ok_or_else(|| {
+                Error::Wiring(format!(
+                    "two aggregate types use the category {}; give each its own",
+                    stream.category()
+                ))
+            });
+        }
+        let states = &self.kernel.states;
+        states.admit::<A>()?;
+        let decoder = states.decoder::<A::Event>()?;
+        let known = match states.peek::<A>(stream) {
+            None => states.load_snapshot(self.kernel.store.as_ref(), stream).await?,
+            cached => cached,
+        };
+        let mut state = known.unwrap_or_else(|| states.begin());
+        let mut page_events = FIRST_PAGE_EVENTS;
+        loop {
+            let events = self.read_stream(stream, state.version, page_events).await?;
+            state.fold(stream, &events, &decoder)?;
+            if events.len() < page_events {
+                break;
+            }
+            let bytes = events.iter().map(RecordedEvent::bytes).sum::<usize>() / events.len();
+            page_events = (READ_BYTES_MAX / bytes.max(1)).clamp(1, PAGE_EVENTS);
+        }
+        if state.version == 0 {
+            check_begins(stream, 0, self.rows.inner().query(sql::SELECT_HORIZON, horizon_of(stream)).await?)?;
+        }
+        self.states.insert(stream.clone(), Touched::new(state.clone()));
+        Ok(state)
+    }
+
+    async fn read_stream(
+        &mut self,
+        stream: &StreamId,
+        after: Version,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, Error> {
+        let params = params![stream.category(), stream.id(), after, limit];
+        let rows = self.rows.inner().query(sql::SELECT_STREAM, params).await;
+        let rows = self.rows.noted(rows)?;
+        Ok(rows.iter().map(sql::recorded_event).collect::<Result<_, _>>()?)
+    }
+
+    fn buffer<A: Aggregate>(
+        &mut self,
+        stream: &StreamId,
+        mut state: State<A>,
+        events: &[A::Event],
+    ) -> Result<Version, Error> {
+        if events.is_empty() {
+            return Ok(state.version);
+        }
+        let expected = Expected::Exact(state.version);
+        let (events_stamped, events) = self.origin.stamp_all(events)?;
+        state.apply(&events, events_stamped.iter().map(|event| event.data.len()).sum());
+        let version = state.version;
+        self.appends.push(Append { stream: stream.clone(), expected, events: events_stamped });
+        self.states.insert(stream.clone(), Touched::new(state));
+        Ok(version)
+    }
+
+    /// Commits a transaction that began with [`App::begin`]. A handler's transaction is committed by the framework.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when another writer was faster on one of its streams: everything is rolled back, and the whole
+    /// work is to be done again.
+    pub async fn commit(mut self) -> Result<Vec<Appended>, Error> {
+        self.rows.write_puts().await?;
+        match self.rows.into_inner().commit(self.appends).await? {
+            Commit::Committed(appended) => {
+                for (stream, Touched { state, keep }) in self.states {
+                    keep(&self.kernel, &stream, state);
+                }
+                Ok(appended)
+            }
+            Commit::Conflict(conflict) => {
+                self.kernel.states.fell_behind(&conflict);
+                Err(Error::Conflict(conflict))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Tx {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tx").finish_non_exhaustive()
+    }
+}
