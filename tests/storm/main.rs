@@ -198,6 +198,10 @@ fn strike(system: &Arc<System>, seed: u64, length: Duration) -> Report {
         under_way.push((fault, faults::strike(system, fault)));
     }
     for (fault, done) in under_way {
+        while !done.is_finished() {
+            report.aborted += system.revive();
+            thread::sleep(LOOK);
+        }
         let healed = done.join().expect("a fault heals");
         report.faults.extend(healed.map(|healed| (fault.kind(), healed)));
     }

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// How long a service may take to start, servers that are down included.
-const START_WITHIN: Duration = Duration::from_secs(90);
+const START_WITHIN: Duration = Duration::from_secs(180);
 /// What keeps PostgreSQL's WAL small: its disk is in memory.
 const SMALL_WAL: &str = "max_wal_size = '256MB'\nmin_wal_size = '80MB'\n";
 
