@@ -8,7 +8,7 @@ use orders::order::Order;
 
 /// An app of orders on a store.
 pub(crate) async fn open(url: &str) -> Result<App, Failed> {
-    Ok(App::builder(url).aggregate::<Order>().open().await?)
+    Ok(App::builder(url).upcasters(orders::order::upcasters()).aggregate::<Order>().open().await?)
 }
 
 /// Creates and ships new orders.

@@ -4,7 +4,7 @@
 //! Each check takes plain bytes or text, so that a fuzzer (`fuzz_targets/`) and the property tests
 //! (`tests/hostile/bytes.rs`) call the same ones. They panic where something does not hold.
 
-use factstream::decode::{Decoder, Upcasters};
+use factstream::decode::Decoder;
 use factstream::envelope::{Envelope, RecordedEvent, check_id};
 use factstream::event::{Event, EventSet};
 use factstream::message::{Headers, Message, Record};
@@ -181,7 +181,7 @@ pub fn content(data: &[u8]) {
 /// An event is decoded or refused with a reason that can be kept; what is decoded is encoded and decoded to the same.
 pub fn check_content(event_type: &str, version: u32, json: &str) {
     let decoder: Decoder =
-        Upcasters::new().decoder(OrderEvent::event_types()).expect("one version of each type");
+        orders::order::upcasters().decoder(OrderEvent::event_types()).expect("its own upcasters fit");
     match decoder.decode::<OrderEvent>(event_type, version, json) {
         Ok(event) => {
             let again = event.encode().expect("what is decoded is encoded");

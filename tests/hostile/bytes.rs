@@ -115,7 +115,7 @@ proptest! {
 
     #[test]
     fn an_event_is_decoded_and_encoded_to_the_same_or_refused(
-        event_type in "OrderCreated|OrderShipped|OrderCancelled|OrderPaymentApproved|(?s).{0,20}",
+        event_type in "OrderCreated|OrderShipped|OrderCancelled|OrderPaid|OrderPaymentApproved|(?s).{0,20}",
         version in 0..4_u32,
         json in json(),
     ) {

@@ -106,7 +106,7 @@ pub(crate) fn progress(store: &str, partners: &Ledger) -> Progress {
 }
 
 const PRIVATE: &str =
-    "'OrderPaymentApproved', 'OrderStockReserved', 'ReservationHeld', 'ReservationReleased'";
+    "'OrderPaid', 'OrderPaymentApproved', 'OrderStockReserved', 'ReservationHeld', 'ReservationReleased'";
 
 /// Before anything is redriven: each effect once and in order; dead letters are exactly what had to fail, with what follows
 /// parked behind it in order. How many there are.

@@ -157,7 +157,7 @@ mod input {
     }
 
     pub(crate) fn decoder() -> &'static Decoder {
-        kept(Upcasters::new().decoder(OrderEvent::event_types()).expect("no event has changed"))
+        kept(orders::order::upcasters().decoder(OrderEvent::event_types()).expect("its own upcasters fit"))
     }
 
     pub(crate) fn lifting_decoder() -> &'static Decoder {
@@ -235,7 +235,7 @@ mod input {
                 items: vec![item("keyboard", 2), item("mouse", 1)],
                 total_cents: 3 * 1_999,
             },
-            OrderEvent::PaymentApproved { payment_id: format!("payment-{order:08}") },
+            OrderEvent::Paid { gateway: "simulated".into(), payment_id: format!("payment-{order:08}") },
             reserved("keyboard"),
             reserved("mouse"),
             OrderEvent::Shipped { tracking_number: format!("TRACK-{order:08}") },

@@ -7,7 +7,12 @@ use orders::order::Order;
 
 /// The application of the contests: it has nothing but orders.
 pub(crate) async fn app(store: &str, kafka: &str) -> Result<App, Failed> {
-    Ok(App::builder(store).broker(kafka).aggregate::<Order>().open().await?)
+    Ok(App::builder(store)
+        .broker(kafka)
+        .upcasters(orders::order::upcasters())
+        .aggregate::<Order>()
+        .open()
+        .await?)
 }
 
 /// Fills an empty database with the events of so many orders.

@@ -10,7 +10,12 @@ use orders::projection::OrderProjection;
 use std::time::Instant;
 
 async fn app(place: &Place) -> Result<App, Failed> {
-    Ok(App::builder(&place.shared).aggregate::<Order>().read_model::<OrderProjection>().open().await?)
+    Ok(App::builder(&place.shared)
+        .upcasters(orders::order::upcasters())
+        .aggregate::<Order>()
+        .read_model::<OrderProjection>()
+        .open()
+        .await?)
 }
 
 /// A store with a log.

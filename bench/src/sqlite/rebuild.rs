@@ -41,7 +41,12 @@ fn file(place: &Place) -> PathBuf {
 
 async fn app(place: &Place) -> Result<App, Failed> {
     let url = format!("sqlite://{}", file(place).display());
-    Ok(App::builder(url).aggregate::<Order>().read_model::<OrderProjection>().open().await?)
+    Ok(App::builder(url)
+        .upcasters(orders::order::upcasters())
+        .aggregate::<Order>()
+        .read_model::<OrderProjection>()
+        .open()
+        .await?)
 }
 
 /// A store with a log.

@@ -35,6 +35,10 @@ pub struct EventType {
     pub declared_by: &'static str,
     /// What its JSON looks like; `None` where it was not derived.
     pub contract: Option<EventContract>,
+    /// Names that it had before, oldest first: events that are stored or published under them are this event.
+    pub was: &'static [&'static str],
+    /// Whether it is only read: stored events of it are decoded, and no new ones are recorded.
+    pub retired: bool,
 }
 
 /// What an event's JSON looks like, and the type itself to ask. It costs nothing until it is asked.
@@ -84,8 +88,39 @@ impl Eq for EventContract {}
 impl EventType {
     /// A type of this name: version 1, published to [`DEFAULT_TOPIC`].
     pub const fn new(name: &'static str) -> Self {
-        let topic = Some(DEFAULT_TOPIC);
-        Self { name, version: 1, since: 1, topic, variant: None, declared_by: "", contract: None }
+        Self {
+            name,
+            version: 1,
+            since: 1,
+            topic: Some(DEFAULT_TOPIC),
+            variant: None,
+            declared_by: "",
+            contract: None,
+            was: &[],
+            retired: false,
+        }
+    }
+
+    /// Names that it had before, oldest first.
+    pub const fn was(mut self, names: &'static [&'static str]) -> Self {
+        self.was = names;
+        self
+    }
+
+    /// It is only read.
+    pub const fn retired(mut self) -> Self {
+        self.retired = true;
+        self
+    }
+
+    /// Every name under which its events may be stored: today's, and those before.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> + use<> {
+        std::iter::once(self.name).chain(self.was.iter().copied())
+    }
+
+    /// Whether events of this name are of this type.
+    pub fn is_called(&self, name: &str) -> bool {
+        self.name == name || self.was.contains(&name)
     }
 
     /// What its JSON looks like.
@@ -126,7 +161,7 @@ impl EventType {
 
     /// What factstream 0.1 called it, where that was another name: the variant alone.
     pub fn former_name(&self) -> Option<&'static str> {
-        self.variant.filter(|variant| *variant != self.name)
+        self.variant.filter(|variant| !self.is_called(variant))
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the derives read from attributes, and the checks that they share.
 
 use proc_macro2::Span;
+use syn::meta::ParseNestedMeta;
 use syn::spanned::Spanned;
 use syn::{Attribute, DeriveInput, Error, LitInt, LitStr, Result};
 
@@ -13,6 +14,8 @@ pub(crate) struct EventAttribute {
     pub(crate) topic: Option<LitStr>,
     pub(crate) private: Option<Span>,
     pub(crate) prefix: Option<LitStr>,
+    pub(crate) was: Vec<LitStr>,
+    pub(crate) retired: Option<Span>,
 }
 
 impl EventAttribute {
@@ -34,8 +37,13 @@ impl EventAttribute {
                     set(&mut read.version, meta.value()?.parse()?, "version")
                 } else if on_variant && meta.path.is_ident("since") {
                     set(&mut read.since, meta.value()?.parse()?, "since")
+                } else if on_variant && meta.path.is_ident("retired") {
+                    set(&mut read.retired, meta.path.span(), "retired")
+                } else if on_variant && meta.path.is_ident("was") {
+                    read.was = former_names(&meta)?;
+                    Ok(())
                 } else if on_variant {
-                    Err(meta.error("unknown key; a variant knows: name = \"..\", version = 1, since = 1, topic = \"..\", private"))
+                    Err(meta.error("unknown key; a variant knows: name = \"..\", was = [\"..\"], version = 1, since = 1, topic = \"..\", private, retired"))
                 } else {
                     Err(meta.error("unknown key; the enum knows: topic = \"..\", private, prefix = \"..\" (name, version and since belong on a variant)"))
                 }
@@ -50,6 +58,18 @@ impl EventAttribute {
         }
         Ok(read)
     }
+}
+
+/// `was = ["OrderCreated", ..]`
+fn former_names(meta: &ParseNestedMeta<'_>) -> Result<Vec<LitStr>> {
+    let advice = "was is a list of the names that it had, oldest first: was = [\"OrderCreated\"]";
+    let list: syn::ExprArray =
+        meta.value()?.parse().map_err(|error: Error| Error::new(error.span(), advice))?;
+    let name = |item: &syn::Expr| match item {
+        syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(name), .. }) => Ok(name.clone()),
+        other => Err(Error::new(other.span(), advice)),
+    };
+    list.elems.iter().map(name).collect()
 }
 
 fn set<T>(place: &mut Option<T>, value: T, key: &str) -> Result<()>

@@ -36,6 +36,17 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
             let text = format!("two variants are called {:?}; give each a name of its own", name.value());
             return Err(Error::new(name.span(), text));
         }
+        for former in &attribute.was {
+            check_name(former)?;
+            if !names.insert(former.value()) {
+                let text = format!(
+                    "{:?} is, or was, the name of two events; an event that is stored under it would be both",
+                    former.value()
+                );
+                return Err(Error::new(former.span(), text));
+            }
+        }
+        let (was, retired) = (&attribute.was, attribute.retired.map(|_| quote!(.retired())));
         let (version, since) = versions_of(&attribute)?;
         let topic = topic_of(&attribute, &of_enum);
         let (index, ident) = (u32::try_from(at).unwrap_or(u32::MAX), &variant.ident);
@@ -58,9 +69,11 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
                     |shapes| #content,
                     |json| factstream::derive_support::rewrite_variant::<#enum_ident>(#index, json),
                 ))
+                .was(&[#(#was),*])
+                #retired
                 #variant_name
         });
-        decodes.push(quote!(#name => ::core::option::Option::Some(factstream::derive_support::decode_variant::<Self>(#index, json))));
+        decodes.push(quote!(#name #(| #was)* => ::core::option::Option::Some(factstream::derive_support::decode_variant::<Self>(#index, json))));
         matches.push(quote!(Self::#ident { .. } => &TYPES[#at]));
     }
     let (ident, count) = (enum_ident, types.len());
@@ -154,6 +167,11 @@ fn is_never_an_object(ty: &Type) -> bool {
 fn name_of(variant: &Variant, given: Option<&LitStr>, naming: &Naming) -> Result<LitStr> {
     let made = || LitStr::new(&naming.name(&variant.ident.unraw().to_string()), variant.ident.span());
     let name = given.cloned().unwrap_or_else(made);
+    check_name(&name)?;
+    Ok(name)
+}
+
+fn check_name(name: &LitStr) -> Result<()> {
     let value = name.value();
     if value.is_empty() || value.len() > 255 || value.chars().any(char::is_control) {
         return Err(Error::new(
@@ -161,7 +179,7 @@ fn name_of(variant: &Variant, given: Option<&LitStr>, naming: &Naming) -> Result
             "an event's name has 1 to 255 bytes and no control characters, for example \"OrderCreated\"",
         ));
     }
-    Ok(name)
+    Ok(())
 }
 
 fn versions_of(attribute: &EventAttribute) -> Result<(u32, u32)> {

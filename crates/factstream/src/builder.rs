@@ -79,9 +79,11 @@ pub struct Builder {
     mirrors_dead_letters: bool,
     retention: Retention,
     topics: Vec<Topic>,
-    upcasters: Upcasters,
+    pub(crate) upcasters: Upcasters,
     emitters: Box<Result<Emitters, Error>>,
-    event_types: Vec<&'static EventType>,
+    /// Those that aggregates record.
+    pub(crate) recorded: Vec<&'static EventType>,
+    pub(crate) event_types: Vec<&'static EventType>,
     handlers: Vec<Declared>,
 }
 
@@ -114,6 +116,7 @@ impl Builder {
             topics: Vec::new(),
             upcasters: Upcasters::new(),
             emitters: Box::new(Ok(Emitters::default())),
+            recorded: Vec::new(),
             event_types: Vec::new(),
             handlers: Vec::new(),
         }
@@ -244,6 +247,7 @@ impl Builder {
         {
             *self.emitters = Err(error);
         }
+        self.recorded.extend(A::Event::event_types());
         self.event_types.extend(A::Event::event_types());
         self
     }
@@ -335,7 +339,9 @@ impl Builder {
         let emitters = (*self.emitters)?;
         refuse_topics_given_twice(&self.topics)?;
         self.upcasters.decoder(self.event_types.iter().copied())?;
-        let topics_of_types = self.event_types.iter().filter_map(|of| Some((of.name, of.topic?))).collect();
+        let topics_of_types = self.event_types.iter().filter_map(|of| Some((of, of.topic?)));
+        let topics_of_types =
+            topics_of_types.flat_map(|(of, topic)| of.names().map(move |name| (name, topic))).collect();
         let states_max = NonZeroUsize::new(self.states_max).unwrap_or(NonZeroUsize::MIN);
         let limits = Limits { states: states_max, bytes: self.states_bytes_max };
         let states = States::new(limits, self.upcasters, emitters);

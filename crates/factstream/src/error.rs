@@ -67,6 +67,14 @@ pub enum Error {
         /// Why.
         source: serde_json::Error,
     },
+    /// An event that is only read was decided on. Nothing was stored.
+    #[error(
+        "event {event_type} is retired: it is read and no longer recorded; nothing was stored. Decide on another event, or remove #[event(retired)]"
+    )]
+    Retired {
+        /// The event's type.
+        event_type: &'static str,
+    },
     /// An event cannot be read back from the JSON that it was written as. Nothing was stored.
     #[error(
         "event {event_type} cannot be read back from its own JSON ({reason}), so its stream could not be folded any more; nothing was stored. Give its type serde attributes that read what they write"

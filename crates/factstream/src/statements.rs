@@ -14,6 +14,7 @@ pub(crate) const SELECT_CHECKPOINTS: &str = include_str!("sql/select_checkpoints
 pub(crate) const SELECT_LIVE_CHECKPOINTS: &str = include_str!("sql/select_live_checkpoints.sql");
 pub(crate) const RESET_CHECKPOINT: &str = include_str!("sql/reset_checkpoint.sql");
 pub(crate) const FORGET_REACHED: &str = include_str!("sql/forget_reached.sql");
+pub(crate) const SELECT_WAITING_LETTERS: &str = include_str!("sql/select_waiting_letters.sql");
 pub(crate) const SELECT_HANDLER: &str = include_str!("sql/select_handler.sql");
 pub(crate) const UPSERT_HANDLER: &str = include_str!("sql/upsert_handler.sql");
 pub(crate) const SELECT_FENCE: &str = include_str!("sql/select_fence.sql");

@@ -7,7 +7,7 @@ use crate::order::Order;
 use crate::payment::Payment;
 use crate::projection::OrderProjection;
 use crate::reservation::Reservation;
-use crate::{fulfilment, inventory, payment, registry, urls};
+use crate::{fulfilment, inventory, order, payment, registry, urls};
 use factstream::{App, Builder, Error};
 
 /// One of the three services.
@@ -98,6 +98,7 @@ pub fn builder(config: &Config) -> Builder {
     if runs(Service::Order) {
         builder = builder
             .aggregate::<Order>()
+            .upcasters(order::upcasters())
             .read_model::<OrderProjection>()
             .consumer(fulfilment::consumer(config.auto_ship));
     }

@@ -33,6 +33,8 @@ pub enum Command {
     Projections(Projections),
     /// Compare the registry of topics with a Kafka cluster, and bring the cluster to it
     Topics(Topics),
+    /// Check that this build reads every event that was ever stored
+    Schema(crate::schema::Schema),
 }
 
 /// `orders serve`

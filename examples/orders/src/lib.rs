@@ -31,6 +31,7 @@ pub mod topics;
 pub mod deadletters;
 pub mod projections;
 pub mod status;
+pub mod schema;
 pub mod demo;
 
 /// What a command of the command line may fail with: its text says what happened and what to do.

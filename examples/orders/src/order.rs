@@ -4,11 +4,14 @@
 //! payment or the stock, changes nothing any more.
 
 use factstream::envelope::{InvalidId, check_id};
-use factstream::{Aggregate, Command, Event, Shape};
+use factstream::{Aggregate, Command, Event, Shape, Upcasters};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
+
+/// The only gateway there is.
+const GATEWAY: &str = "simulated";
 
 /// The most items of one order.
 pub const ITEMS_MAX: usize = 100;
@@ -51,8 +54,10 @@ pub enum OrderEvent {
         reason: String,
     },
     /// The payment is in. Stays home.
-    #[event(name = "OrderPaymentApproved", version = 1, private)]
-    PaymentApproved {
+    #[event(name = "OrderPaid", was = ["OrderPaymentApproved"], version = 2, private)]
+    Paid {
+        /// The gateway that took the money.
+        gateway: String,
         /// The gateway's name for it.
         payment_id: String,
     },
@@ -62,6 +67,15 @@ pub enum OrderEvent {
         /// The SKU.
         sku: String,
     },
+}
+
+/// From what earlier builds stored to today's events.
+pub fn upcasters() -> Upcasters {
+    // Version 1 did not say which gateway took the money: there was one.
+    Upcasters::new().step("OrderPaid", 1, 2, |mut event| {
+        event["gateway"] = GATEWAY.into();
+        Ok(event)
+    })
 }
 
 /// Where an order stands.
@@ -141,7 +155,7 @@ impl Aggregate for Order {
                 self.status = Some(Status::Cancelled);
                 self.cancel_reason = Some(reason.clone());
             }
-            OrderEvent::PaymentApproved { payment_id } => self.payment_id = Some(payment_id.clone()),
+            OrderEvent::Paid { payment_id, .. } => self.payment_id = Some(payment_id.clone()),
             OrderEvent::StockReserved { sku } => {
                 self.reserved.insert(sku.clone());
             }
@@ -302,7 +316,8 @@ impl Command<Order> for ConfirmPayment {
         if !order.is_pending() || order.payment_id.is_some() {
             return Ok(vec![]);
         }
-        let mut events = vec![OrderEvent::PaymentApproved { payment_id: self.payment_id.clone() }];
+        let (gateway, payment_id) = (GATEWAY.to_owned(), self.payment_id.clone());
+        let mut events = vec![OrderEvent::Paid { gateway, payment_id }];
         events.extend(self.ship_with.as_deref().filter(|_| order.is_reserved_with(None)).map(shipped));
         Ok(events)
     }

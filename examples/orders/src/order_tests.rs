@@ -25,7 +25,7 @@ fn cancelled() -> OrderEvent {
 }
 
 fn paid() -> OrderEvent {
-    OrderEvent::PaymentApproved { payment_id: "pay-1".into() }
+    OrderEvent::Paid { gateway: "simulated".into(), payment_id: "pay-1".into() }
 }
 
 fn reserved(sku: &str) -> OrderEvent {

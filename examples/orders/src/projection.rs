@@ -50,7 +50,7 @@ impl Fold for OrderProjection {
                 ..row
             }),
             OrderEvent::Cancelled { .. } => row.map(|row| Self { status: Status::Cancelled, ..row }),
-            OrderEvent::PaymentApproved { .. } | OrderEvent::StockReserved { .. } => row,
+            OrderEvent::Paid { .. } | OrderEvent::StockReserved { .. } => row,
         }
     }
 }
@@ -99,8 +99,11 @@ mod tests {
 
     #[test]
     fn a_created_order_is_pending_since_then() {
-        let row =
-            folded(vec![created(), OrderEvent::PaymentApproved { payment_id: "pay-1".into() }]).unwrap();
+        let row = folded(vec![
+            created(),
+            OrderEvent::Paid { gateway: "simulated".into(), payment_id: "pay-1".into() },
+        ])
+        .unwrap();
         assert_eq!((row.order_id.as_str(), row.status, row.created_at), ("o-1", Status::Pending, at(1)));
         assert_eq!((row.tracking_number, row.shipped_at), (None, None));
     }

@@ -108,6 +108,40 @@ pub enum WiringError {
         /// The other.
         other: String,
     },
+    /// Two enums declare the same name with different former names.
+    #[error(
+        "event type {event_type} has other former names in {one} than in {other}, which would pass over some stored events; write the same was = [..] in both"
+    )]
+    TwoHistories {
+        /// The type.
+        event_type: String,
+        /// One enum.
+        one: String,
+        /// The other.
+        other: String,
+    },
+    /// A former name is declared as a type of its own.
+    #[error(
+        "{declared_by} declares {event_type}, which is called {now} now: it would be given none of the new events; rename it there, too, with was = [\"{event_type}\"]"
+    )]
+    FormerName {
+        /// The former name.
+        event_type: String,
+        /// Today's.
+        now: String,
+        /// The enum that still has the former one.
+        declared_by: String,
+    },
+    /// A type is dropped, and declared.
+    #[error(
+        "{declared_by} declares {event_type}, which Upcasters::drop passes over; remove the variant, or keep it with #[event(retired)] and do not drop it"
+    )]
+    DroppedAndDeclared {
+        /// The type.
+        event_type: String,
+        /// The enum that declares it.
+        declared_by: String,
+    },
     /// Two enums send the same name to different topics.
     #[error(
         "event type {event_type} is declared with topic {one} and with topic {other} in one application; one event type has one topic"

@@ -231,7 +231,55 @@ impl<'de> Deserialize<'de> for Bound {
     }
 }
 
+impl Schema {
+    /// Only what it says about writing, with the fields in the order of their names: two builds write the same where this is the same.
+    pub fn written(&self) -> Self {
+        let types = self.types.iter().map(|(name, node)| (name.clone(), node.written())).collect();
+        Self { shape: self.shape.written(), types }
+    }
+}
+
 impl Node {
+    fn written(&self) -> Self {
+        let boxed = |node: &Self| Box::new(node.written());
+        match self {
+            Self::Word { written, .. } => {
+                Self::Word { written: written.clone(), read: Vec::new(), other: false }
+            }
+            Self::Nullable { of } => Self::Nullable { of: boxed(of) },
+            Self::Array { items, min, max } => Self::Array { items: boxed(items), min: *min, max: *max },
+            Self::Tuple { items } => Self::Tuple { items: items.iter().map(Self::written).collect() },
+            Self::Map { keys, values } => Self::Map { keys: boxed(keys), values: boxed(values) },
+            Self::Object { fields, rest } => {
+                let written = fields.iter().filter(|field| field.written != Written::Never);
+                let mut fields: Vec<Field> = written.map(Field::as_written).collect();
+                fields.sort_by(|one, other| one.name.cmp(&other.name));
+                let rest = match rest {
+                    Rest::Kept(values) => Rest::Kept(boxed(values)),
+                    Rest::Ignored | Rest::Denied => Rest::Ignored,
+                };
+                Self::Object { fields, rest }
+            }
+            Self::OneOf { of } => {
+                let written = of.iter().filter(|variant| !variant.never_written);
+                let as_written = |variant: &Alternative| Alternative {
+                    name: variant.name.clone(),
+                    is: variant.is.written(),
+                    never_written: false,
+                    never_read: false,
+                };
+                Self::OneOf { of: written.map(as_written).collect() }
+            }
+            Self::Any
+            | Self::Null
+            | Self::Bool
+            | Self::Integer { .. }
+            | Self::Float { .. }
+            | Self::String { .. }
+            | Self::Ref { .. } => self.clone(),
+        }
+    }
+
     /// A text of any kind.
     pub fn text() -> Self {
         Self::String { format: None }
@@ -296,6 +344,12 @@ impl Field {
     pub fn keys_read(&self) -> impl Iterator<Item = &str> {
         let own = self.read.is_empty().then_some(&self.name);
         own.into_iter().chain(&self.read).map(String::as_str).filter(|_| self.reading != Reading::Never)
+    }
+
+    fn as_written(&self) -> Self {
+        let written = if self.written == Written::Always { Written::Always } else { Written::Sometimes };
+        let is = self.value_written().written();
+        Self { name: self.name.clone(), read: Vec::new(), is, written, reading: Reading::Required }
     }
 
     /// What is written.

@@ -64,9 +64,8 @@ impl Handlers {
                     "{name} has a handler that names no event type; one of Json<T> is added with .topic(\"..\").json::<T>()"
                 )));
             }
-            for event_type in event_types {
-                if self.by_type.insert(event_type.name, at).is_some_and(|other| other != at) {
-                    let event_type = event_type.name;
+            for event_type in event_types.iter().flat_map(|event_type| event_type.names()) {
+                if self.by_type.insert(event_type, at).is_some_and(|other| other != at) {
                     return Err(Error::Wiring(format!(
                         "{name} has two handlers for {event_type}; let one handler do both, or use two consumers"
                     )));
@@ -111,6 +110,10 @@ impl Reaction for Handlers {
 
     fn handles(&self, event_type: &str) -> bool {
         self.by_type.contains_key(event_type)
+    }
+
+    fn drops(&self, event_type: &str) -> bool {
+        self.all.iter().any(|handler| handler.decoder.drops(event_type))
     }
 
     fn decode(&self, envelope: Envelope<()>, json: &str) -> Result<Decoded, DecodeError> {

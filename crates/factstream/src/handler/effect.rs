@@ -42,6 +42,9 @@ pub(crate) trait EventDecoder: Send + Sync {
     fn event_types(&self) -> Vec<&'static EventType>;
     fn wire(&mut self, decoders: &States) -> Result<(), Error>;
     fn decode(&self, envelope: Envelope<()>, json: &str) -> Result<Decoded, DecodeError>;
+    fn drops(&self, _event_type: &str) -> bool {
+        false
+    }
 }
 
 /// Decodes an event set, once it is wired.
@@ -66,9 +69,13 @@ impl<E: EventSet> EventDecoder for SetDecoder<E> {
         Ok(())
     }
 
+    fn drops(&self, event_type: &str) -> bool {
+        self.decoder.as_ref().is_some_and(|decoder| decoder.drops(event_type))
+    }
+
     fn decode(&self, envelope: Envelope<()>, json: &str) -> Result<Decoded, DecodeError> {
         let decoder = self.decoder.as_ref().expect("handlers are wired before they run");
-        let event: E = decoder.decode(&envelope.event_type, envelope.schema_version, json)?;
+        let event: E = decoder.decode_envelope(&envelope, json)?;
         Ok(Box::new(envelope.with(event)))
     }
 }

@@ -57,6 +57,11 @@ pub(crate) trait Reaction: Send + Sync {
 
     fn handles(&self, event_type: &str) -> bool;
 
+    /// Whether events of this type are passed over on purpose ([`Upcasters::drop`](factstream_core::decode::Upcasters::drop)).
+    fn drops(&self, _event_type: &str) -> bool {
+        false
+    }
+
     fn decode(&self, envelope: Envelope<()>, json: &str) -> Result<Decoded, DecodeError>;
 
     /// What the consumer's own decoder makes of a record; `None` leaves it to the framework.

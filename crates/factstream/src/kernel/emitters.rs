@@ -40,14 +40,16 @@ impl Emitters {
             return Err(shared_category(other, &emitter));
         }
         let types = A::Event::event_types();
-        for event_type in &types {
-            if let Some((other, named)) = self.by_event.get(event_type.name)
+        for (name, event_type) in types.iter().flat_map(|of| of.names().map(move |name| (name, of))) {
+            if let Some((other, named)) = self.by_event.get(name)
                 && named.declared_by != event_type.declared_by
             {
-                return Err(shared_name((other, named), (&emitter, event_type)));
+                return Err(shared_name(name, (other, named), (&emitter, event_type)));
             }
         }
-        self.by_event.extend(types.into_iter().map(|of| (of.name, (emitter.clone(), of))));
+        for event_type in types {
+            self.by_event.extend(event_type.names().map(|name| (name, (emitter.clone(), event_type))));
+        }
         self.by_category.insert(A::CATEGORY, emitter);
         self.known.insert(TypeId::of::<A>());
         Ok(())
@@ -62,8 +64,7 @@ fn shared_category(one: &Emitter, other: &Emitter) -> Error {
     ))
 }
 
-fn shared_name(one: (&Emitter, &EventType), other: (&Emitter, &EventType)) -> Error {
-    let name = one.1.name;
+fn shared_name(name: &str, one: (&Emitter, &EventType), other: (&Emitter, &EventType)) -> Error {
     Error::Wiring(format!(
         "the event type {name} is recorded by {} (as {}) and by {} (as {}): handlers of one would be given the events \
          of the other. Give one of them another name, for example #[event(name = \"{}{name}\")]",

@@ -47,6 +47,9 @@ impl Origin {
     /// stream could never be folded again.
     fn stamp<E: Event>(&self, event: &E) -> Result<(NewEvent, E), Error> {
         let event_type = event.event_type();
+        if event_type.retired {
+            return Err(Error::Retired { event_type: event_type.name });
+        }
         let encode = |source| Error::Encode { what: format!("event {}", event_type.name), source };
         let topic = event_type.topic.map(str::to_owned);
         let metadata = Metadata { topic, ..self.context.metadata(&*self.source) };

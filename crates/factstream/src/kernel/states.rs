@@ -61,10 +61,12 @@ impl<A: Aggregate> State<A> {
                 let (missing, reaches) = (self.version + 1, event.version);
                 return Err(Error::Horizon { stream: stream.clone(), missing, reaches });
             }
-            let decoded = decoder.decode::<A::Event>(&event.event_type, event.schema_version, &event.data);
-            let decoded =
-                decoded.map_err(|reason| Error::Undecodable { position: event.position, reason })?;
-            self.of.apply(&decoded);
+            if !decoder.drops(&event.event_type) {
+                let decoded = decoder.decode_recorded::<A::Event>(event);
+                let decoded =
+                    decoded.map_err(|reason| Error::Undecodable { position: event.position, reason })?;
+                self.of.apply(&decoded);
+            }
             self.version = event.version;
             self.bytes += event.data.len();
         }

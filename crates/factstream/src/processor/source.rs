@@ -169,7 +169,8 @@ impl Topics {
             };
             let mut delivery = Delivery::of_record(record, known, reaction.as_ref(), service);
             delivery.skip_tombstone(self.tombstones, reaction.as_ref());
-            if self.unknown_types == UnknownTypes::DeadLetter {
+            let is_dropped = || delivery.event_type.as_deref().is_some_and(|name| reaction.drops(name));
+            if self.unknown_types == UnknownTypes::DeadLetter && !is_dropped() {
                 delivery.refuse_if_not_mine();
             }
             if matches!(delivery.content, Content::NotMine | Content::Skipped) {

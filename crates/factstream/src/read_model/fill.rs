@@ -71,7 +71,7 @@ impl<R: FoldRows> Fill<R> {
     }
 
     fn envelope(&self, event: RecordedEvent) -> Result<Envelope<R::Events>, Failure> {
-        let content = self.decoder.decode(&event.event_type, event.schema_version, &event.data)?;
+        let content = self.decoder.decode_recorded(&event)?;
         Ok(event.into_envelope()?.with(content))
     }
 

@@ -23,7 +23,7 @@ pub(crate) struct Folding<R> {
 
 impl<R: FoldRows> Folding<R> {
     pub(crate) fn new(decoder: Decoder) -> Self {
-        let types = R::Events::event_types().into_iter().map(|event_type| event_type.name).collect();
+        let types = R::Events::event_types().into_iter().flat_map(EventType::names).collect();
         Self { decoder, types, row: PhantomData }
     }
 }
@@ -39,7 +39,7 @@ impl<R: FoldRows> Reaction for Folding<R> {
     }
 
     fn decode(&self, envelope: Envelope<()>, json: &str) -> Result<Decoded, DecodeError> {
-        let event: R::Events = self.decoder.decode(&envelope.event_type, envelope.schema_version, json)?;
+        let event: R::Events = self.decoder.decode_envelope(&envelope, json)?;
         Ok(Box::new(envelope.with(event)))
     }
 

@@ -57,7 +57,7 @@ impl Build {
             .reaction
             .event_types()
             .into_iter()
-            .map(|event_type| (event_type.name.to_owned(), topic(event_type)))
+            .flat_map(|event_type| event_type.names().map(move |name| (name.to_owned(), topic(event_type))))
             .collect();
         let types = spec.reaction.event_types().into_iter();
         let former_names = types.filter_map(|of| Some((of.former_name()?, of.name)));
