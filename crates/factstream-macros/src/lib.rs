@@ -21,7 +21,7 @@ use proc_macro::TokenStream;
 /// Makes an enum the events of an aggregate.
 ///
 /// `#[event(topic = "..")]` or `#[event(private)]` on the enum holds for all variants; on a variant,
-/// `#[event(name = "..", version = 1, since = 1, topic = "..", private)]`. Versions count from 1, and the topic is `domain.events`
+/// `#[event(name = "..", was = [".."], version = 1, since = 1, topic = "..", private, retired)]`. Versions count from 1, and the topic is `domain.events`
 /// by default. Derive serde's `Serialize` and `Deserialize` too.
 ///
 /// The default name says whose event it is: the enum's name without `Event`, `Events`, `Fact` or `Facts`, and then the

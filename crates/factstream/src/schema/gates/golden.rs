@@ -21,7 +21,7 @@ pub(super) fn check(catalogue: &EventCatalogue, folder: &Folder, report: &mut Re
                 let text = format!(
                     "it becomes {value}, and {expected} is expected. If the new value is right, run the gate's test with FACTSTREAM_BLESS=1"
                 );
-                ("golden-changed", Column::Stored, text)
+                ("golden-changed", Column::Lock, text)
             }
         };
         let (code, column, text) = found;

@@ -8,8 +8,13 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// An aggregate whose events are those of `E`.
-#[derive(Clone)]
 struct Of<E>(std::marker::PhantomData<fn() -> E>);
+
+impl<E> Clone for Of<E> {
+    fn clone(&self) -> Self {
+        Self(self.0)
+    }
+}
 
 impl<E> Default for Of<E> {
     fn default() -> Self {
@@ -33,7 +38,7 @@ fn catalogue<E: Event>() -> EventCatalogue {
 
 /// The code, level and column of what fails or is warned of, but for what says that the folder is to be rewritten.
 fn codes(report: &Report) -> Vec<(&str, Level, &str)> {
-    let stale = ["stale", "not-locked", "golden-new"];
+    let stale = ["stale", "not-locked", "golden-new", "golden-changed"];
     let mut codes: Vec<_> = report
         .findings
         .iter()
@@ -41,6 +46,7 @@ fn codes(report: &Report) -> Vec<(&str, Level, &str)> {
         .map(|finding| (finding.code, finding.level, finding.column.name()))
         .collect();
     codes.sort_unstable();
+    codes.dedup();
     codes
 }
 
@@ -66,7 +72,7 @@ macro_rules! events {
         #[derive(Event, Serialize, Deserialize)]
         #[event(topic = "orders.events")]
         #[allow(dead_code)]
-        enum $name { $($(#[$attribute])* $variant $fields),* }
+        pub(in crate::schema::tests) enum $name { $($(#[$attribute])* $variant $fields),* }
     };
 }
 
@@ -82,7 +88,7 @@ mod rows {
 
     #[test]
     fn nothing_changes() {
-        assert_eq!(codes(&after::<First, First>(Upcasters::new())), []);
+        assert!(codes(&after::<First, First>(Upcasters::new())).is_empty());
     }
 
     #[test]
@@ -90,7 +96,7 @@ mod rows {
         events!(New { #[event(name = "OrderPlaced")] Placed { id: String, total: u32, by: String } });
         assert_eq!(
             codes(&after::<First, New>(Upcasters::new())),
-            [("field-missing", Level::Break, "stored")]
+            [("field-missing", Level::Break, "stored"), ("golden-unreadable", Level::Break, "stored")]
         );
     }
 
@@ -175,8 +181,8 @@ mod rows {
     fn an_event_is_retired_or_dropped() {
         events!(Both { #[event(name = "OrderPlaced")] Placed { id: String, total: u32 }, #[event(name = "OrderNoted")] Noted { text: String } });
         events!(Retired { #[event(name = "OrderPlaced")] Placed { id: String, total: u32 }, #[event(name = "OrderNoted", retired)] Noted { text: String } });
-        assert_eq!(codes(&after::<Both, Retired>(Upcasters::new())), []);
-        assert_eq!(codes(&after::<Both, First>(Upcasters::new().drop("OrderNoted"))), []);
+        assert!(codes(&after::<Both, Retired>(Upcasters::new())).is_empty());
+        assert!(codes(&after::<Both, First>(Upcasters::new().drop("OrderNoted"))).is_empty());
         let gone = codes(&after::<Both, First>(Upcasters::new())).len();
         assert_eq!(gone, 1, "the event that nobody knows");
     }
@@ -185,8 +191,8 @@ mod rows {
     fn a_private_event_has_no_consumers_to_hurt() {
         events!(Private { #[event(name = "OrderPlaced", private)] Placed { id: String, total: u32 } });
         events!(Shorter { #[event(name = "OrderPlaced", private)] Placed { id: String } });
-        assert_eq!(codes(&after::<Private, Shorter>(Upcasters::new())), []);
-        assert_eq!(codes(&after::<Private, First>(Upcasters::new())), []);
+        assert!(codes(&after::<Private, Shorter>(Upcasters::new())).is_empty());
+        assert!(codes(&after::<Private, First>(Upcasters::new())).is_empty());
     }
 
     #[test]
