@@ -24,7 +24,6 @@ mod headers;
 mod statements;
 mod migrations;
 mod retention;
-pub mod schema;
 mod kernel;
 mod tx;
 mod handler;
@@ -41,6 +40,7 @@ mod rebuild;
 mod runtime;
 mod ops;
 mod builder;
+pub mod schema;
 
 pub use app::App;
 pub use builder::Builder;
