@@ -1,8 +1,6 @@
 //! What cannot be wired at start, and what cannot be decoded later.
 
 use super::ContentError;
-#[cfg(doc)]
-use super::Upcasters;
 
 /// Why the events and upcasters of an application do not fit together. Found at start.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
