@@ -34,8 +34,7 @@ pub(crate) fn publish(system: &System, make: fn(&mut Ledger) -> Vec<Outgoing>) -
 
 /// Deletes the topic and makes it again, with as many records at once as it had, perhaps. The consumer is then set to its beginning.
 pub(crate) fn make_again(system: &System) -> Option<()> {
-    let url = system.has_broker_server().then(|| system.broker_url())?;
-    let mut ledger = ledger(system);
+    let (mut ledger, url) = with_broker(system)?;
     ledger.lose();
     on_broker(delete_topic(&url))?;
     on_broker(declare(&url))?;
@@ -51,8 +50,7 @@ pub(crate) fn make_again(system: &System) -> Option<()> {
 /// Has everything in the topic deleted, with records that were not read, as a retention does that is too short for a consumer that
 /// is away.
 pub(crate) fn delete_unread(system: &System) -> Option<()> {
-    let url = system.has_broker_server().then(|| system.broker_url())?;
-    let mut ledger = ledger(system);
+    let (mut ledger, url) = with_broker(system)?;
     let mut workers = stop_workers(system);
     let unread = ledger.every_kind();
     send(system, &mut ledger, unread);
@@ -71,6 +69,12 @@ pub(crate) fn delete_unread(system: &System) -> Option<()> {
 
 fn ledger(system: &System) -> MutexGuard<'_, Ledger> {
     system.partners.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The ledger, and where the broker is: it may move while others have the ledger.
+fn with_broker(system: &System) -> Option<(MutexGuard<'_, Ledger>, String)> {
+    let ledger = system.has_broker_server().then(|| ledger(system))?;
+    Some((ledger, system.broker_url()))
 }
 
 fn send(system: &System, ledger: &mut Ledger, outgoing: Vec<Outgoing>) -> Option<()> {
