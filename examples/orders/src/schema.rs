@@ -67,13 +67,17 @@ pub async fn run(args: Schema) -> Result<ExitCode, Failed> {
         SchemaAction::Check { against } => check(&events, &folder, against.as_deref(), format),
         SchemaAction::Lock => {
             let written = events.bless(&folder)?;
-            written.iter().for_each(|path| println!("written: {}", path.display()));
+            for path in &written {
+                println!("written: {}", path.display());
+            }
             println!("{} files written", written.len());
             Ok(ExitCode::SUCCESS)
         }
         SchemaAction::Diff => {
             let pending = events.pending(&Folder::read(&folder)?);
-            pending.iter().for_each(|file| print!("{file}"));
+            for file in &pending {
+                print!("{file}");
+            }
             Ok(code(pending.is_empty()))
         }
         SchemaAction::List => list(&events, format),

@@ -33,7 +33,7 @@ fn both() -> Upcasters {
 }
 
 fn refused(upcasters: &Upcasters) -> String {
-    upcasters.decoder(Customer::event_types()).err().expect("refused").to_string()
+    upcasters.decoder(Customer::event_types()).expect_err("refused").to_string()
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn what_cannot_be_decoded_says_why() {
 fn two_declarations_of_one_name_must_agree() {
     let other = EventType::new("CustomerAdded").at_version(2);
     let types = Customer::event_types().into_iter().chain([&other]);
-    let error = both().decoder(types).err().expect("refused");
+    let error = both().decoder(types).expect_err("refused");
     assert!(matches!(error, WiringError::TwoVersions { one: 3, other: 2, .. }));
 }
 
@@ -161,7 +161,7 @@ mod renamed {
     fn a_former_name_that_somebody_still_declares_is_refused() {
         let refused = |other: EventType| {
             let types = Order::event_types().into_iter().chain([&other]);
-            upcasters().decoder(types).err().expect("refused").to_string()
+            upcasters().decoder(types).expect_err("refused").to_string()
         };
         let still = refused(EventType::new("OrderOpened").declared_by("old::Facts"));
         assert!(
@@ -178,7 +178,7 @@ mod renamed {
     fn a_dropped_type_is_known_as_such_and_declared_nowhere() {
         let decoder = upcasters().drop("OrderNoted").decoder(Order::event_types()).unwrap();
         assert!(decoder.drops("OrderNoted") && !decoder.drops("OrderPlaced"));
-        let error = upcasters().drop("OrderCreated").decoder(Order::event_types()).err().expect("refused");
+        let error = upcasters().drop("OrderCreated").decoder(Order::event_types()).expect_err("refused");
         assert!(error.to_string().contains("retired"), "{error}");
     }
 }

@@ -11,13 +11,16 @@ use std::sync::Arc;
 /// Why one upcaster could not lift one event.
 pub type UpcastFailure = Box<dyn std::error::Error + Send + Sync>;
 
+type Plain = dyn Fn(Value) -> Result<Value, UpcastFailure> + Send + Sync;
+type Seeing = dyn Fn(Value, &EventOrigin) -> Result<Value, UpcastFailure> + Send + Sync;
+
 /// One step.
 #[derive(Clone)]
 pub(super) enum Lift {
     /// By the JSON alone.
-    Plain(Arc<dyn Fn(Value) -> Result<Value, UpcastFailure> + Send + Sync>),
+    Plain(Arc<Plain>),
     /// With a look at where and when the event was recorded.
-    Seeing(Arc<dyn Fn(Value, &EventOrigin) -> Result<Value, UpcastFailure> + Send + Sync>),
+    Seeing(Arc<Seeing>),
 }
 
 /// The steps from old schema versions to those that this build knows.

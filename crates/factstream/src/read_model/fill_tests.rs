@@ -59,12 +59,12 @@ fn event(position: u64, id: u64, number: Option<i64>) -> RecordedEvent {
 
 #[tokio::test]
 async fn rows_that_were_let_go_and_are_touched_again_come_out_as_the_fold_has_them() {
-    fill_within(20, usize::MAX).await;
+    Box::pin(fill_within(20, usize::MAX)).await;
 }
 
 #[tokio::test]
 async fn large_rows_are_let_go_before_there_are_many_of_them() {
-    fill_within(usize::MAX, 500).await;
+    Box::pin(fill_within(usize::MAX, 500)).await;
 }
 
 /// Rows that come, go and come back, far more of them than may be in memory.

@@ -49,6 +49,9 @@ impl LockFile {
     }
 
     /// The file's content.
+    ///
+    /// # Panics
+    /// Never: it is made of names and numbers.
     pub fn text(&self) -> String {
         let value = serde_json::to_value(self).expect("names and numbers can be written as JSON");
         canonical::text(&value)
@@ -89,6 +92,9 @@ impl LockFile {
     }
 
     /// The shape that was written last.
+    ///
+    /// # Panics
+    /// When it has no revisions, which [`Self::parse`] refuses.
     pub fn newest(&self) -> &Schema {
         self.revisions.last().expect("a lock file has at least one revision")
     }
@@ -119,13 +125,11 @@ pub(super) fn stem(event: &str, version: u32) -> String {
     use std::fmt::Write as _;
     let mut stem = String::with_capacity(event.len() + 4);
     for (at, letter) in event.char_indices() {
-        let is_plain = !matches!(letter, '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|' | '%')
-            && !(at == 0 && letter == '.');
-        match is_plain {
-            true => stem.push(letter),
-            false => {
-                let _ = write!(stem, "%{:02X}", u32::from(letter));
-            }
+        let is_special = matches!(letter, '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|' | '%');
+        if is_special || at == 0 && letter == '.' {
+            let _ = write!(stem, "%{:02X}", u32::from(letter));
+        } else {
+            stem.push(letter);
         }
     }
     let _ = write!(stem, ".v{version}");

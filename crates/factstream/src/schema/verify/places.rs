@@ -111,11 +111,10 @@ fn count(
         }
         match delivery.content {
             Content::Ready { .. } | Content::Skipped => is_read = true,
-            Content::NotMine => {}
             Content::Unreadable(reason) if read.is_ok() => {
                 read = Err(format!("{} cannot read it: {reason}", spec.handler));
             }
-            Content::Unreadable(_) => {}
+            Content::NotMine | Content::Unreadable(_) => {}
         }
     }
     if read.is_ok() && !is_read && catalogue.declarations_of(&event_type).next().is_some() {
