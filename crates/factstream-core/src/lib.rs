@@ -9,6 +9,7 @@
 //! | state folded from facts, and the decisions on it | [`aggregate`] |
 //! | a fact with its place, time and cause | [`envelope`] |
 //! | who asked for it, in which conversation | [`context`] |
+//! | what its user has seen of the aggregate | [`expected`] |
 //! | stored JSON to a typed fact, old versions lifted | [`decode`] |
 //! | a fact on the wire | [`message`] |
 //! | values and rows of SQL | [`sql`] |
@@ -27,6 +28,7 @@ mod id;
 mod read_context;
 pub mod envelope;
 pub mod context;
+pub mod expected;
 mod finite;
 mod variant;
 mod digits;

@@ -4,6 +4,7 @@ use factstream_core::broker::{BrokerError, PublishError};
 use factstream_core::context::InvalidContext;
 use factstream_core::decode::{ContentError, DecodeError, WiringError};
 use factstream_core::envelope::{InvalidId, Position, StreamId, Version};
+use factstream_core::expected::ExpectedVersion;
 use factstream_core::read_model::{KeyError, ReadModel};
 use factstream_core::sql::RowError;
 use factstream_core::store::{Conflict, StoreError};
@@ -19,8 +20,17 @@ pub enum Error {
     )]
     Conflict(Conflict),
     /// The aggregate is not at the version that the caller expects. Nothing was stored.
-    #[error("{0}; somebody has changed it since: load it again, decide again")]
-    VersionMismatch(Conflict),
+    #[error(
+        "stream {stream} is at version {actual}, and {expected} was expected: it has changed since it was read; load it again and decide again"
+    )]
+    VersionMismatch {
+        /// The stream.
+        stream: StreamId,
+        /// What the caller expected.
+        expected: ExpectedVersion,
+        /// The version that it is at; 0: it does not exist.
+        actual: Version,
+    },
     /// What begins a transaction of its own was called inside one. Nothing was stored.
     #[error(
         "{call} was called inside a transaction, for whose end it would wait; use the Tx that the handler is given (Tx::command, Tx::append, Tx::sql), or call it before, in ExternalHandler::call"

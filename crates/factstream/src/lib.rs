@@ -69,6 +69,7 @@ pub use factstream_core::context::{self, Context};
 pub use factstream_core::decode::{self, Upcasters};
 pub use factstream_core::envelope::{self, Envelope, Position, RecordedEvent, Version};
 pub use factstream_core::event::{self, Event, EventSet};
+pub use factstream_core::expected::ExpectedVersion;
 pub use factstream_core::recordable::EVENT_BYTES_MAX;
 pub use factstream_core::schema::Shape;
 pub use factstream_core::sql;

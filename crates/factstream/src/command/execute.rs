@@ -9,8 +9,9 @@ use crate::{refusals, statements as sql};
 use factstream_core::aggregate::{Aggregate, Command};
 use factstream_core::context::Context;
 use factstream_core::envelope::{InvalidId, Position, StreamId, Version};
+use factstream_core::expected::ExpectedVersion;
 use factstream_core::params;
-use factstream_core::store::{Appended, CommandKey, Conflict, FirstUse, Outcome, StoreError};
+use factstream_core::store::{Appended, CommandKey, FirstUse, Outcome, StoreError};
 use std::any::type_name;
 use std::fmt;
 use std::future::{Future, IntoFuture};
@@ -65,7 +66,7 @@ pub struct Execute<'a, A, C> {
     command: C,
     key: Option<String>,
     fingerprint: Option<String>,
-    expected: Option<Version>,
+    expected: Option<ExpectedVersion>,
     context: Option<Context>,
     id_is_made_up: bool,
     aggregate: PhantomData<fn() -> A>,
@@ -95,15 +96,21 @@ impl<'a, A: Aggregate, C: Command<A> + 'static> Execute<'a, A, C> {
     /// Executes the command only if the aggregate is at this version: the one that its user has seen (0: it must not exist yet).
     /// Otherwise nothing happens, and [`Error::VersionMismatch`] has the version that it is at.
     pub fn expect_version(mut self, version: Version) -> Self {
-        self.expected = Some(version);
+        self.expected = Some(version.into());
+        self
+    }
+
+    /// As [`Execute::expect_version`], with several versions, or any at which the aggregate exists.
+    pub fn expect(mut self, expected: ExpectedVersion) -> Self {
+        self.expected = Some(expected);
         self
     }
 
     /// Who asks, in which conversation and trace: recorded with the events, sent along with their messages, and carried on by handlers to
     /// what they cause.
     ///
-    /// Without it, a command begins a conversation of its own; in a handler, for example in [`ExternalHandler::call`](crate::ExternalHandler::call), it goes
-    /// on with that of the event.
+    /// What it does not say, and a command without one: in a handler, for example in
+    /// [`ExternalHandler::call`](crate::ExternalHandler::call), is that of the event; elsewhere a command begins a conversation of its own.
     ///
     /// ```
     /// # use factstream::{Aggregate, App, Command, Context};
@@ -149,7 +156,7 @@ impl<'a, A: Aggregate, C: Command<A> + 'static> Execute<'a, A, C> {
         let origin = app.kernel().origin_of(context.as_ref())?;
         let stream = StreamId::new(A::CATEGORY, id).map_err(Error::from)?;
         let (mut job, mut answer) = Job::new(command, origin);
-        (job.key, job.expected, job.wants_state) = (key.clone(), expected, wants_state);
+        (job.key, job.expected, job.wants_state) = (key.clone(), expected.clone(), wants_state);
         let answered = if let Some(turn) = app.kernel().turns.enter(&stream) {
             together::execute(app.kernel(), &stream, vec![job]).await;
             drop(turn);
@@ -183,8 +190,8 @@ impl<'a, A: Aggregate, C: Command<A> + 'static> Execute<'a, A, C> {
             Answer::Panicked(panic) => resume_unwind(panic),
             Answer::Refused(refusal) => ExecuteError::Rejected(refusal),
             Answer::NotExpected { actual } => {
-                let expected = expected.unwrap_or_default();
-                Error::VersionMismatch(Conflict { stream: stream.clone(), expected, actual }).into()
+                let expected = expected.unwrap_or(ExpectedVersion::Existing);
+                Error::VersionMismatch { stream: stream.clone(), expected, actual }.into()
             }
         };
         // A repeat may find the aggregate in a state that refuses it.

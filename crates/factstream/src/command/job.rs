@@ -4,6 +4,7 @@ use crate::error::Error;
 use crate::kernel::origin::Origin;
 use factstream_core::aggregate::{Aggregate, Command};
 use factstream_core::envelope::{Position, Version};
+use factstream_core::expected::ExpectedVersion;
 use factstream_core::store::{Appended, CommandKey};
 use std::any::{Any, type_name};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,7 +14,7 @@ use tokio::sync::oneshot;
 pub(crate) struct Job<A: Aggregate> {
     pub(crate) command_type: &'static str,
     pub(crate) key: Option<CommandKey>,
-    pub(crate) expected: Option<Version>,
+    pub(crate) expected: Option<ExpectedVersion>,
     pub(crate) origin: Origin,
     pub(crate) wants_state: bool,
     pending: Box<dyn Pending<A>>,

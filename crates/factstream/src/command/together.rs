@@ -307,7 +307,7 @@ type Stamped<E> = (Vec<NewEvent>, Vec<E>);
 
 /// The events of one decision, for the store and as it gives them back; or why there are none.
 fn decide<A: Aggregate>(job: &mut Job<A>, now: &State<A>) -> Result<Stamped<A::Event>, Verdict<A>> {
-    if job.expected.is_some_and(|expected| expected != now.version) {
+    if job.expected.as_ref().is_some_and(|expected| !expected.holds(now.version)) {
         return Err(Verdict::NotExpected);
     }
     match job.decide(&now.of) {

@@ -59,15 +59,15 @@ impl Kernel {
         let service = Arc::clone(&self.service);
         match inside::cause() {
             Some(cause) => cause.recorded_by(service),
-            None => Origin::command(service, Context::new()),
+            None => Origin::command(service),
         }
     }
 
-    /// As [`Kernel::origin`], unless a context is given.
+    /// As [`Kernel::origin`], as far as no context says otherwise.
     pub(crate) fn origin_of(&self, context: Option<&Context>) -> Result<Origin, Error> {
         let Some(context) = context else { return Ok(self.origin()) };
         context.check()?;
-        Ok(Origin::command(Arc::clone(&self.service), context.clone()))
+        Ok(self.origin().with(context.clone()))
     }
 
     /// The topic of a public event type that this build declares.

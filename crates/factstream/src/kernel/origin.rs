@@ -17,14 +17,31 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// A command from outside: it begins a conversation and causes what follows, unless its context says otherwise.
-    pub(crate) fn command(source: Arc<str>, mut context: Context) -> Self {
-        if context.correlation_id.is_none() || context.causation_id.is_none() {
-            let id = Uuid::now_v7().to_string();
-            context.correlation_id.get_or_insert_with(|| id.clone());
-            context.causation_id.get_or_insert(id);
-        }
+    /// A command from outside: it begins a conversation, and causes what follows.
+    pub(crate) fn command(source: Arc<str>) -> Self {
+        let id = Uuid::now_v7().to_string();
+        let context = Context::new().correlation_id(id.clone()).causation_id(id);
         Self { source, context: Arc::new(context) }
+    }
+
+    /// The same, as far as a context does not say otherwise.
+    pub(crate) fn with(&self, mut context: Context) -> Self {
+        let known = &*self.context;
+        let texts = [
+            (&mut context.actor, &known.actor),
+            (&mut context.correlation_id, &known.correlation_id),
+            (&mut context.causation_id, &known.causation_id),
+            (&mut context.traceparent, &known.traceparent),
+        ];
+        for (text, known) in texts {
+            if text.is_none() {
+                text.clone_from(known);
+            }
+        }
+        if context.attributes.is_empty() {
+            context.attributes.clone_from(&known.attributes);
+        }
+        Self { source: Arc::clone(&self.source), context: Arc::new(context) }
     }
 
     /// An event that is being handled: its conversation goes on, as it reads there, and it is the cause.

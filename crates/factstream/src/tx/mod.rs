@@ -35,6 +35,8 @@ pub struct Tx {
     rows: Rows,
     kernel: Arc<Kernel>,
     origin: Origin,
+    /// As it was before a context was given.
+    own_origin: Origin,
     appends: Vec<Append>,
     states: HashMap<StreamId, Touched>,
 }
@@ -88,7 +90,9 @@ impl Tx {
         origin: Origin,
         tables: TableNames,
     ) -> Self {
-        Self { rows: Rows::new(inner, tables), kernel, origin, appends: Vec::new(), states: HashMap::new() }
+        let own_origin = origin.clone();
+        let (rows, appends, states) = (Rows::new(inner, tables), Vec::new(), HashMap::new());
+        Self { rows, kernel, origin, own_origin, appends, states }
     }
 
     /// Begins a transaction on the live tables.
@@ -108,7 +112,7 @@ impl Tx {
 
     /// Who asks, in which conversation and trace, for what this transaction appends from now on.
     ///
-    /// A handler's transaction has the context of its event already.
+    /// A handler's transaction has the context of its event already; what is not said here stays so.
     ///
     /// ```
     /// # use factstream::{App, Context, Error};
@@ -122,12 +126,14 @@ impl Tx {
     /// # Errors
     /// [`Error::InvalidContext`] when it cannot be recorded; the transaction keeps the context that it has.
     pub fn set_context(&mut self, context: &Context) -> Result<(), Error> {
-        self.origin = self.kernel.origin_of(Some(context))?;
+        context.check()?;
+        self.origin = self.own_origin.with(context.clone());
         Ok(())
     }
 
     /// What follows is caused by this.
     pub(crate) fn caused_by(&mut self, origin: Origin) {
+        self.own_origin = origin.clone();
         self.origin = origin;
     }
 

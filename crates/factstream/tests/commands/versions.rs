@@ -1,8 +1,7 @@
 //! A command from a version that its user has seen: nobody's change is overwritten.
 
 use crate::common::{Do, Order, OrderEvent, Shop};
-use factstream::store::Conflict;
-use factstream::{Error, ExecuteError};
+use factstream::{Error, ExecuteError, ExpectedVersion};
 
 #[tokio::test]
 async fn a_command_from_an_old_version_is_refused_with_the_current_one_and_nothing_is_stored() {
@@ -13,14 +12,36 @@ async fn a_command_from_an_old_version_is_refused_with_the_current_one_and_nothi
     // `one` has version 1 in memory, and would find out at the append.
     for (app, expected) in [(&one, seen), (&other, seen), (&one, 0), (&other, 7)] {
         match app.execute("o-1", Do::Note("b".into())).expect_version(expected).await.unwrap_err() {
-            ExecuteError::Failed(Error::VersionMismatch(Conflict { expected: told, actual, .. })) => {
-                assert_eq!((told, actual), (expected, 2));
+            ExecuteError::Failed(Error::VersionMismatch { expected: told, actual, .. }) => {
+                assert_eq!((told, actual), (expected.into(), 2));
             }
             error => panic!("{error}"),
         }
     }
     assert_eq!(one.head().await.unwrap(), 2);
     assert_eq!(one.execute("o-1", Do::Note("b".into())).expect_version(2).await.unwrap().version, 3);
+}
+
+#[tokio::test]
+async fn a_command_may_expect_one_of_several_versions_or_just_that_it_exists() {
+    let shop = Shop::new();
+    let (one, other) = (shop.open().await, shop.open().await);
+    let one_of = |versions: &[u64]| ExpectedVersion::OneOf(versions.to_vec());
+    // Also where nothing was read yet, and commands of this type begin streams.
+    for (id, expected) in [("o-1", ExpectedVersion::Existing), ("o-2", one_of(&[1, 2])), ("o-3", one_of(&[]))]
+    {
+        one.execute("o-0", Do::Note("a".into())).await.unwrap();
+        let error = one.execute(id, Do::Create(1)).expect(expected).await.unwrap_err();
+        let ExecuteError::Failed(Error::VersionMismatch { actual: 0, .. }) = error else { panic!("{error}") };
+    }
+    one.execute("o-1", Do::Create(1)).expect(one_of(&[7, 0])).await.unwrap();
+    other.execute("o-1", Do::Note("a".into())).expect(ExpectedVersion::Existing).await.unwrap();
+    // `one` has version 1 in memory.
+    one.execute("o-1", Do::Note("b".into())).expect(one_of(&[2, 9])).await.unwrap();
+    let error = other.execute("o-1", Do::Close).expect(one_of(&[1, 2])).await.unwrap_err();
+    assert!(error.to_string().contains("is at version 3, and version 1 or 2 was expected"), "{error}");
+    assert!(other.execute("o-1", Do::Close).expect(one_of(&[])).await.is_err());
+    assert_eq!(other.execute("o-1", Do::Close).expect(ExpectedVersion::Existing).await.unwrap().version, 4);
 }
 
 #[tokio::test]

@@ -26,6 +26,8 @@ impl ExternalHandler for Carrier {
         if event.aggregate_id.starts_with("o-") {
             let of = &event.aggregate_id;
             app.execute(format!("call {of}"), Do::Create(1)).await?;
+            let as_carrier = Context::new().actor("carrier");
+            app.execute(format!("call as carrier {of}"), Do::Create(1)).context(&as_carrier).await?;
             let handed_on = Context::caused_by(event);
             let task = app.clone();
             let id = format!("task {of}");
@@ -42,6 +44,8 @@ impl ExternalHandler for Carrier {
                 tx.append::<Order>(&format!("append {of}"), &[OrderEvent::Closed]).await?;
                 let elsewhere = self.apps.get().map(|(_, elsewhere)| elsewhere).ok_or("too early")?;
                 elsewhere.execute(format!("elsewhere {of}"), Do::Note("a".into())).await?;
+                tx.set_context(&Context::new().actor("carrier"))?;
+                tx.append::<Order>(&format!("append as carrier {of}"), &[OrderEvent::Closed]).await?;
                 Ok(())
             }
             OrderEvent::Noted { text } if text == "permanent" => Err(Failure::permanent("told to")),
@@ -92,6 +96,12 @@ async fn handlers_carry_a_request_on_to_all_that_they_cause() {
         assert_eq!(event.causation_id.as_deref(), Some(cause.event_id.as_str()), "{event:?}");
         assert_eq!((event.actor.as_deref(), event.traceparent.as_deref()), (Some("user-ä"), Some(TRACE)));
         assert_eq!(event.attributes, asked.attributes);
+    }
+    for way in ["call", "append"] {
+        let event = of(&app, &format!("{way} as carrier o-1")).await;
+        assert_eq!((event.actor.as_deref(), event.traceparent.as_deref()), (Some("carrier"), Some(TRACE)));
+        assert_eq!(event.correlation_id.as_deref(), Some("request-1"), "what it does not say is the event's");
+        assert_eq!(event.causation_id.as_deref(), Some(cause.event_id.as_str()));
     }
     stop(running).await;
 }

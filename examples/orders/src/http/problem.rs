@@ -109,7 +109,7 @@ impl From<Error> for Problem {
             Error::KeyReused { .. } => Self::unprocessable(text),
             Error::WaitTimedOut { .. } => Self::behind(text),
             Error::Conflict(_) => Self::conflict(text),
-            Error::VersionMismatch(_) => Self::changed(text),
+            Error::VersionMismatch { .. } => Self::changed(text),
             Error::StreamBusy { .. } => Self::unavailable(text),
             Error::Store(store) if store.is_transient() || store.is_infrastructure() => {
                 Self::of_transient(&store)
