@@ -187,3 +187,89 @@ fn an_order_lives_as_the_api_says() {
         assert_eq!(client.get(probe).unwrap().status, 200);
     }
 }
+
+/// Fails unless the answer is a 412 that names the current version.
+fn has_changed(what: &str, answer: &Answer, current: u64) {
+    is_problem(what, answer, 412);
+    assert_eq!(answer.body["current_version"], current, "{what}: {answer:?}");
+    assert_eq!(answer.headers["etag"], format!("\"{current}\""), "{what}");
+}
+
+#[test]
+fn what_has_changed_since_it_was_read_is_not_overwritten() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_server, client) = start(&dir);
+    let goods = json!({ "sku": "SKU-1", "quantity": 10 });
+    assert_eq!(client.post("/inventory", &goods, None).unwrap().headers["etag"], "\"1\"");
+    assert_eq!(client.get("/inventory/SKU-1").unwrap().headers["etag"], "\"1\"");
+    let stocked = client.post_with("/inventory", &goods, &[("if-match", "\"1\"")]).unwrap();
+    assert_eq!((stocked.status, stocked.headers["etag"].as_str()), (200, "\"2\""));
+    has_changed("seen before", &client.post_with("/inventory", &goods, &[("if-match", "\"1\"")]).unwrap(), 2);
+
+    let id = client.place("SKU-1", 1).remove(0);
+    eventually("it is paid and reserved", || client.is_settled());
+    let (order, ship) = (format!("/orders/{id}"), format!("/orders/{id}/ship"));
+    let read = client.get(&order).unwrap();
+    let (seen, version) = (read.headers["etag"].clone(), read.body["version"].as_u64().unwrap());
+    assert_eq!(
+        (seen.clone(), version),
+        (format!("\"{version}\""), 3),
+        "payment and stock count, too: {read:?}"
+    );
+    let parcel = |number: &str| json!({ "tracking_number": number });
+    let sent =
+        |tag: &str, number: &str| client.post_with(&ship, &parcel(number), &[("if-match", tag)]).unwrap();
+    for stale in ["\"1\"", "\"2\", W/\"3\"", "\"unknown\""] {
+        has_changed(stale, &sent(stale, "TN-0"), version);
+    }
+    for garbage in ["3", "\"3", "\"3\" \"4\"", "*, \"3\"", ""] {
+        is_problem(garbage, &sent(garbage, "TN-0"), 400);
+    }
+    let missing = client.post_with("/orders/unknown/ship", &parcel("TN-0"), &[("if-match", "*")]).unwrap();
+    is_problem("nothing to match", &missing, 412);
+    assert!(missing.body["current_version"] == 0 && !missing.headers.contains_key("etag"), "{missing:?}");
+
+    let shipped = sent(&format!("\"1\", {seen}"), "TN-1");
+    assert_eq!((shipped.status, shipped.headers["etag"].as_str()), (200, "\"4\""));
+    has_changed("shipped by another", &sent(&seen, "TN-2"), 4);
+    is_problem("it exists, and is shipped", &sent("*", "TN-2"), 409);
+    let row = client.get(&format!("{order}?after={}", shipped.body["position"])).unwrap();
+    assert_eq!((row.headers["etag"].as_str(), row.body["tracking_number"].as_str()), ("\"4\"", Some("TN-1")));
+}
+
+#[test]
+fn a_request_says_who_asks_and_all_that_follows_from_it_says_so_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_server, client) = start(&dir);
+    client.stock("SKU-1", 10);
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let asked = [("x-correlation-id", "request-1"), ("traceparent", trace), ("x-forwarded-user", "user-7")];
+    let placed = client.post_with("/orders", &order("c-1", "SKU-1", 1), &asked).unwrap();
+    let refused = client.get_with("/orders/unknown", &asked).unwrap();
+    let nowhere = client.get_with("/nothing/here", &asked).unwrap();
+    for answer in [&placed, &refused, &nowhere] {
+        for (name, value) in asked {
+            assert_eq!(answer.headers[name], value, "{answer:?}");
+        }
+    }
+    eventually("it is paid and reserved", || client.is_settled());
+    let id = placed.body["order_id"].as_str().unwrap();
+    let trail = client.get(&format!("/orders/{id}/events")).unwrap().body;
+    let events = trail["events"].as_array().unwrap();
+    assert_eq!(events.len(), 3, "placed, and what the other services answered: {trail}");
+    for event in events {
+        assert_eq!((&event["correlation_id"], &event["actor"]), (&json!("request-1"), &json!("user-7")));
+        assert_eq!(event["traceparent"], trace);
+    }
+
+    let broken = [("traceparent", "00-broken")];
+    let placed = client.post_with("/orders", &order("c-1", "SKU-1", 1), &broken).unwrap();
+    assert_eq!(placed.status, 201, "a broken trace begins a new one: {placed:?}");
+    assert!(!placed.headers.contains_key("traceparent") && placed.headers.contains_key("x-correlation-id"));
+    let long = "x".repeat(256);
+    for bad in
+        [&[("x-correlation-id", long.as_str())][..], &[("x-forwarded-user", "a"), ("x-forwarded-user", "b")]]
+    {
+        is_problem("bad context", &client.post_with("/orders", &order("c-1", "SKU-1", 1), bad).unwrap(), 400);
+    }
+}

@@ -10,7 +10,7 @@ use factstream_tests::{eventually, ledger};
 use orders::app::{Config, open};
 use orders::order::{CreateOrder, Item};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Output;
@@ -292,7 +292,8 @@ fn by_hand(address: &str, method: &str, path: &str, key: &str, body: &str) -> An
     let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
     let status = status.unwrap_or_else(|| panic!("{method:?} {path:?} {key:?}: {read:?} {answer:?}"));
     let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-    Answer { status, content_type: String::new(), body: serde_json::from_str(body).unwrap_or_default() }
+    let (content_type, headers) = (String::new(), HashMap::new());
+    Answer { status, content_type, headers, body: serde_json::from_str(body).unwrap_or_default() }
 }
 
 /// The store is whole, and an order like any other goes through.

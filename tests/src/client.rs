@@ -1,6 +1,7 @@
 //! An HTTP client that tells what came back, whatever it is.
 
 use serde_json::Value;
+use std::collections::HashMap;
 use std::time::Duration;
 use ureq::Agent;
 
@@ -11,6 +12,8 @@ pub struct Answer {
     pub status: u16,
     /// The content type.
     pub content_type: String,
+    /// The headers, by their names in lower case.
+    pub headers: HashMap<String, String>,
     /// The body, `Null` when it is no JSON.
     pub body: Value,
 }
@@ -36,6 +39,30 @@ impl Client {
     /// When the connection fails.
     pub fn get(&self, path: &str) -> Result<Answer, ureq::Error> {
         read(self.agent.get(format!("{}{path}", self.url)).call()?)
+    }
+
+    /// As [`Client::get`], with more headers.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Result<Answer, ureq::Error> {
+        let get = self.agent.get(format!("{}{path}", self.url));
+        read(headers.iter().fold(get, |get, (name, value)| get.header(*name, *value)).call()?)
+    }
+
+    /// As [`Client::post`], with more headers.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub fn post_with(
+        &self,
+        path: &str,
+        body: &Value,
+        headers: &[(&str, &str)],
+    ) -> Result<Answer, ureq::Error> {
+        let post = self.agent.post(format!("{}{path}", self.url)).header("content-type", "application/json");
+        let post = headers.iter().fold(post, |post, (name, value)| post.header(*name, *value));
+        read(post.send(body.to_string().as_bytes())?)
     }
 
     /// Sends JSON.
@@ -112,8 +139,10 @@ fn read(mut response: ureq::http::Response<ureq::Body>) -> Result<Answer, ureq::
     let status = response.status().as_u16();
     let content_type = response.headers().get("content-type").and_then(|value| value.to_str().ok());
     let content_type = content_type.unwrap_or_default().to_owned();
+    let text_of = |value: &ureq::http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let headers = response.headers().iter().map(|(name, value)| (name.to_string(), text_of(value))).collect();
     let text = response.body_mut().read_to_string()?;
-    Ok(Answer { status, content_type, body: serde_json::from_str(&text).unwrap_or_default() })
+    Ok(Answer { status, content_type, headers, body: serde_json::from_str(&text).unwrap_or_default() })
 }
 
 /// The body of an order for one SKU.

@@ -1,7 +1,7 @@
 //! The read model `order_projections`: one row for each order, for the API and for anybody's SQL.
 
 use crate::order::{Item, OrderEvent, Status};
-use factstream::{Envelope, Fold, ReadModel};
+use factstream::{Envelope, Fold, ReadModel, Version};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -27,12 +27,15 @@ pub struct OrderProjection {
     pub created_at: Timestamp,
     /// When it was shipped.
     pub shipped_at: Option<Timestamp>,
+    /// The order's version that the row shows: what a change of it may expect.
+    pub version: Version,
 }
 
 impl Fold for OrderProjection {
     type Events = OrderEvent;
 
     fn fold(row: Option<Self>, event: &Envelope<OrderEvent>) -> Option<Self> {
+        let version = event.version.unwrap_or_default();
         match &event.event {
             OrderEvent::Created { customer_id, items, .. } => Some(Self {
                 order_id: event.aggregate_id.clone(),
@@ -42,15 +45,19 @@ impl Fold for OrderProjection {
                 tracking_number: None,
                 created_at: event.timestamp,
                 shipped_at: None,
+                version,
             }),
             OrderEvent::Shipped { tracking_number } => row.map(|row| Self {
                 status: Status::Shipped,
                 tracking_number: Some(tracking_number.clone()),
                 shipped_at: Some(event.timestamp),
+                version,
                 ..row
             }),
-            OrderEvent::Cancelled { .. } => row.map(|row| Self { status: Status::Cancelled, ..row }),
-            OrderEvent::Paid { .. } | OrderEvent::StockReserved { .. } => row,
+            OrderEvent::Cancelled { .. } => row.map(|row| Self { status: Status::Cancelled, version, ..row }),
+            OrderEvent::Paid { .. } | OrderEvent::StockReserved { .. } => {
+                row.map(|row| Self { version, ..row })
+            }
         }
     }
 }
@@ -73,7 +80,7 @@ mod tests {
             schema_version: 1,
             aggregate_id: "o-1".into(),
             aggregate_type: None,
-            version: None,
+            version: u64::try_from(second).ok(),
             position: None,
             timestamp: at(second),
             source: "orders".into(),
@@ -105,7 +112,7 @@ mod tests {
         ])
         .unwrap();
         assert_eq!((row.order_id.as_str(), row.status, row.created_at), ("o-1", Status::Pending, at(1)));
-        assert_eq!((row.tracking_number, row.shipped_at), (None, None));
+        assert_eq!((row.tracking_number, row.shipped_at, row.version), (None, None, 2));
     }
 
     #[test]

@@ -1,17 +1,17 @@
-//! What a request brings: its JSON body, its path, its query and its idempotency key, each read with a clear refusal.
+//! What a request brings: its JSON body, its path and its query, each read with a clear refusal.
 //!
 //! Invariants: a body that is too large is never kept in memory, yet read to its end (within bounds), so that the client
 //! gets the answer and not a broken connection. All bodies together have a limit (G13): a large one waits its turn, small
 //! ones go past it. JSON nested too deeply is refused by serde_json's recursion limit.
 
-use super::problem::Problem;
 use super::strict::Object;
 use axum::body::Body;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{FromRequest, Path, Query, Request};
-use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
+use axum::http::{HeaderMap, StatusCode};
 use factstream::envelope::check_id;
+use factstream_axum::Problem;
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
@@ -40,8 +40,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
         check_content_type(&parts.headers)?;
         check_announced_length(&parts.headers)?;
         let bytes = tokio::time::timeout(BODY_TIME_MAX, read(body)).await;
-        let bytes = bytes
-            .map_err(|_| Problem::too_slow(format!("the body did not come within {BODY_TIME_MAX:?}")))??;
+        let bytes = bytes.map_err(|_| too_slow())??;
         parse(&bytes.kept).map(Self)
     }
 }
@@ -53,7 +52,8 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Problem> {
         return Ok(());
     }
     let found = given.map_or_else(|| "there is none".to_owned(), |given| format!("it is {given:?}"));
-    Err(Problem::not_json(format!("the Content-Type must be application/json, {found}")))
+    let detail = format!("the Content-Type must be application/json, {found}");
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail))
 }
 
 /// A client that asks before it sends is told at once.
@@ -70,7 +70,13 @@ fn check_announced_length(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 fn too_large() -> Problem {
-    Problem::too_large(format!("a body has at most {BODY_BYTES_MAX} bytes; split the request"))
+    let detail = format!("a body has at most {BODY_BYTES_MAX} bytes; split the request");
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+}
+
+fn too_slow() -> Problem {
+    let detail = format!("the body did not come within {BODY_TIME_MAX:?}");
+    Problem::new(StatusCode::REQUEST_TIMEOUT, detail)
 }
 
 /// A body, and its place among the large ones.
@@ -85,7 +91,7 @@ async fn read(body: Body) -> Result<Bytes, Problem> {
     let mut chunks = body.into_data_stream();
     while let Some(chunk) = chunks.next().await {
         let chunk =
-            chunk.map_err(|error| Problem::malformed(format!("the body could not be read: {error}")))?;
+            chunk.map_err(|error| Problem::bad_request(format!("the body could not be read: {error}")))?;
         seen += chunk.len();
         if seen > DRAINED_BYTES_MAX {
             break;
@@ -104,16 +110,16 @@ async fn read(body: Body) -> Result<Bytes, Problem> {
 
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
-        Problem::malformed(format!(
+        Problem::bad_request(format!(
             "the body is not UTF-8: byte {} does not belong to it",
             error.valid_up_to() + 1
         ))
     })?;
     if text.trim().is_empty() {
-        return Err(Problem::malformed("the body is empty; send a JSON object"));
+        return Err(Problem::bad_request("the body is empty; send a JSON object"));
     }
     let read = serde_json::from_str(text).map(|Object(content)| content);
-    read.map_err(|error| Problem::malformed(format!("the body cannot be used: {error}")))
+    read.map_err(|error| Problem::bad_request(format!("the body cannot be used: {error}")))
 }
 
 /// What stands in the path, as an id: it has no control characters and is not too long.
@@ -121,42 +127,25 @@ pub(super) fn path_id(
     what: &'static str,
     path: Result<Path<String>, PathRejection>,
 ) -> Result<String, Problem> {
-    let Path(id) = path.map_err(|error| Problem::malformed(error.body_text()))?;
+    let Path(id) = path.map_err(|error| Problem::bad_request(error.body_text()))?;
     checked_id(what, &id)?;
     Ok(id)
 }
 
 /// Refuses what cannot be an id, by the name that the client knows it by.
 pub(super) fn checked_id(what: &'static str, id: &str) -> Result<(), Problem> {
-    check_id(what, id).map_err(|error| Problem::malformed(error.to_string()))
+    check_id(what, id).map_err(|error| Problem::bad_request(error.to_string()))
 }
 
 /// What stands in the query.
 pub(super) fn query<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Problem> {
-    query.map(|Query(query)| query).map_err(|error| Problem::malformed(error.body_text()))
-}
-
-/// The key under which a command takes effect once, however often it is sent.
-pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
-    let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
-    let key = key
-        .to_str()
-        .map_err(|_| Problem::malformed("the Idempotency-Key must be visible ASCII, for example a UUID"))?;
-    checked_id("Idempotency-Key", key)?;
-    Ok(Some(key.to_owned()))
-}
-
-/// What a key stands for: a digest of the request's content, so that its spaces and the order of its fields do not count.
-pub(super) fn fingerprint(request: &impl serde::Serialize) -> String {
-    let canonical = serde_json::to_vec(request).expect("a request that came as JSON goes as JSON");
-    uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, &canonical).to_string()
+    query.map(|Query(query)| query).map_err(|error| Problem::bad_request(error.body_text()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::http::strict::whole_number;
-    use axum::http::StatusCode;
     use serde::Deserialize;
 
     #[derive(Debug, Deserialize, PartialEq)]

@@ -1,13 +1,13 @@
 //! `/inventory`: puts goods into the stock, and tells what is there.
 
-use super::body::{Json, checked_id, fingerprint, idempotency_key, path_id};
-use super::problem::Problem;
+use super::body::{Json, checked_id, path_id};
 use super::strict::whole_number;
 use crate::inventory::{AddStock, Stock};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use axum::http::HeaderMap;
+use axum::response::IntoResponse;
 use factstream::{App, Position, Version};
+use factstream_axum::{CommandHeaders, ETag, Problem, fingerprint};
 use serde::{Deserialize, Serialize};
 
 /// `POST /inventory`
@@ -28,18 +28,15 @@ pub(super) struct Stocked {
 
 pub(super) async fn add(
     State(app): State<App>,
-    headers: HeaderMap,
+    headers: CommandHeaders,
     Json(request): Json<Goods>,
-) -> Result<axum::Json<Stocked>, Problem> {
-    let (key, content) = (idempotency_key(&headers)?, fingerprint(&request));
+) -> Result<impl IntoResponse, Problem> {
+    let content = fingerprint(&request);
     let Goods { sku, quantity } = request;
     checked_id("SKU", &sku)?;
-    let execute = app.execute(&sku, AddStock { sku: sku.clone(), quantity });
-    let done = match key {
-        Some(key) => execute.key(key).fingerprint(content).await?,
-        None => execute.await?,
-    };
-    Ok(axum::Json(Stocked { sku, version: done.version, position: done.position }))
+    let add = app.execute(&sku, AddStock { sku: sku.clone(), quantity });
+    let done = headers.apply(add.fingerprint(content)).await?;
+    Ok((ETag(done.version), axum::Json(Stocked { sku, version: done.version, position: done.position })))
 }
 
 #[derive(Serialize)]
@@ -52,10 +49,12 @@ pub(super) struct Level {
 pub(super) async fn get(
     State(app): State<App>,
     path: Result<Path<String>, PathRejection>,
-) -> Result<axum::Json<Level>, Problem> {
+) -> Result<impl IntoResponse, Problem> {
     let sku = path_id("SKU", path)?;
     match app.load::<Stock>(&sku).await? {
-        (Stock { known: true, available }, version) => Ok(axum::Json(Level { sku, available, version })),
+        (Stock { known: true, available }, version) => {
+            Ok((ETag(version), axum::Json(Level { sku, available, version })))
+        }
         _ => {
             Err(Problem::not_found(format!("nothing was ever stocked as {sku:?}; POST /inventory stocks it")))
         }

@@ -2,26 +2,25 @@
 //!
 //! Invariants: connections are taken up to a number (`connections`), a body is read into memory up to a limit and no
 //! further (`body`); a command is executed whole or not at
-//! all, also when its client goes away; every answer that is not a success is a [`problem::Problem`].
+//! all, also when its client goes away; every answer that is not a success is a [`Problem`].
 
 mod body;
 mod connections;
 mod inventory;
 mod orders;
-pub mod problem;
-mod status;
+mod refusals;
 mod strict;
 
 use crate::app::Service;
 use crate::phase::Phase;
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{Method, Uri};
+use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
 use factstream::App;
-use problem::Problem;
+use factstream_axum::{Problem, carry_context, probes, status};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, watch};
 
@@ -57,14 +56,14 @@ pub fn router(app: App, service: Option<Service>, phase: watch::Receiver<Phase>)
     known.extend(["/status", "/livez"]);
     let known = format!("{} and /readyz", known.join(", "));
     router
-        .route("/status", get(status::status))
+        .merge(status(&app))
         .route_layer(in_turn)
-        .route("/livez", get(status::livez))
-        .route("/readyz", get(move |state| status::readyz(state, *phase.borrow())))
+        .merge(probes(&app, move || *phase.borrow() == Phase::Serving))
         .method_not_allowed_fallback(wrong_method)
         .fallback(move |uri: Uri| async move {
             Problem::not_found(format!("there is no {}; there are {known}", uri.path()))
         })
+        .layer(middleware::from_fn(carry_context))
         .with_state(app)
 }
 
@@ -74,6 +73,6 @@ async fn in_turn(State(turns): State<Arc<Semaphore>>, request: Request, next: Ne
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> Problem {
-    let path = uri.path();
-    Problem::method_not_allowed(format!("{path} does not know {method}; the Allow header says what it knows"))
+    let detail = format!("{} does not know {method}; the Allow header says what it knows", uri.path());
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
 }

@@ -1,17 +1,18 @@
 //! `/orders`: commands on orders, the read model, the audit trail and the past.
 
-use super::body::{Json, checked_id, fingerprint, idempotency_key, path_id, query};
-use super::problem::Problem;
+use super::body::{Json, checked_id, path_id, query};
 use super::strict::{Object, whole_number};
 use crate::order::{CreateOrder, Item, Order, ShipOrder, Status};
 use crate::projection::OrderProjection;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
 use axum::http::header::LOCATION;
-use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
+use factstream::decode::ContentError;
 use factstream::envelope::Metadata;
 use factstream::{App, Position, RecordedEvent, Version};
+use factstream_axum::{After, CommandHeaders, ETag, Problem, fingerprint};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -57,7 +58,7 @@ impl From<Object<NewItem>> for Item {
 /// As the request is answered.
 pub fn read_order(bytes: &[u8]) -> Result<String, Problem> {
     let order: Object<NewOrder> = super::body::parse(bytes)?;
-    serde_json::to_string(&order).map_err(|error| Problem::malformed(error.to_string()))
+    serde_json::to_string(&order).map_err(|error| Problem::bad_request(error.to_string()))
 }
 
 #[derive(Serialize)]
@@ -69,20 +70,16 @@ struct Created {
 
 pub(super) async fn create(
     State(app): State<App>,
-    headers: HeaderMap,
+    headers: CommandHeaders,
     Json(request): Json<NewOrder>,
 ) -> Result<impl IntoResponse, Problem> {
-    let (key, content) = (idempotency_key(&headers)?, fingerprint(&request));
+    let content = fingerprint(&request);
     let items = request.items.into_iter().map(Item::from).collect();
     let command = CreateOrder { customer_id: request.customer_id, items };
-    let execute = app.create(command);
-    let done = match key {
-        Some(key) => execute.key(key).fingerprint(content).await?,
-        None => execute.await?,
-    };
-    let location = format!("/orders/{}", done.aggregate_id);
+    let done = headers.apply(app.create(command).fingerprint(content)).await?;
+    let (location, etag) = (format!("/orders/{}", done.aggregate_id), ETag(done.version));
     let created = Created { order_id: done.aggregate_id, version: done.version, position: done.position };
-    Ok((StatusCode::CREATED, [(LOCATION, location)], axum::Json(created)))
+    Ok((StatusCode::CREATED, [(LOCATION, location)], etag, axum::Json(created)))
 }
 
 /// `POST /orders/{id}/ship`
@@ -101,42 +98,33 @@ struct Changed {
 pub(super) async fn ship(
     State(app): State<App>,
     path: Result<Path<String>, PathRejection>,
-    headers: HeaderMap,
+    headers: CommandHeaders,
     Json(request): Json<Shipment>,
 ) -> Result<impl IntoResponse, Problem> {
     let id = path_id("order id", path)?;
-    let (key, content) = (idempotency_key(&headers)?, fingerprint(&(&id, &request)));
-    let execute = app.execute(id, ShipOrder { tracking_number: request.tracking_number });
-    let done = match key {
-        Some(key) => execute.key(key).fingerprint(content).await?,
-        None => execute.await?,
-    };
-    Ok(axum::Json(Changed { version: done.version, position: done.position }))
+    let content = fingerprint(&(&id, &request));
+    let ship = app.execute(id, ShipOrder { tracking_number: request.tracking_number });
+    let done = headers.apply(ship.fingerprint(content)).await?;
+    Ok((ETag(done.version), axum::Json(Changed { version: done.version, position: done.position })))
 }
 
 /// `GET /orders/{id}?after=`
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct After {
-    after: Option<Position>,
-}
-
 pub(super) async fn get(
     State(app): State<App>,
     path: Result<Path<String>, PathRejection>,
-    after: Result<Query<After>, QueryRejection>,
-) -> Result<axum::Json<OrderProjection>, Problem> {
+    after: Option<After>,
+) -> Result<impl IntoResponse, Problem> {
     let id = path_id("order id", path)?;
     let mut read = app.read::<OrderProjection>().deadline(WAIT_MAX);
-    if let Some(position) = query(after)?.after {
+    if let Some(After(position)) = after {
         read = read.wait_for(position);
     }
-    let row = read.get(&id).await?;
-    row.map(axum::Json).ok_or_else(|| {
+    let row = read.get(&id).await?.ok_or_else(|| {
         Problem::not_found(format!(
             "there is no order {id:?}, or not yet: give ?after= the position that POST /orders answered, to wait for it"
         ))
-    })
+    })?;
+    Ok((ETag(row.version), axum::Json(row)))
 }
 
 /// `GET /orders?status=&limit=&cursor=`
@@ -162,7 +150,7 @@ pub(super) async fn list(
     let mut read = app.read::<OrderProjection>().limit(page_size(limit.as_deref())?);
     if let Some(status) = status {
         let status: Status =
-            status.parse().map_err(|error| Problem::malformed(format!("{error}, not {status:?}")))?;
+            status.parse().map_err(|error| Problem::bad_request(format!("{error}, not {status:?}")))?;
         read = read.filter(|row| row.status.eq(status));
     }
     if let Some(cursor) = cursor {
@@ -184,7 +172,7 @@ fn page_size(limit: Option<&str>) -> Result<usize, Problem> {
     let Some(limit) = limit else { return Ok(PAGE) };
     match limit.parse() {
         Ok(size) if (1..=PAGE_MAX).contains(&size) => Ok(size),
-        _ => Err(Problem::malformed(format!(
+        _ => Err(Problem::bad_request(format!(
             "the limit is a whole number from 1 to {PAGE_MAX}, not {limit:?}"
         ))),
     }
@@ -240,9 +228,9 @@ pub(super) async fn events(
     }
     let events = events.into_iter().map(TrailEvent::of).collect::<Result<_, _>>();
     let events = events.map_err(|error| {
-        tracing::error!(%error, order_id, "a stored event is not JSON");
+        let reason = ContentError::from(error);
         Problem::internal(format!(
-            "a stored event of order {order_id:?} is not JSON: {error}; is the store damaged?"
+            "a stored event of order {order_id:?} is not JSON: {reason}; is the store damaged?"
         ))
     })?;
     Ok(axum::Json(Trail { order_id, events }))
@@ -259,11 +247,13 @@ pub(super) async fn at(
     State(app): State<App>,
     path: Result<Path<(String, String)>, PathRejection>,
 ) -> Result<axum::Json<Past>, Problem> {
-    let Path((order_id, version)) = path.map_err(|error| Problem::malformed(error.body_text()))?;
+    let Path((order_id, version)) = path.map_err(|error| Problem::bad_request(error.body_text()))?;
     checked_id("order id", &order_id)?;
     let version = match version.parse() {
         Ok(version) if version > 0 => version,
-        _ => return Err(Problem::malformed(format!("a version is a whole number from 1, not {version:?}"))),
+        _ => {
+            return Err(Problem::bad_request(format!("a version is a whole number from 1, not {version:?}")));
+        }
     };
     if let Some(state) = app.load_at::<Order>(&order_id, version).await? {
         return Ok(axum::Json(Past { order_id, version, state }));
