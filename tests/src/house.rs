@@ -70,14 +70,20 @@ fn a_file_is_read_in_one_sitting() {
     assert!(long.is_empty(), "these have more than {LINES_MAX} lines; split them by idea: {long:?}");
 }
 
+/// The names of the SQL files that some code includes.
+fn included(code: &str) -> impl Iterator<Item = &str> {
+    code.match_indices(".sql\")").map(|(end, ending)| {
+        let path = &code[..end + ending.len() - 2];
+        path.rsplit(['/', '"']).next().unwrap_or_default()
+    })
+}
+
 #[test]
 fn every_sql_file_is_run_by_somebody() {
     let code: Vec<String> = files(root(), ".rs").iter().map(|path| read(path)).collect();
-    let is_unused = |path: &PathBuf| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let include = [format!("/{name}\")"), format!("(\"{name}\")")];
-        !code.iter().any(|code| include.iter().any(|include| code.contains(include)))
-    };
+    let included: BTreeSet<&str> = code.iter().flat_map(|code| included(code)).collect();
+    let is_unused =
+        |path: &PathBuf| !included.contains(&*path.file_name().unwrap_or_default().to_string_lossy());
     let unused: Vec<String> =
         files(root(), ".sql").into_iter().filter(is_unused).map(|path| shown(&path)).collect();
     assert!(unused.is_empty(), "no code includes these: {unused:?}");

@@ -4,6 +4,7 @@
 //! place are refused, for one of them would be ignored in silence. No error shows what a URL, or a file, holds.
 
 use crate::error::Error;
+use crate::redact::redact_url;
 use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -22,7 +23,7 @@ pub struct Given {
 
 impl fmt::Debug for Given {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Given").field("url", &crate::redact_url(&self.url)).field("from", &self.from).finish()
+        f.debug_struct("Given").field("url", &redact_url(&self.url)).field("from", &self.from).finish()
     }
 }
 

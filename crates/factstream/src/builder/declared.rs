@@ -10,7 +10,10 @@ use crate::kernel::names::RESERVED;
 use crate::kernel::states::States;
 use crate::leases;
 use crate::processor::shard::Shard;
-use crate::processor::{EventSource, HandlerKind, Spec};
+use crate::processor::source::Source;
+use crate::processor::source::log::Log;
+use crate::processor::source::topics::Topics;
+use crate::processor::{HandlerKind, Spec};
 use crate::read_model::FoldRows;
 use crate::read_model::folding::Folding;
 use factstream_core::envelope::check_id;
@@ -92,11 +95,11 @@ impl Declared {
                 reaction
             }
         };
-        let from = match kind {
-            HandlerKind::Consumer => EventSource::Topics(topics_of(&name, &reaction.event_types())?),
-            HandlerKind::ReadModel | HandlerKind::Projection => EventSource::Log,
+        let source: Arc<dyn Source> = match kind {
+            HandlerKind::Consumer => Arc::new(Topics(topics_of(&name, &reaction.event_types())?)),
+            HandlerKind::ReadModel | HandlerKind::Projection => Arc::new(Log),
         };
-        Ok(Spec { handler: name.clone(), name, shard: Shard::WHOLE, kind, reaction, options, from })
+        Ok(Spec { handler: name.clone(), name, shard: Shard::WHOLE, kind, reaction, options, source })
     }
 }
 

@@ -8,28 +8,25 @@ use crate::error::Error;
 use crate::handler::Failure;
 use crate::handler::reaction::{BatchFailure, Ready};
 use crate::kernel::inside::{because_of, inside};
+use crate::processor::Processor;
 use crate::processor::checkpoint::{self, move_params, move_statement};
 use crate::processor::delivery::{Content, Delivery, unreadable};
 use crate::processor::fault::{blame, is_contention, is_of_the_work};
 use crate::processor::letters::{self, Disposition};
 use crate::processor::mark::{CheckpointMark, Move, Progress};
-use crate::processor::{Processor, partition_lanes};
 use crate::statements as sql;
 use crate::tx::Tx;
 use factstream_core::params;
+use factstream_core::partition::partition_of;
 use factstream_core::sabotage::{Sabotage, is_on};
 use factstream_core::sql::placeholders;
 use factstream_core::store::StoreError;
 use futures_util::future::try_join_all;
 use std::collections::{BTreeSet, HashSet};
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// How often a batch that met another writer's commit is run again before that is reported.
 const CONFLICTS_MAX: u32 = 16;
-
-/// Events marked by one statement, a power of two: those of a batch, as it is by default, fit.
-const INBOX_EVENTS_PER_QUERY: usize = 512;
 
 /// How long what a sabotage tears apart stays apart.
 pub(crate) const SABOTAGE_TAKES: Duration = Duration::from_millis(200);
@@ -41,16 +38,16 @@ impl Processor {
         if self.has_lanes() {
             let lanes = partition_lanes(batch, self.options.concurrency);
             let mark = match progress {
-                Progress::Log(checkpoint) => CheckpointMark::Stays(checkpoint.from),
-                Progress::Topics(_) => CheckpointMark::Fence,
+                Progress::Checkpoint(checkpoint) => CheckpointMark::Stays(checkpoint.from),
+                Progress::Offsets(_) => CheckpointMark::Fence,
             };
             try_join_all(lanes.iter().map(|lane| self.isolate(lane, mark))).await?;
             return Ok(());
         }
         let all: Vec<&Delivery> = batch.iter().collect();
         let mark = match progress {
-            Progress::Log(checkpoint) => CheckpointMark::Moves(checkpoint),
-            Progress::Topics(reached) => CheckpointMark::Reaches(reached),
+            Progress::Checkpoint(checkpoint) => CheckpointMark::Moves(checkpoint),
+            Progress::Offsets(reached) => CheckpointMark::Reaches(reached),
         };
         self.isolate(&all, mark).await
     }
@@ -227,39 +224,9 @@ impl Processor {
         }
     }
 
-    pub(crate) fn superseded(&self) -> Error {
-        Error::Superseded { handler: self.name.clone() }
-    }
-
-    /// Marks the events as handled; which of them are handled for the first time.
-    pub(super) async fn take_inbox(&self, tx: &mut Tx, slice: &[&Delivery]) -> Result<Vec<bool>, Error> {
-        if !self.marks_inbox() {
-            return Ok(vec![true; slice.len()]);
-        }
-        let mut fresh = Vec::with_capacity(slice.len());
-        for part in slice.chunks(INBOX_EVENTS_PER_QUERY) {
-            // Padded to a power of two, so that there are few statements to prepare.
-            let last = part[part.len() - 1];
-            let padded =
-                part.iter().copied().chain(std::iter::repeat(last)).take(part.len().next_power_of_two());
-            let mut params = params![&self.name, self.kernel.clock.now()];
-            params.extend(padded.map(|delivery| delivery.identity().into()));
-            let taken = tx.query(take_inbox(params.len() - 2), params).await?;
-            if taken.len() == part.len() || is_on(Sabotage::InboxOff) {
-                fresh.resize(fresh.len() + part.len(), true);
-                continue;
-            }
-            let mut taken: HashSet<String> =
-                taken.iter().map(|row| row.at::<String>(0)).collect::<Result<_, _>>()?;
-            // Of an event that is twice in the slice, the first is the one that is handled.
-            fresh.extend(part.iter().map(|delivery| taken.remove(delivery.identity())));
-        }
-        Ok(fresh)
-    }
-
     /// Which keys of a slice are blocked. A consumer's transaction is fenced here: it fails when another build has taken over.
     async fn blocked_keys(&self, tx: &mut Tx, slice: &[&Delivery]) -> Result<HashSet<String>, Error> {
-        let any_blocked = match self.from_log {
+        let any_blocked = match self.has_checkpoint {
             true => {
                 let any = "SELECT 1 FROM fs_blocked_keys WHERE handler = $1 LIMIT 1";
                 !tx.query(any, params![&self.name]).await?.is_empty()
@@ -315,12 +282,13 @@ impl Processor {
     }
 }
 
-/// The statement that marks so many events, a power of two of them.
-fn take_inbox(events: usize) -> &'static str {
-    static STATEMENTS: [OnceLock<String>; INBOX_EVENTS_PER_QUERY.ilog2() as usize + 1] =
-        [const { OnceLock::new() }; _];
-    STATEMENTS[events.ilog2() as usize].get_or_init(|| {
-        let rows: Vec<String> = (3..events + 3).map(|at| format!("($1, ${at}, $2)")).collect();
-        sql::TAKE_INBOX.replace("{rows}", &rows.join(", "))
-    })
+/// The batch in lanes: one key is in one lane, in order.
+fn partition_lanes(batch: &[Delivery], lanes: usize) -> Vec<Vec<&Delivery>> {
+    let mut by_lane: Vec<Vec<&Delivery>> = (0..lanes).map(|_| Vec::new()).collect();
+    for delivery in batch {
+        let lane = partition_of(delivery.key.as_bytes(), u32::try_from(lanes).unwrap_or(u32::MAX));
+        by_lane[lane as usize].push(delivery);
+    }
+    by_lane.retain(|lane| !lane.is_empty());
+    by_lane
 }

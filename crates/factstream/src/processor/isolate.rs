@@ -100,7 +100,7 @@ impl Processor {
         let mut tx = self.begin().await?;
         self.mark(&mut tx, mark).await?;
         let fresh = self.take_inbox(&mut tx, deliveries).await?;
-        if !self.from_log {
+        if !self.has_checkpoint {
             self.fence(&mut tx).await?;
         }
         let mut held = Vec::with_capacity(deliveries.len());

@@ -13,8 +13,8 @@ pub(crate) struct Move {
 /// How far a batch reaches.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Progress<'a> {
-    Log(Move),
-    Topics(Reached<'a>),
+    Checkpoint(Move),
+    Offsets(Reached<'a>),
 }
 
 /// What a transaction has to do with the handler's progress.

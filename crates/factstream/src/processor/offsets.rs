@@ -5,13 +5,10 @@
 
 use crate::error::Error;
 use crate::kernel::generation::Generation;
-use crate::processor::Processor;
 use crate::statements as sql;
-use crate::tasks::lock;
 use crate::tx::Tx;
 use factstream_core::broker::{Partition, Stored};
 use factstream_core::params;
-use factstream_core::sabotage::{Sabotage, is_on};
 use factstream_core::sql::{Row, now};
 use factstream_core::store::Store;
 use jiff::Timestamp;
@@ -56,34 +53,4 @@ pub(crate) async fn set(
     };
     tx.sql_many(sql::UPSERT_OFFSETS, next.iter().map(row).collect()).await?;
     Ok(())
-}
-
-impl Processor {
-    /// Records how far a consumer has come, and what it passed over.
-    pub(crate) async fn reach(&self, tx: &mut Tx, reached: Reached<'_>) -> Result<(), Error> {
-        let Reached { offsets, newest, skipped } = reached;
-        let (name, generation, cluster) = (self.name(), self.place().generation, lock(&self.cluster).clone());
-        let of = |((at, next), newest): (&(Partition, i64), &Option<Timestamp>)| {
-            params![name, &cluster, &at.topic, at.partition, *next, *newest, generation, now()]
-        };
-        let rows = offsets.iter().zip(newest).map(of).collect();
-        let touched = tx.sql_many(sql::UPSERT_OFFSETS, rows).await?;
-        if touched.contains(&0) && !is_on(Sabotage::GenerationFenceOff) {
-            return Err(self.superseded());
-        }
-        if !skipped.is_empty() {
-            let of = |(event_type, events): (&String, &u64)| params![name, event_type, *events];
-            tx.sql_many(sql::COUNT_SKIPPED, skipped.iter().map(of).collect()).await?;
-        }
-        Ok(())
-    }
-
-    /// Records how far a consumer has come in a transaction of its own: after several lanes, or with nothing to handle.
-    pub(crate) async fn reach_alone(&self, reached: Reached<'_>) -> Result<(), Error> {
-        let mut tx = self.begin().await?;
-        self.fence(&mut tx).await?; // for partitions that it has no row of yet
-        self.reach(&mut tx, reached).await?;
-        tx.commit().await?;
-        Ok(())
-    }
 }

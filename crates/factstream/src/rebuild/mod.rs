@@ -25,15 +25,15 @@ use crate::health::Health;
 use crate::kernel::generation::OWN;
 use crate::leases::Present;
 use crate::processor::amendments::Amendments;
-use crate::processor::checkpoint;
 use crate::processor::claim::Claim;
 use crate::processor::delivery::Delivery;
 use crate::processor::fault::refuse_store_failures;
 use crate::processor::layout::Layouts;
 use crate::processor::mark::{Move, Progress};
 use crate::processor::shard::Shard;
-use crate::processor::source::{End, Log, Source};
-use crate::processor::{HandlerKind, Processor, Spec};
+use crate::processor::source::log::LogReader;
+use crate::processor::source::{For, Reader as _};
+use crate::processor::{HandlerKind, Processor, Spec, checkpoint};
 use crate::registry::{self, Build, Look};
 use crate::tx::TableNames;
 use background::{Ahead, PAGE_EVENTS, Writing};
@@ -291,21 +291,22 @@ impl<'a> Rebuild<'a> {
     ) -> Result<Option<RebuildProgress>, Error> {
         let store = Arc::clone(self.app.store());
         let amendments = Amendments::load(&store, &self.spec.handler, 0).await?;
-        let mut source = Source::Log(Log {
+        let mut reader = LogReader {
             history: store.history(),
             store,
             read_to: at,
             shard: Shard::WHOLE,
             layouts: Layouts::default(),
             amendments,
-        });
+            of: For {
+                reaction: Arc::clone(&self.spec.reaction),
+                service: Arc::clone(&self.app.kernel().service),
+            },
+        };
         let mut busy = None;
         for _ in 0..SWITCHES_MAX {
-            let service = self.app.service();
-            while let Some(batch) =
-                source.next(PAGE_EVENTS, Duration::ZERO, &self.spec.reaction, &service).await?
-            {
-                let End::Log(to) = batch.end else { continue };
+            while let Some(batch) = reader.next(PAGE_EVENTS, Duration::ZERO).await? {
+                let to = reader.read_to;
                 self.processor.take_page(&batch.deliveries, at, to).await?;
                 at = to;
                 progress(self.progress(at).await?);
@@ -358,7 +359,7 @@ impl Processor {
         if page.is_empty() {
             return checkpoint::move_alone(self.store().as_ref(), self.place(), from, to).await;
         }
-        self.handle_batch(page, Progress::Log(Move { from, to })).await?;
+        self.handle_batch(page, Progress::Checkpoint(Move { from, to })).await?;
         if self.has_lanes() {
             checkpoint::move_alone(self.store().as_ref(), self.place(), from, to).await?;
         }

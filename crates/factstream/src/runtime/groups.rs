@@ -3,7 +3,6 @@
 use crate::app::App;
 use crate::broker::Embedded;
 use crate::error::Error;
-use crate::processor::EventSource;
 use std::sync::Arc;
 
 impl App {
@@ -14,9 +13,7 @@ impl App {
         }
         let embedded = Embedded::new(Arc::clone(self.store()));
         for spec in self.specs() {
-            if let EventSource::Topics(topics) = &spec.from {
-                embedded.begin_group(&spec.handler, topics).await?;
-            }
+            embedded.begin_group(&spec.handler, spec.source.topics()).await?;
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use super::trim::KeyTrim;
 use crate::app::App;
 use crate::broker::Embedded;
 use crate::error::Error;
-use crate::processor::{EventSource, Spec, checkpoint};
+use crate::processor::{Spec, checkpoint};
 use crate::retention::Retention;
 use factstream_core::envelope::Position;
 use factstream_core::params;
@@ -98,13 +98,7 @@ async fn oldest_unread(app: &App) -> Result<BTreeMap<&str, Unread>, Error> {
 }
 
 async fn unread(app: &App, spec: &Spec, checkpoint: Position) -> Result<Unread, Error> {
-    let lag = match &spec.from {
-        EventSource::Log => {
-            let next = app.store().read_log(checkpoint, 1).await?;
-            return Ok(next.first().map_or(Unread::Nothing, |event| Unread::Since(event.timestamp)));
-        }
-        EventSource::Topics(topics) => app.broker().lag(&spec.name, topics).await?,
-    };
+    let lag = spec.source.lag(app.kernel(), &spec.name, checkpoint).await?;
     Ok(match (lag.events, lag.oldest) {
         (0, _) => Unread::Nothing,
         (_, Some(oldest)) => Unread::Since(oldest),

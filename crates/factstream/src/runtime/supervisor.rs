@@ -10,7 +10,7 @@ use crate::health::{Health, State};
 use crate::kernel::names::RELAY;
 use crate::kernel::system;
 use crate::leases::{Leases, Part};
-use crate::processor::{EventSource, Processor, Spec, checkpoint};
+use crate::processor::{Processor, Spec, checkpoint};
 use crate::registry::{self, Build, Look, Registered};
 use crate::relay;
 use crate::runtime::halt::Halt;
@@ -183,7 +183,7 @@ impl Task {
             let part = Part { runs, family: format!("handler {}", spec.handler), of: spec.shard.count() };
             let work = |owned| self.handle_while_mine(&spec, &lease, Some(&part), owned);
             self.as_owner(&lease, Some(&part), work).await
-        } else if spec.from == EventSource::Log || self.app.groups_need_lease() {
+        } else if spec.source.has_one_owner(self.app.kernel()) {
             self.as_owner(&lease, None, |owned| self.handle_while_mine(&spec, &lease, None, owned)).await
         } else {
             self.handle_while_mine(&spec, &lease, None, self.stop.child_token()).await

@@ -10,8 +10,8 @@ use crate::health::Counts;
 use crate::kernel::names::RELAY;
 use crate::kernel::system;
 use crate::leases::LeaseOwner;
+use crate::processor::Spec;
 use crate::processor::checkpoint::{self, Standing};
-use crate::processor::{EventSource, Spec};
 use crate::registry::{self, Registered};
 use crate::statements as sql;
 use factstream_core::broker::{Lag, Member};
@@ -21,6 +21,7 @@ use factstream_core::sql::now;
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::join;
 use uuid::Uuid;
@@ -102,12 +103,12 @@ impl App {
             join!(self.oldest_unread(&stored), self.groups(), self.relay_reasons(&stored));
         let relay = self.relay_status(&stored, &oldest, reasons);
         let mut groups = groups.into_iter();
-        let handlers = self.specs().iter().map(|spec| match &spec.from {
-            EventSource::Log => self.reader_status(spec, &stored, &oldest),
-            EventSource::Topics(_) => {
-                let asked = groups.next().unwrap_or_else(|| (Err(NOT_ASKED.into()), Err(NOT_ASKED.into())));
-                self.consumer_status(spec, &stored, asked)
+        let handlers = self.specs().iter().map(|spec| {
+            if spec.source.has_checkpoint() {
+                return self.reader_status(spec, &stored, &oldest);
             }
+            let asked = groups.next().unwrap_or_else(|| (Err(NOT_ASKED.into()), Err(NOT_ASKED.into())));
+            self.consumer_status(spec, &stored, asked)
         });
         let handlers = handlers.collect();
         Status {
@@ -147,7 +148,7 @@ impl App {
             let names = self
                 .specs()
                 .iter()
-                .filter(|spec| spec.from == EventSource::Log)
+                .filter(|spec| spec.source.has_checkpoint())
                 .map(|spec| spec.name.as_str());
             for name in names.chain([RELAY]) {
                 let known = *self.progress().follow(name).borrow();
@@ -179,25 +180,21 @@ impl App {
 
     /// The lag and the members of each group, in the order of the handlers.
     async fn groups(&self) -> Vec<(Known<Lag>, Known<Vec<Member>>)> {
-        let asked =
-            self.specs().iter().filter_map(|spec| match &spec.from {
-                EventSource::Log => None,
-                EventSource::Topics(topics) => {
-                    let (name, topics) = (spec.name.clone(), topics.clone());
-                    let group = name.clone();
-                    let (of_lag, of_members) = (format!("lag of {name}"), format!("members of {name}"));
-                    Some(async move {
-                        join!(
-                            self.asked(&of_lag, move |app| async move {
-                                Ok(app.broker().lag(&name, &topics).await?)
-                            }),
-                            self.asked(&of_members, move |app| async move {
-                                Ok(app.broker().members(&group).await?)
-                            }),
-                        )
-                    })
-                }
-            });
+        let groups = self.specs().iter().filter(|spec| !spec.source.has_checkpoint());
+        let asked = groups.map(|spec| {
+            let (name, source) = (spec.name.clone(), Arc::clone(&spec.source));
+            let group = name.clone();
+            let (of_lag, of_members) = (format!("lag of {name}"), format!("members of {name}"));
+            async move {
+                join!(
+                    self.asked(&of_lag, move |app| async move { source.lag(app.kernel(), &name, 0).await }),
+                    self.asked(
+                        &of_members,
+                        move |app| async move { Ok(app.broker().members(&group).await?) }
+                    ),
+                )
+            }
+        });
         join_all(asked).await
     }
 

@@ -5,9 +5,9 @@ use super::matrix::{HistoryMatrix, Place};
 use crate::app::App;
 use crate::error::Error;
 use crate::headers;
+use crate::processor::Spec;
 use crate::processor::delivery::{Content, Delivery, Known};
 use crate::processor::letters::Letter;
-use crate::processor::{EventSource, Spec};
 use crate::statements as sql;
 use factstream_core::broker::{POLL_BYTES_MAX, Partition};
 use factstream_core::decode::EventOrigin;
@@ -72,7 +72,7 @@ pub(super) async fn records(
 }
 
 fn reads(spec: &Spec, topic: &str) -> bool {
-    matches!(&spec.from, EventSource::Topics(topics) if topics.iter().any(|of| of == topic))
+    spec.source.topics().iter().any(|of| of == topic)
 }
 
 fn record(partition: &Partition, row: &Row) -> Result<Record, Error> {

@@ -1,0 +1,131 @@
+//! Topics of a broker, read as a member of a group.
+
+use super::{Batch, End, For, Opening, Reader, Source};
+use crate::error::Error;
+use crate::handler::options::{Tombstones, UnknownTypes};
+use crate::kernel::Kernel;
+use crate::processor::delivery::{Content, Delivery, Known};
+use crate::processor::offsets;
+use async_trait::async_trait;
+use factstream_core::broker::{Lag, Partition, Subscription};
+use factstream_core::envelope::Position;
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Types that are told apart among the events of a batch that no handler names.
+const SKIPPED_TYPES_MAX: usize = 64;
+const OTHERS: &str = "(others)";
+
+/// These topics.
+pub(crate) struct Topics(pub(crate) Vec<String>);
+
+#[async_trait]
+impl Source for Topics {
+    fn has_checkpoint(&self) -> bool {
+        false
+    }
+
+    fn topics(&self) -> &[String] {
+        &self.0
+    }
+
+    fn has_one_owner(&self, kernel: &Kernel) -> bool {
+        kernel.groups_need_lease
+    }
+
+    async fn lag(&self, kernel: &Kernel, handler: &str, _at: Position) -> Result<Lag, Error> {
+        Ok(kernel.broker.lag(handler, &self.0).await?)
+    }
+
+    async fn open(&self, opening: Opening<'_>) -> Result<Box<dyn Reader>, Error> {
+        let Opening { kernel, handler, .. } = opening;
+        let cluster = kernel.broker.cluster().await?;
+        // The embedded broker's own offsets lie in the store already.
+        let stored = match kernel.groups_need_lease {
+            true => Vec::new(),
+            false => offsets::stored(kernel.store.as_ref(), handler, &cluster).await?,
+        };
+        let subscription = kernel.broker.subscribe(handler, &opening.claim.topics, &stored).await?;
+        Ok(Box::new(TopicsReader {
+            subscription,
+            cluster,
+            unknown_types: opening.options.unknown_types,
+            tombstones: opening.options.tombstones,
+            former_until: kernel.former_until,
+            of: For::of(&opening),
+        }))
+    }
+}
+
+/// A member of a group.
+struct TopicsReader {
+    subscription: Box<dyn Subscription>,
+    cluster: String,
+    unknown_types: UnknownTypes,
+    tombstones: Tombstones,
+    /// What was published before may have been handled by an earlier build, under the identity that it gave.
+    former_until: Option<Timestamp>,
+    of: For,
+}
+
+#[async_trait]
+impl Reader for TopicsReader {
+    async fn next(&mut self, events_max: usize, wait: Duration) -> Result<Option<Batch>, Error> {
+        let records = self.subscription.poll(events_max, wait).await?;
+        if records.is_empty() {
+            return Ok(None);
+        }
+        let For { reaction, service } = &self.of;
+        let mut next: BTreeMap<Partition, (i64, Option<Timestamp>)> = BTreeMap::new();
+        let mut deliveries = Vec::with_capacity(records.len());
+        let (mut skipped, mut skipped_types) = (0, BTreeMap::new());
+        for record in records {
+            match next.get_mut(&record.partition) {
+                Some((next, newest)) => {
+                    *next = record.offset + 1;
+                    *newest = (*newest).max(record.timestamp);
+                }
+                None => drop(next.insert(record.partition.clone(), (record.offset + 1, record.timestamp))),
+            }
+            let known = match (record.timestamp, self.former_until) {
+                (Some(published), Some(until)) if published < until => Known::Formerly,
+                _ => Known::Itself,
+            };
+            let mut delivery = Delivery::of_record(record, known, reaction.as_ref(), service);
+            delivery.skip_tombstone(self.tombstones, reaction.as_ref());
+            let is_dropped = || delivery.event_type.as_deref().is_some_and(|name| reaction.drops(name));
+            if self.unknown_types == UnknownTypes::DeadLetter && !is_dropped() {
+                delivery.refuse_if_not_mine();
+            }
+            if matches!(delivery.content, Content::NotMine | Content::Skipped) {
+                skipped += 1;
+                if matches!(delivery.content, Content::NotMine) {
+                    count(&mut skipped_types, delivery.event_type.unwrap_or_default());
+                }
+            } else {
+                deliveries.push(delivery);
+            }
+        }
+        let (next, newest) =
+            next.into_iter().map(|(partition, (next, newest))| ((partition, next), newest)).unzip();
+        Ok(Some(Batch { deliveries, end: End::Offsets(next), skipped, newest, skipped_types }))
+    }
+
+    async fn commit(&mut self, end: &End) -> Result<(), Error> {
+        if let End::Offsets(next) = end {
+            self.subscription.commit(next).await?;
+        }
+        Ok(())
+    }
+
+    fn cluster(&self) -> Option<&str> {
+        Some(&self.cluster)
+    }
+}
+
+/// Counts an event of a type; of more types in one batch than anybody names, only some are told apart (G13).
+fn count(types: &mut BTreeMap<String, u64>, event_type: String) {
+    let known = types.len() < SKIPPED_TYPES_MAX || types.contains_key(&event_type);
+    *types.entry(if known { event_type } else { OTHERS.to_owned() }).or_default() += 1;
+}

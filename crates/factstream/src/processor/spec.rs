@@ -1,0 +1,46 @@
+//! What a handler is, as it is declared.
+
+use super::shard::Shard;
+use super::source::Source;
+use crate::handler::options::Options;
+use crate::handler::reaction::SharedReaction;
+use std::sync::Arc;
+
+/// What a handler is: its name, what it does, and where its events come from.
+#[derive(Clone)]
+pub(crate) struct Spec {
+    /// What its status and lease are called.
+    pub(crate) name: String,
+    /// The handler that it is, or is a part of: what its inbox and letters are called.
+    pub(crate) handler: String,
+    pub(crate) shard: Shard,
+    pub(crate) kind: HandlerKind,
+    pub(crate) reaction: SharedReaction,
+    pub(crate) options: Options,
+    /// Where its events come from.
+    pub(crate) source: Arc<dyn Source>,
+}
+
+/// What kind of handler it is, as the status shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum HandlerKind {
+    /// A read model: a pure fold.
+    ReadModel,
+    /// A projection that writes SQL.
+    Projection,
+    /// A consumer of topics.
+    Consumer,
+}
+
+impl HandlerKind {
+    /// What the tables and the status call it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::ReadModel => "read_model",
+            Self::Projection => "projection",
+            Self::Consumer => "consumer",
+        }
+    }
+}
