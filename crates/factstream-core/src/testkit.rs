@@ -27,6 +27,8 @@
 //! given::<Door>([DoorEvent::Opened]).when(Open).then_error(AlreadyOpen);
 //! ```
 
+mod envelope;
+
 use crate::aggregate::{Aggregate, Command};
 use std::fmt::Debug;
 

@@ -22,6 +22,25 @@ use std::time::Duration;
 use uuid::Uuid;
 
 /// A running application's handle: cheap to clone, shared by everything that uses it.
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/shop.rs"));
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use factstream::App;
+/// # use std::time::Duration;
+///
+/// # let dir = tempfile::tempdir()?;
+/// # let url = format!("sqlite://{}", dir.path().join("orders.db").display());
+/// let app = App::builder(url).read_model::<OrderStatus>().open().await?;
+/// let running = app.start().await?;
+/// let created = app.create(create()).await?;
+/// let row = app.read::<OrderStatus>().wait_for(created.position).get(&created.aggregate_id).await?;
+/// assert_eq!(row.map(|row| row.status).as_deref(), Some("PENDING"));
+/// running.stop(Duration::from_secs(5)).await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct App {
     inner: Arc<Parts>,

@@ -15,7 +15,7 @@ use crate::health::Healths;
 use crate::kernel::names::RELAY;
 use crate::kernel::states::{Limits, States};
 use crate::kernel::turns::{self, Turns, WAIT_MAX, WAITING_MAX};
-use crate::kernel::{Emitters, Kernel, Progress, StoreClock, system};
+use crate::kernel::{Emitters, Kernel, Progress, StoreClock, TestClock, system};
 use crate::migrations;
 use crate::processor::shard::Shard;
 use crate::processor::{HandlerKind, Spec};
@@ -61,12 +61,58 @@ impl App {
     pub fn builder(store_url: impl Into<String>) -> Builder {
         Builder::new(store_url.into())
     }
+
+    /// Begins an application on a store that is open already: one of the engines with options of its own, or another implementation
+    /// of the port.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), factstream::Error> {
+    /// use factstream::App;
+    /// use factstream::sqlite::{Options, SqliteStore};
+    /// use std::sync::Arc;
+    ///
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("orders.db");
+    /// let store = SqliteStore::open_with(path, Options { readers: 8, ..Options::default() }).await?;
+    /// let app = App::on(Arc::new(store)).open().await?;
+    /// # assert_eq!(app.head().await?, 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn on(store: Arc<dyn Store>) -> Builder {
+        Builder::new(String::new()).on(store)
+    }
 }
 
 /// An application that is being put together.
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/shop.rs"));
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use factstream::{App, Consumer, Retention};
+///
+/// # let dir = tempfile::tempdir()?;
+/// # let url = format!("sqlite://{}", dir.path().join("orders.db").display());
+/// let builder = App::builder(url)
+///     .service("orders")
+///     .aggregate::<Order>()
+///     .read_model::<OrderStatus>()
+///     .consumer(Consumer::new("mailing").handler(Mailing))
+///     .retention(Retention::default());
+/// assert_eq!(builder.topics()[0].name, "orders.events");
+/// let app = builder.open().await?;
+/// # drop(app);
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "an application does nothing until it is opened"]
 pub struct Builder {
     store_url: String,
+    /// A store that is open already, in the place of the URL's.
+    store: Option<Arc<dyn Store>>,
+    clock: StoreClock,
     broker_url: String,
     namespace: Option<String>,
     service: String,
@@ -102,6 +148,8 @@ impl Builder {
     pub(crate) fn new(store_url: String) -> Self {
         Self {
             store_url,
+            store: None,
+            clock: StoreClock::default(),
             broker_url: "embedded".to_owned(),
             namespace: None,
             service: UNNAMED.to_owned(),
@@ -125,6 +173,20 @@ impl Builder {
     /// The broker: `embedded` (the default) keeps the topics in the store.
     pub fn broker(mut self, broker_url: impl Into<String>) -> Self {
         self.broker_url = broker_url.into();
+        self
+    }
+
+    /// With a clock that a test moves, and the broker in the store.
+    #[cfg_attr(not(feature = "sqlite"), expect(dead_code, reason = "tests run on SQLite"))]
+    pub(crate) fn by_hand(mut self, clock: TestClock) -> Self {
+        self.clock = StoreClock::by_hand(clock);
+        "embedded".clone_into(&mut self.broker_url);
+        self
+    }
+
+    /// On a store that is open already.
+    pub(crate) fn on(mut self, store: Arc<dyn Store>) -> Self {
+        self.store = Some(store);
         self
     }
 
@@ -308,7 +370,7 @@ impl Builder {
     pub async fn open(self) -> Result<App, Error> {
         let topics = self.topics();
         let plan = self.plan()?;
-        let store = connect::store(&plan.store_url, plan.event_bytes_max, false).await?;
+        let store = plan.store(false).await?;
         migrations::migrate(store.as_ref(), &redact_url(&plan.store_url)).await?;
         let app = plan.assemble(store, false).await?;
         app.broker().declare(&topics).await?;
@@ -327,7 +389,7 @@ impl Builder {
     /// As [`Builder::open`]; and [`Error::Store`] when the store was not opened by this release of factstream yet.
     pub async fn inspect(self) -> Result<App, Error> {
         let plan = self.plan()?;
-        let store = connect::store(&plan.store_url, plan.event_bytes_max, true).await?;
+        let store = plan.store(true).await?;
         migrations::check(store.as_ref(), &redact_url(&plan.store_url)).await?;
         plan.assemble(store, true).await
     }
@@ -363,6 +425,8 @@ impl Builder {
         refuse_shared_tables(&managed)?;
         Ok(Plan {
             store_url: self.store_url,
+            store: self.store,
+            clock: Arc::new(self.clock),
             turns: self.turns,
             event_bytes_max: self.event_bytes_max,
             topics_of_types,
@@ -382,6 +446,8 @@ impl Builder {
 /// An application that is checked, but not connected yet.
 struct Plan {
     store_url: String,
+    store: Option<Arc<dyn Store>>,
+    clock: Arc<StoreClock>,
     turns: turns::Limits,
     event_bytes_max: usize,
     topics_of_types: HashMap<&'static str, &'static str>,
@@ -397,12 +463,20 @@ struct Plan {
 }
 
 impl Plan {
+    /// The store that was given, or that the URL names.
+    async fn store(&self, to_look: bool) -> Result<Arc<dyn Store>, Error> {
+        match &self.store {
+            Some(store) => Ok(Arc::clone(store)),
+            None => connect::store(&self.store_url, self.event_bytes_max, to_look).await,
+        }
+    }
+
     async fn assemble(self, store: Arc<dyn Store>, looks_only: bool) -> Result<App, Error> {
         self.states.follow(Arc::clone(&store));
         let former_until = migrations::former_until(store.as_ref()).await?;
         let system = system::of_store(store.as_ref(), self.namespace.as_deref()).await?;
         let Connected { broker, groups_need_lease } =
-            connect::broker(&self.broker_url, &store, system.store_id, &self.service)?;
+            connect::broker(&self.broker_url, &store, &self.clock, system.store_id, &self.service)?;
         let broker = system.namespace.clone().within(broker);
         let healths = Healths::new(self.specs.iter().map(|spec| spec.name.clone()).chain([RELAY.to_owned()]));
         let turns = Arc::new(Turns::new(self.turns));
@@ -411,7 +485,7 @@ impl Plan {
             store,
             broker,
             system,
-            clock: StoreClock::default(),
+            clock: self.clock,
             service: self.service,
             states: self.states,
             turns,

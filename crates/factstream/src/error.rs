@@ -226,6 +226,23 @@ impl From<RowError> for Error {
 }
 
 /// Why a command has no effect.
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/shop.rs"));
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let app = shop().await;
+///
+/// use factstream::ExecuteError;
+///
+/// match app.execute("o-1", ship()).await {
+///     Ok(shipped) => println!("shipped at position {}", shipped.position),
+///     Err(ExecuteError::Rejected(refused)) => println!("the order says no: {refused}"), // Refused
+///     Err(ExecuteError::Failed(error)) => return Err(error.into()),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum ExecuteError<E: std::error::Error> {
     /// The aggregate refuses it, in its own words.

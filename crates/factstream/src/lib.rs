@@ -7,7 +7,7 @@
 //! | to | see |
 //! |---|---|
 //! | declare events, aggregates and commands | [`Event`], [`Aggregate`], [`Command`] |
-//! | test them without a store | [`testkit`] |
+//! | test them without a store | [`testing`] |
 //! | put an application together | [`App::builder`] |
 //! | fold events into rows | [`Fold`], [`FoldRows`], [`ReadModel`] |
 //! | write rows with SQL | [`Projector`], [`Projection`], [`Rows`] |
@@ -41,6 +41,7 @@ mod runtime;
 mod ops;
 mod builder;
 pub mod schema;
+pub mod testing;
 
 pub use app::App;
 pub use builder::Builder;
@@ -73,7 +74,7 @@ pub use factstream_core::expected::ExpectedVersion;
 pub use factstream_core::recordable::EVENT_BYTES_MAX;
 pub use factstream_core::schema::Shape;
 pub use factstream_core::sql;
-pub use factstream_core::{derive_support, message, params, partition, store, testkit};
+pub use factstream_core::{derive_support, message, params, partition, store};
 
 pub use factstream_macros::{Event, EventSet, ReadModel, Shape};
 

@@ -27,7 +27,7 @@ async fn a_log_that_is_older_than_a_checkpoint_is_refused_at_start_and_goes_on_a
     write(&app, "UPDATE fs_log SET head = $1", restored).await;
     drop(app);
     let app = shop.builder().read_model::<OrderRow>().open().await.unwrap();
-    let error = app.start().await.err().unwrap();
+    let error = app.start().await.unwrap_err();
     let numbers = matches!(error, Error::BeyondHead { checkpoint, head: 7, .. } if checkpoint == head);
     assert!(numbers && error.to_string().contains("older backup"), "{error}");
 

@@ -1,7 +1,7 @@
 //! Given, when, then: the aggregate Stock.
 
 use super::*;
-use factstream::testkit::given;
+use factstream::testing::given;
 
 fn updated(change: i64, available: u64, reason: Reason, order_id: Option<&str>) -> StockEvent {
     StockEvent::Updated {

@@ -1,7 +1,7 @@
 //! Given, when, then: the aggregate Order.
 
 use super::*;
-use factstream::testkit::given;
+use factstream::testing::given;
 
 fn item(sku: &str, quantity: u32, price_cents: u64) -> Item {
     Item { sku: sku.into(), quantity, price_cents }

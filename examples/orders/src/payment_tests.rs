@@ -1,7 +1,7 @@
 //! Given, when, then: the aggregate Payment.
 
 use super::*;
-use factstream::testkit::given;
+use factstream::testing::given;
 
 const ORDER: &str = "o-1";
 

@@ -93,7 +93,7 @@ impl Command<Reservation> for Release {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use factstream::testkit::given;
+    use factstream::testing::given;
 
     fn lines() -> Vec<Line> {
         vec![Line { sku: "SKU-1".into(), quantity: 2 }]

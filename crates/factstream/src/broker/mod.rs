@@ -39,6 +39,11 @@ impl Embedded {
         Self { store, clock: Arc::default(), published: watch::Sender::new(0) }
     }
 
+    /// With this clock.
+    pub(crate) fn by(self, clock: Arc<StoreClock>) -> Self {
+        Self { clock, ..self }
+    }
+
     async fn publish_all(&self, batch: &[Message]) -> Result<(), BrokerError> {
         let published_at = self.clock.fresh(self.store.as_ref()).await?;
         let mut tx = self.store.begin().await?;

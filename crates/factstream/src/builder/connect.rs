@@ -2,7 +2,7 @@
 
 use crate::broker::Embedded;
 use crate::error::Error;
-use crate::kernel::system;
+use crate::kernel::{StoreClock, system};
 use crate::redact::shown;
 use factstream_core::broker::{Broker, BrokerError};
 use factstream_core::store::{Store, StoreError};
@@ -67,12 +67,13 @@ pub(crate) struct Connected {
 pub(crate) fn broker(
     url: &str,
     store: &Arc<dyn Store>,
+    clock: &Arc<StoreClock>,
     store_id: Uuid,
     service: &str,
 ) -> Result<Connected, Error> {
     match url {
         "embedded" => {
-            Ok(Connected { broker: Arc::new(Embedded::new(Arc::clone(store))), groups_need_lease: true })
+            Ok(Connected { broker: Arc::new(Embedded::new(Arc::clone(store)).by(Arc::clone(clock))), groups_need_lease: true })
         }
         #[cfg(feature = "kafka")]
         url if url.starts_with("kafka:") => {

@@ -22,6 +22,22 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 /// The outcome of an executed command.
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/shop.rs"));
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let app = shop().await;
+///
+/// let created = app.execute("o-1", create()).key("request-1").await?;
+/// assert_eq!((created.version, created.repeated), (1, false));
+/// assert_eq!(created.events, [OrderEvent::Created { customer_id: "c-1".into() }]);
+///
+/// let again = app.execute("o-1", create()).key("request-1").await?;
+/// assert_eq!((again.position, again.repeated), (created.position, true));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Executed<E> {
@@ -59,6 +75,25 @@ impl<E> Executed<E> {
 }
 
 /// A command that is about to be executed; `.await` it.
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/shop.rs"));
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let app = shop().await;
+///
+/// use factstream::{Error, ExecuteError};
+///
+/// let created = app.execute("o-1", create()).await?;
+/// let shipped = app.execute("o-1", ship()).key("ship o-1").expect_version(created.version).await?;
+/// assert_eq!(shipped.version, 2);
+///
+/// // Somebody else saw version 1, and decides on what is not so any more.
+/// let late = app.execute("o-1", ship()).expect_version(1).await;
+/// assert!(matches!(late, Err(ExecuteError::Failed(Error::VersionMismatch(_)))));
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a command does nothing until it is awaited"]
 pub struct Execute<'a, A, C> {
     app: &'a App,

@@ -12,6 +12,43 @@ use std::fmt;
 /// A projection that writes SQL, fed from the store's log in order. **Exactly once.**
 ///
 /// Its tables are declared with [`Projection::table`] and reached with [`Rows::table`](crate::Rows::table), so that it can be rebuilt.
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/shop.rs"));
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use factstream::{Projection, Projector, params};
+///
+/// /// Counts the orders of each customer.
+/// struct Counting;
+///
+/// impl Projector for Counting {
+///     type Events = OrderEvent;
+///
+///     async fn project(&self, event: &Envelope<OrderEvent>, rows: &mut Rows) -> Result<(), Failure> {
+///         if let OrderEvent::Created { customer_id } = &event.event {
+///             let sql = format!(
+///                 "INSERT INTO {} (customer_id, orders) VALUES ($1, 1) \
+///                  ON CONFLICT (customer_id) DO UPDATE SET orders = {0}.orders + 1",
+///                 rows.table("customers")
+///             );
+///             rows.sql(&sql, params![customer_id]).await?;
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// let table = "CREATE TABLE {table} (customer_id TEXT PRIMARY KEY, orders BIGINT NOT NULL)";
+/// let customers = Projection::new("customers", Counting).table("customers", table, &[]);
+/// # let app = testing::TestApp::start(App::builder("").projection(customers)).await;
+/// # app.create(create()).await?;
+/// # app.create(create()).await?;
+/// # app.settle().await;
+/// # assert_eq!(app.rows("SELECT orders FROM customers", params![]).await[0].get::<i64>("orders")?, 2);
+/// # app.rebuilds_to_the_same_rows().await;
+/// # Ok(())
+/// # }
+/// ```
 pub struct Projection {
     pub(crate) name: String,
     pub(crate) options: Options,
@@ -63,6 +100,21 @@ impl Projection {
 /// A named group of handlers, fed from the topics of their events. **Exactly-once effects.**
 ///
 /// No auto-commit: progress is committed after the work. Duplicates are known by their event id (G6).
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/shop.rs"));
+/// use factstream::{Consumer, Retry};
+/// # use std::time::Duration;
+/// # fn main() {
+///
+/// let mailing = Consumer::new("mailing") // its name: the group in the broker, and what its dead letters are listed by
+///     .handler(Mailing)
+///     .retry(Retry { max_attempts: 5, ..Retry::default() })
+///     .time_limit(Duration::from_secs(5));
+/// let builder = App::builder("sqlite://orders.db").consumer(mailing);
+/// # let _ = builder;
+/// # }
+/// ```
 pub struct Consumer {
     pub(crate) name: String,
     pub(crate) options: Options,

@@ -18,6 +18,16 @@ const CHAIN_MAX: usize = 32;
 ///
 /// Made from any error with `?`, and is then transient; but an aggregate's refusal of a command ([`ExecuteError::Rejected`](crate::ExecuteError::Rejected))
 /// is permanent.
+///
+/// ```
+/// # use factstream::Failure;
+/// fn parse(text: &str) -> Result<u64, Failure> {
+///     // Waiting does not help: a dead letter at once. Without this, `?` would make it a failure that is tried again.
+///     text.parse().map_err(Failure::permanent)
+/// }
+///
+/// assert!(parse("twelve").is_err_and(|failure| failure.is_permanent()));
+/// ```
 pub struct Failure {
     permanent: bool,
     error: Box<dyn Error + Send + Sync>,

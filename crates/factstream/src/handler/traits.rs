@@ -138,6 +138,43 @@ pub trait Projector: Send + Sync + 'static {
 /// `call` runs before and outside the transaction. After a crash it may run again for the same event: give the other
 /// side the event's [identity](Envelope::identity) as its idempotency key. `handle` then records the outcome, exactly once. Calls of different keys
 /// run in parallel up to the consumer's `concurrency`; one key stays in order.
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/shop.rs"));
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use factstream::{Envelope, ExternalHandler, Failure, Tx};
+///
+/// /// Has a parcel brought by a carrier.
+/// struct Carrying;
+/// # async fn ask_the_carrier(order_id: &str, key: &str) -> Result<String, std::io::Error> { Ok(format!("parcel of {order_id}")) }
+///
+/// impl ExternalHandler for Carrying {
+///     type Events = OrderEvent;
+///     type Outcome = Option<String>;
+///
+///     async fn call(&self, event: &Envelope<OrderEvent>) -> Result<Self::Outcome, Failure> {
+///         match &event.event {
+///             // The carrier knows a repeat by the key, and answers it with the same parcel.
+///             OrderEvent::Created { .. } => Ok(Some(ask_the_carrier(&event.aggregate_id, event.identity()).await?)),
+///             OrderEvent::Shipped { .. } => Ok(None),
+///         }
+///     }
+///
+///     async fn handle(&self, event: &Envelope<OrderEvent>, parcel: &Self::Outcome, tx: &mut Tx) -> Result<(), Failure> {
+///         if let Some(parcel) = parcel.clone() {
+///             tx.command::<Order, _>(&event.aggregate_id, OrderCommand::Ship { parcel }).await?;
+///         }
+///         Ok(())
+///     }
+/// }
+/// # let test = testing::external_handler(Carrying).await;
+/// # test.record::<Order>("o-1", [OrderEvent::Created { customer_id: "c-1".into() }]).await;
+/// # test.settle().await;
+/// # assert_eq!(test.events::<Order>("o-1").await.len(), 2);
+/// # Ok(())
+/// # }
+/// ```
 pub trait ExternalHandler: Send + Sync + 'static {
     /// The events it is given.
     type Events: EventSet;

@@ -11,7 +11,7 @@ use crate::tasks::lock;
 use desks::Desks;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// What a handler tells about itself while it runs.
@@ -97,13 +97,35 @@ pub(crate) struct Counts {
 /// The health of every handler and of the relay, and the questions about them that are not answered yet.
 pub(crate) struct Healths {
     by_name: HashMap<String, Arc<Health>>,
+    /// Whether they stopped because the handle of the running application was dropped.
+    dropped: AtomicBool,
     pub(crate) desks: Desks,
 }
 
 impl Healths {
     /// That of these, by name.
     pub(crate) fn new(names: impl Iterator<Item = String>) -> Self {
-        Self { by_name: names.map(|name| (name, Arc::new(Health::new()))).collect(), desks: Desks::default() }
+        let by_name = names.map(|name| (name, Arc::new(Health::new()))).collect();
+        Self { by_name, dropped: AtomicBool::new(false), desks: Desks::default() }
+    }
+
+    pub(crate) fn started(&self) {
+        self.dropped.store(false, Ordering::Relaxed);
+    }
+
+    pub(crate) fn dropped(&self) {
+        self.dropped.store(true, Ordering::Relaxed);
+    }
+
+    /// Where to look when a handler does not come on: what is known in this process of why.
+    pub(crate) fn hint(&self, handler: Option<&str>) -> &'static str {
+        if self.dropped.load(Ordering::Relaxed) {
+            return "the handlers of this process stopped, for the value that App::start gave was dropped: keep it in a variable (not `_`)";
+        }
+        match handler.map(|handler| self.of(handler).state()) {
+            Some(State::Stopped) => "the handlers do not run in this process: was App::start called?",
+            _ => "look at the status: is the projection running?",
+        }
     }
 
     /// What everything is doing, as other processes are told it (JSON).

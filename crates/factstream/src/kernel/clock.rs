@@ -3,6 +3,7 @@
 //! Invariant: no two processes' clocks are compared. On PostgreSQL the clock is the server's; on SQLite the machine's, which all
 //! processes on the file share. It is asked for now and then, and followed by this process's own in between.
 
+use super::TestClock;
 use crate::tasks::lock;
 use factstream_core::params;
 use factstream_core::sql::now;
@@ -14,17 +15,34 @@ use std::time::{Duration, Instant};
 
 /// For how long an answer of the store is good enough.
 const FRESH: Duration = Duration::from_secs(60);
+/// How often a clock is looked at that a test moves.
+const BY_HAND_WAIT: Duration = Duration::from_millis(5);
 
 /// How far this process's clock is from the store's.
 #[derive(Debug, Default)]
 pub(crate) struct StoreClock {
     ahead_micros: AtomicI64,
     asked: Mutex<Option<Instant>>,
+    /// A test's clock, in the place of the store's.
+    by_hand: Option<TestClock>,
 }
 
 impl StoreClock {
+    /// A clock that only a test moves.
+    pub(crate) fn by_hand(clock: TestClock) -> Self {
+        Self { by_hand: Some(clock), ..Self::default() }
+    }
+
+    /// How long something may wait that goes by this clock: a clock that is moved by hand does not wake it.
+    pub(crate) fn wait_at_most(&self, wait: Duration) -> Duration {
+        if self.by_hand.is_some() { wait.min(BY_HAND_WAIT) } else { wait }
+    }
+
     /// The store's time, as it was asked for last and has gone on since.
     pub(crate) fn now(&self) -> Timestamp {
+        if let Some(clock) = &self.by_hand {
+            return clock.now();
+        }
         let own = now();
         own.checked_sub(SignedDuration::from_micros(self.ahead_micros.load(Ordering::Relaxed))).unwrap_or(own)
     }
@@ -40,6 +58,9 @@ impl StoreClock {
 
     /// Asks the store.
     pub(crate) async fn ask(&self, store: &dyn Store) -> Result<Timestamp, StoreError> {
+        if let Some(clock) = &self.by_hand {
+            return Ok(clock.now());
+        }
         let rows = store.query("SELECT CAST(CURRENT_TIMESTAMP AS TEXT) AS at", params![]).await?;
         let text: String = rows.first().map(|row| row.get("at")).transpose()?.unwrap_or_default();
         let Some(at) = parse(&text) else {

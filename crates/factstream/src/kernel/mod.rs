@@ -1,6 +1,7 @@
 //! What commands, transactions, handlers and the relay of one application stand on: its store and broker, what is remembered of
 //! them in memory, and what it is called. It knows nothing of handlers.
 
+mod test_clock;
 mod clock;
 mod emitters;
 pub(crate) mod generation;
@@ -15,6 +16,7 @@ pub(crate) mod turns;
 pub(crate) use clock::StoreClock;
 pub(crate) use emitters::Emitters;
 pub(crate) use progress::Progress;
+pub use test_clock::TestClock;
 
 use crate::error::Error;
 use factstream_core::broker::Broker;
@@ -35,7 +37,7 @@ pub(crate) struct Kernel {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) broker: Arc<dyn Broker>,
     pub(crate) system: System,
-    pub(crate) clock: StoreClock,
+    pub(crate) clock: Arc<StoreClock>,
     pub(crate) service: Arc<str>,
     pub(crate) states: States,
     pub(crate) turns: Arc<Turns>,

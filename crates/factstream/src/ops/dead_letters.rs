@@ -18,7 +18,7 @@ use crate::tx::Tx;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use factstream_core::params;
-use factstream_core::sql::{Row, now};
+use factstream_core::sql::Row;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
@@ -107,6 +107,27 @@ pub struct ParkedEvent {
 }
 
 /// The dead letters of a store.
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/shop.rs"));
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let app = shop().await;
+///
+/// # app.execute("o-1", create()).await?;
+/// # app.execute("o-1", ship()).await?;
+/// # app.settle().await;
+/// let letters = app.dead_letters();
+/// for letter in letters.list(Some("mailing"), false, 0).await? {
+///     assert_eq!((letter.key.as_str(), letter.reason.as_deref()), ("o-1", Some("the customer has no address")));
+///     letters.redrive(letter.id).await?; // once the cause is gone: it is handled again, then what is parked behind it
+/// }
+/// # app.settle().await;
+/// let still_dead = letters.list(None, false, 0).await?;
+/// letters.discard(still_dead[0].id, "the customer has moved away").await?; // its key goes on without it
+/// # Ok(())
+/// # }
+/// ```
 pub struct DeadLetters<'a> {
     app: &'a App,
 }
@@ -267,10 +288,11 @@ async fn waiting_letter(tx: &mut Tx, id: u64) -> Result<Letter, Error> {
 
 /// A new set of attempts, the first one now.
 async fn set_going(tx: &mut Tx, letter: &Letter) -> Result<(), Error> {
+    let now = tx.app().clock().now();
     let sql = "UPDATE fs_dead_letters SET state = 'retrying', attempts = 0, updated_at = $2 WHERE id = $1";
-    tx.sql(sql, params![letter.id, now()]).await?;
+    tx.sql(sql, params![letter.id, now]).await?;
     let sql = "UPDATE fs_blocked_keys SET next_attempt_at = $2 WHERE head_id = $1";
-    tx.sql(sql, params![letter.id, now()]).await?;
+    tx.sql(sql, params![letter.id, now]).await?;
     Ok(())
 }
 

@@ -13,7 +13,7 @@ use crate::{headers, statements as sql};
 use factstream_core::broker::Partition;
 use factstream_core::message::Record;
 use factstream_core::params;
-use factstream_core::sql::{Row, now};
+use factstream_core::sql::Row;
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -58,7 +58,7 @@ pub(crate) async fn hold(
     }
     let id = next_id(tx).await?;
     let attempts = u32::from(!is_contention(failure));
-    let next = next_attempt(failure, attempts, retry);
+    let next = next_attempt(now(tx), failure, attempts, retry);
     let state = if next.is_some() { "retrying" } else { "dead" };
     let entry = Entry { state, reason: Some(failure.chain().join(": ")), attempts, died: next.is_none() };
     insert(tx, id, handler, delivery, &entry).await?;
@@ -79,12 +79,13 @@ pub(crate) async fn fail_again(
 ) -> Result<Disposition, Error> {
     // Other work that was in the way is no attempt: it never makes a dead letter.
     let attempts = letter.attempts + u32::from(!is_contention(failure));
-    let next = next_attempt(failure, attempts, retry);
+    let next = next_attempt(now(tx), failure, attempts, retry);
     let state = if next.is_some() { "retrying" } else { "dead" };
     let sql = "UPDATE fs_dead_letters SET state = $2, reason = $3, attempts = $4, died = $5, updated_at = $6 WHERE id = $1";
     let died = letter.died || next.is_none();
     let reason = failure.chain().join(": ");
-    tx.sql(sql, params![letter.id, state, reason, attempts, died, now()]).await?;
+    let now = now(tx);
+    tx.sql(sql, params![letter.id, state, reason, attempts, died, now]).await?;
     let sql = "UPDATE fs_blocked_keys SET next_attempt_at = $3 WHERE handler = $1 AND event_key = $2";
     tx.sql(sql, params![&letter.handler, &letter.key, next]).await?;
     record_attempt(tx, letter.id, attempts, failure).await?;
@@ -98,9 +99,10 @@ pub(crate) async fn fail_again(
 ///
 /// A letter that was dead once stays on record as `state`; one that only waited for a retry leaves nothing behind.
 pub(crate) async fn advance(tx: &mut Tx, letter: &Letter, state: &str) -> Result<Option<u64>, Error> {
+    let now = now(tx);
     if letter.died {
         let sql = "UPDATE fs_dead_letters SET state = $2, updated_at = $3 WHERE id = $1";
-        tx.sql(sql, params![letter.id, state, now()]).await?;
+        tx.sql(sql, params![letter.id, state, now]).await?;
         if state == "handled" {
             add_history(tx, letter.id, "handled", &json!({})).await?;
         }
@@ -116,10 +118,10 @@ pub(crate) async fn advance(tx: &mut Tx, letter: &Letter, state: &str) -> Result
     };
     let next: u64 = next.get("id")?;
     let sql = "UPDATE fs_dead_letters SET state = 'retrying', updated_at = $2 WHERE id = $1";
-    tx.sql(sql, params![next, now()]).await?;
+    tx.sql(sql, params![next, now]).await?;
     let sql = "UPDATE fs_blocked_keys SET head_id = $3, parked = parked - 1, next_attempt_at = $4 \
                WHERE handler = $1 AND event_key = $2";
-    tx.sql(sql, params![&letter.handler, &letter.key, next, now()]).await?;
+    tx.sql(sql, params![&letter.handler, &letter.key, next, now]).await?;
     Ok(Some(next))
 }
 
@@ -130,7 +132,8 @@ pub(crate) async fn add_history(
     action: &str,
     detail: &serde_json::Value,
 ) -> Result<(), Error> {
-    tx.sql(sql::ADD_HISTORY, params![id, now(), action, detail.to_string()]).await?;
+    let now = now(tx);
+    tx.sql(sql::ADD_HISTORY, params![id, now, action, detail.to_string()]).await?;
     Ok(())
 }
 
@@ -151,11 +154,16 @@ async fn record_attempt(tx: &mut Tx, id: u64, attempt: u32, failure: &Failure) -
     Ok(())
 }
 
-fn next_attempt(failure: &Failure, attempts: u32, retry: &Retry) -> Option<Timestamp> {
+/// The store's time, by which every process plans and dates.
+fn now(tx: &Tx) -> Timestamp {
+    tx.app().clock().now()
+}
+
+fn next_attempt(now: Timestamp, failure: &Failure, attempts: u32, retry: &Retry) -> Option<Timestamp> {
     if failure.is_permanent() || attempts >= retry.max_attempts {
         return None;
     }
-    now().checked_add(retry.delay_with_jitter(attempts.max(1))).ok()
+    now.checked_add(retry.delay_with_jitter(attempts.max(1))).ok()
 }
 
 async fn next_id(tx: &mut Tx) -> Result<u64, Error> {
@@ -181,6 +189,7 @@ async fn insert(
     delivery: &Delivery,
     entry: &Entry,
 ) -> Result<(), Error> {
+    let now = now(tx);
     let Record { partition, offset, key, value, headers, .. } = delivery.record();
     let headers = headers::to_json(&headers)
         .map_err(|source| Error::Encode { what: "the headers of a message".into(), source })?;
@@ -202,7 +211,7 @@ async fn insert(
         entry.reason.clone(),
         entry.attempts,
         entry.died,
-        now(),
+        now,
         delivery.identity()
     ];
     tx.sql(sql::INSERT_LETTER, params).await?;

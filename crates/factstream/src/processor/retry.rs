@@ -11,7 +11,6 @@ use crate::processor::letters::{self, Letter};
 use crate::processor::{Processor, checkpoint};
 use crate::statements as sql;
 use factstream_core::params;
-use factstream_core::sql::now;
 use factstream_core::store::StoreError;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
@@ -33,7 +32,7 @@ impl Processor {
     /// Takes up every key that is due, several keys in parallel, one key in order.
     pub(crate) async fn drive_due(&self) -> Result<(), Error> {
         loop {
-            let now = now();
+            let now = self.app.clock().now();
             let longest_plan = now.checked_add(self.options.retry.longest_delay()).unwrap_or(Timestamp::MAX);
             let params = params![&self.name, now, longest_plan, DUE_KEYS_MAX];
             let rows = self.store.query(sql::SELECT_DUE_KEYS, params).await?;

@@ -15,7 +15,6 @@ use crate::tasks::lock;
 use factstream_core::envelope::Position;
 use factstream_core::params;
 use factstream_core::sabotage::{Sabotage, is_on};
-use jiff::Timestamp;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -38,7 +37,8 @@ impl Processor {
         let mut looked_at_retries: Option<Instant> = None;
         let mut wrote_checkpoint = Instant::now();
         while !self.stop.is_cancelled() {
-            if looked_at_retries.is_none_or(|at| at.elapsed() >= IDLE_WAIT) || self.retry_is_due() {
+            let wait_at_most = |wait| self.kernel.clock.wait_at_most(wait);
+            if looked_at_retries.is_none_or(|at| at.elapsed() >= wait_at_most(IDLE_WAIT)) || self.retry_is_due() {
                 self.next_retry.store(i64::MAX, Ordering::Relaxed);
                 self.drive_due().await?;
                 looked_at_retries = Some(Instant::now());
@@ -53,7 +53,7 @@ impl Processor {
             if batch.as_ref().is_none_or(|batch| batch.deliveries.is_empty())
                 && let (Some(at), Some(read_to)) = (&mut checkpoint, reader.read_to())
                 && *at < read_to
-                && wrote_checkpoint.elapsed() >= IDLE_CHECKPOINT
+                && wrote_checkpoint.elapsed() >= wait_at_most(IDLE_CHECKPOINT)
             {
                 checkpoint::move_alone(self.store.as_ref(), &self.place, *at, read_to).await?;
                 (*at, wrote_checkpoint) = (read_to, Instant::now());
@@ -125,13 +125,14 @@ impl Processor {
     }
 
     fn retry_is_due(&self) -> bool {
-        Timestamp::now().as_microsecond() >= self.next_retry.load(Ordering::Relaxed)
+        self.kernel.clock.now().as_microsecond() >= self.next_retry.load(Ordering::Relaxed)
     }
 
     /// How long to wait for news: until the next retry, but not longer than [`IDLE_WAIT`].
     fn wait(&self) -> Duration {
-        let until = self.next_retry.load(Ordering::Relaxed).saturating_sub(Timestamp::now().as_microsecond());
-        IDLE_WAIT.min(Duration::from_micros(u64::try_from(until).unwrap_or(0)))
+        let now = self.kernel.clock.now().as_microsecond();
+        let until = self.next_retry.load(Ordering::Relaxed).saturating_sub(now);
+        self.kernel.clock.wait_at_most(IDLE_WAIT.min(Duration::from_micros(u64::try_from(until).unwrap_or(0))))
     }
 
     async fn pause_while_too_many_wait(&self) -> Result<(), Error> {

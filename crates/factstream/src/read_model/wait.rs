@@ -20,6 +20,8 @@ pub(super) struct Wait<'a> {
     app: &'a App,
     table: &'static str,
     handler: String,
+    /// The handler, or its first part, where this process runs it.
+    declared: Option<String>,
     shards: u32,
     /// In whose order the events of the row stand that is wanted, where one is and that is known.
     order: Option<String>,
@@ -64,7 +66,8 @@ impl<'a> Wait<'a> {
             Some(RowKey::Text(key)) if is_fold => Some(key.clone()),
             _ => None,
         };
-        Wait { app, table, handler, shards, order, part, position, deadline }.run().await
+        let declared = spec.map(|spec| spec.name.clone());
+        Wait { app, table, handler, declared, shards, order, part, position, deadline }.run().await
     }
 
     async fn run(&self) -> Result<(), Error> {
@@ -120,7 +123,7 @@ impl<'a> Wait<'a> {
             Some(letter) => {
                 format!("dead letter {letter} holds it up: look at it, then redrive, edit or discard it")
             }
-            None => "look at the status: is the projection running?".to_owned(),
+            None => self.app.healths().hint(self.declared.as_deref()).to_owned(),
         };
         let (read_model, position, waited) = (self.table.to_owned(), self.position, self.deadline);
         Error::WaitTimedOut { read_model, position, reached, waited, hint }

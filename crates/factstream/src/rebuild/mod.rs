@@ -74,6 +74,20 @@ impl App {
     /// Other processes may run meanwhile, and run the projection, or rebuild it too: each rebuild has tables of its own. Dead
     /// letters of the projection are superseded by what the rebuild meets.
     ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/shop.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let app = shop().await;
+    ///
+    /// # app.execute("o-1", create()).await?;
+    /// # app.settle().await;
+    /// let rebuilt = app.rebuild("order_status", |at| println!("{} of {}", at.position, at.head)).await?;
+    /// assert_eq!(rebuilt.position, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::UnknownProjection`]; [`Error::OtherBuild`] when another build runs the projection; [`Error::Superseded`] when
     /// another build took it over meanwhile; or what the store reports. The live tables are then as they were.

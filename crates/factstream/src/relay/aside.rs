@@ -156,7 +156,7 @@ impl Aside {
         stop: &CancellationToken,
     ) -> Result<(), Error> {
         let due =
-            kernel.store.query(sql::SELECT_DUE_KEYS, params![KEY, now(), Timestamp::MAX, KEYS_MAX]).await?;
+            kernel.store.query(sql::SELECT_DUE_KEYS, params![KEY, kernel.clock.now(), Timestamp::MAX, KEYS_MAX]).await?;
         let mut missing = HashSet::new();
         for row in due {
             let mut next = Some(row.get::<u64>("head_id")?);

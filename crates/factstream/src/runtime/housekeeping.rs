@@ -47,7 +47,9 @@ impl App {
     /// # Errors
     /// When the store or the broker cannot be used; what was deleted until then is deleted.
     pub async fn tidy(&self) -> Result<u64, Error> {
-        tidy(self, &CancellationToken::new()).await
+        let forgotten = tidy(self, &CancellationToken::new()).await?;
+        KeyTrim::default().tidy(self).await?;
+        Ok(forgotten)
     }
 }
 

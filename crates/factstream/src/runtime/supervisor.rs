@@ -14,10 +14,10 @@ use crate::processor::{Processor, Spec, checkpoint};
 use crate::registry::{self, Build, Look, Registered};
 use crate::relay;
 use crate::runtime::halt::Halt;
+use crate::runtime::running::{Parts, Running};
 use crate::runtime::take_over::{self, Comeback};
 use crate::runtime::{housekeeping, mirror};
 use crate::tasks::panic_text;
-use factstream_core::broker::Broker;
 use factstream_core::sql::now;
 use futures_util::FutureExt;
 use std::future::Future;
@@ -42,19 +42,20 @@ const DESERTED: Duration = Duration::from_secs(5);
 /// A task that ran this long had recovered: its backoff starts anew.
 const RECOVERED: Duration = Duration::from_secs(60);
 
-/// The running relay and handlers. Stop them with [`Running::stop`]; dropping it stops them without waiting.
-#[must_use = "dropping it stops the handlers"]
-pub struct Running {
-    stop: CancellationToken,
-    tasks: JoinSet<()>,
-    leases: Arc<Leases>,
-    beating: tokio::task::JoinHandle<()>,
-    beat_stop: CancellationToken,
-    broker: Arc<dyn Broker>,
-}
-
 impl App {
-    /// Starts the relay and every handler.
+    /// Starts the relay and every handler. They run until the value that this gives is stopped or dropped: keep it.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), factstream::Error> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let app = factstream::App::open(format!("sqlite://{}", dir.path().join("a.db").display())).await?;
+    /// let running = app.start().await?;
+    /// // .. serve requests until it is time to end
+    /// running.stop(std::time::Duration::from_secs(10)).await;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::BeyondHead`] when a part of the store was restored from an older backup; and when the store cannot be
@@ -72,8 +73,9 @@ impl App {
         let beat_stop = CancellationToken::new();
         let builds = registry::told(self.builds());
         let leases = Arc::new(Leases::enter(Arc::clone(self.store()), &self.service(), &builds).await?);
-        let app = self.clone();
-        leases.tell(move || app.healths().told());
+        let (app, told) = (self.clone(), self.clone());
+        leases.tell(move || told.healths().told());
+        app.healths().started();
         let beating = tokio::spawn({
             let (leases, stop) = (Arc::clone(&leases), beat_stop.clone());
             async move { leases.beat(stop).await }
@@ -92,58 +94,9 @@ impl App {
         }
         let task = task(Arc::new(Health::new()));
         tasks.spawn(supervise(Name::of(housekeeping::NAME), task, Task::housekeeping));
-        let broker = Arc::clone(self.broker());
-        Ok(Running { stop, tasks, leases, beating, beat_stop, broker })
+        Ok(Running::new(app, Parts { stop, tasks, leases, beating, beat_stop }))
     }
 }
-
-impl Running {
-    /// Stops: what is being handled is finished and committed, then the partitions of the groups and the leases are given back.
-    ///
-    /// `true` when all of it ended within the deadline; it returns two seconds later at most. What did not is ended where it is: its transaction rolls back,
-    /// and it is handled after the next start. Nothing that was acknowledged is lost either way.
-    pub async fn stop(mut self, deadline: Duration) -> bool {
-        self.stop.cancel();
-        let until = Instant::now() + deadline;
-        let drained = async { while self.tasks.join_next().await.is_some() {} };
-        let in_time = tokio::time::timeout(deadline, drained).await.is_ok();
-        self.tasks.abort_all();
-        self.beat_stop.cancel();
-        let leave = async {
-            let _ = (&mut self.beating).await;
-            self.leases.leave().await
-        };
-        let leave_groups = async {
-            while self.tasks.join_next().await.is_some() {}
-            self.broker.until_left().await;
-        };
-        let patience = until.saturating_duration_since(Instant::now()).max(LEAVE_WITHIN);
-        let (leases, groups) = tokio::join!(
-            tokio::time::timeout(LEAVE_WITHIN, leave),
-            tokio::time::timeout(patience, leave_groups)
-        );
-        let expire = "others take them over in a few seconds";
-        match leases {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the leases could not be given back; {expire}"),
-            Err(_) => tracing::warn!("the leases were not given back within {LEAVE_WITHIN:?}; {expire}"),
-        }
-        if groups.is_err() {
-            tracing::warn!("the partitions of the groups were not given back within {patience:?}; {expire}");
-        }
-        in_time && groups.is_ok()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.stop.cancel();
-        self.beat_stop.cancel();
-    }
-}
-
-/// How long giving back leases and partitions may take: without that they run out by themselves.
-const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 
 /// How often a process looks whether it owns more than its share.
 const SHARE_INTERVAL: Duration = Duration::from_secs(1);

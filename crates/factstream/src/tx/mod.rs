@@ -31,6 +31,39 @@ const PAGE_EVENTS: usize = 1_000;
 const FIRST_PAGE_EVENTS: usize = 100;
 
 /// A transaction on the store: everything that [`Rows`] can, and events, states and commands.
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/shop.rs"));
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use factstream::{Handler, Tx, params};
+///
+/// /// Ships each order that is created, and keeps count.
+/// struct Shipping;
+///
+/// impl Handler for Shipping {
+///     type Events = OrderEvent;
+///
+///     async fn handle(&self, event: &Envelope<OrderEvent>, tx: &mut Tx) -> Result<(), Failure> {
+///         if let OrderEvent::Created { .. } = event.event {
+///             tx.command::<Order, _>(&event.aggregate_id, ship()).await?; // events, ..
+///             tx.sql("UPDATE parcels SET sent = sent + $1", params![1]).await?; // .. and SQL: together or not at all
+///         }
+///         Ok(())
+///     }
+/// }
+/// # let table = "CREATE TABLE {table} (sent BIGINT NOT NULL)";
+/// # let app = testing::TestApp::start(App::builder("").consumer(Consumer::new("shipping").handler(Shipping).table("parcels", table, &[]))).await;
+/// # let mut tx = app.begin().await?;
+/// # tx.sql("INSERT INTO parcels VALUES (0)", params![]).await?;
+/// # tx.commit().await?;
+/// # app.execute("o-1", create()).await?;
+/// # app.settle().await;
+/// # assert_eq!(app.events::<Order>("o-1").await.len(), 2);
+/// # assert_eq!(app.rows("SELECT sent FROM parcels", params![]).await[0].get::<i64>("sent")?, 1);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Tx {
     rows: Rows,
     kernel: Arc<Kernel>,

@@ -10,6 +10,7 @@ mod missing;
 mod transactions;
 mod versions;
 mod read_back;
+mod running;
 
 use common::{Do, Order, OrderEvent, Refused, Shop};
 use factstream::{Aggregate, App, Command, Error, Event, ExecuteError, SnapshotPolicy, params};

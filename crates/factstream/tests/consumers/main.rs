@@ -19,6 +19,7 @@ mod unpublishable;
 mod decoders;
 mod external;
 mod context;
+mod kits;
 mod owners;
 mod wiring;
 mod namespaces;

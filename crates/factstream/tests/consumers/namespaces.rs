@@ -33,7 +33,7 @@ async fn a_store_keeps_the_namespace_that_it_was_started_with_and_refuses_anothe
     let groups = "SELECT DISTINCT group_name AS name FROM fs_group_offsets";
     assert_eq!(texts(&app, groups).await, ["eu.ledger"]);
 
-    let late = other.start().await.err().expect("it is refused").to_string();
+    let late = other.start().await.expect_err("it is refused").to_string();
     let told = refusal(with_ledger(&shop).namespace("us.")).await;
     let none = refusal(with_ledger(&shop).namespace("")).await;
     for told in [late, told] {

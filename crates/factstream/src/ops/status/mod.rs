@@ -16,6 +16,24 @@ use serde::Serialize;
 use uuid::Uuid;
 
 /// The whole picture, as far as it is known.
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/shop.rs"));
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let app = shop().await;
+///
+/// # app.execute("o-1", create()).await?;
+/// # app.settle().await;
+/// let status = app.status().await;
+/// for handler in &status.handlers {
+///     let (lag, dead) = (handler.lag_events.unwrap_or(0), handler.dead_letters.unwrap_or(0));
+///     println!("{}: {:?}, {lag} events behind, {dead} dead letters", handler.name, handler.state);
+/// }
+/// assert_eq!((status.relay.lag_events, status.unsettled().len()), (Some(0), 0));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct Status {

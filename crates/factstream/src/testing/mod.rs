@@ -1,0 +1,32 @@
+//! Kits for the tests of your application. Decisions and folds need no store; handlers and whole applications run on a real
+//! SQLite file in a temporary folder, with a clock that the test moves.
+//!
+//! | you test | with |
+//! |---|---|
+//! | decisions of an aggregate | [`given`] |
+//! | a read model | [`fold`] |
+//! | one handler | [`handler`], [`external_handler`] |
+//! | the application | [`TestApp`] |
+//!
+//! A kit panics where something goes wrong, so that a test has no error to pass on.
+
+mod fold;
+#[cfg(feature = "sqlite")]
+mod clocked_store;
+#[cfg(feature = "sqlite")]
+mod folder;
+#[cfg(feature = "sqlite")]
+mod app;
+#[cfg(feature = "sqlite")]
+mod deliver;
+#[cfg(feature = "sqlite")]
+mod rebuilt;
+
+pub use crate::kernel::TestClock;
+pub use factstream_core::testkit::{Given, When, given};
+pub use fold::{Folded, fold};
+
+#[cfg(feature = "sqlite")]
+pub use app::TestApp;
+#[cfg(feature = "sqlite")]
+pub use deliver::{Delivered, external_handler, handler};
