@@ -1,78 +1,65 @@
-//! An order is created and shipped; a row tells its status.
+//! An order is placed, once; a row shows it.
 use factstream::{Aggregate, App, Command, Envelope, Event, Fold, ReadModel};
 
 #[derive(Event, serde::Serialize, serde::Deserialize, Debug, PartialEq)]
 #[event(topic = "orders.events")]
 enum OrderEvent {
-    OrderCreated { customer_id: String },
-    OrderShipped { tracking_number: String },
+    Placed { item: String }, // stored and published as OrderPlaced
 }
-use OrderEvent::{OrderCreated, OrderShipped};
 
 #[derive(Default, Clone)]
-struct Order(Option<&'static str>); // its status
+struct Order(bool); // whether it is placed: all that decisions need to know
 
 impl Aggregate for Order {
     const CATEGORY: &'static str = "order";
     type Event = OrderEvent;
-    fn apply(&mut self, event: &OrderEvent) {
-        self.0 = Some(if matches!(event, OrderCreated { .. }) { "PENDING" } else { "SHIPPED" });
+    fn apply(&mut self, _: &OrderEvent) {
+        self.0 = true;
     }
 }
 
-enum OrderCommand {
-    Create,
-    Ship,
-}
+struct Place(&'static str);
 
 #[derive(Debug, PartialEq, thiserror::Error)]
-#[error("{0}")]
-struct Refused(&'static str);
+#[error("the order is placed already")]
+struct AlreadyPlaced;
 
-impl Command<Order> for OrderCommand {
-    type Error = Refused;
-    fn decide(&self, order: &Order) -> Result<Vec<OrderEvent>, Refused> {
-        match (self, order.0) {
-            (Self::Create, None) => Ok(vec![OrderCreated { customer_id: "c-1".into() }]),
-            (Self::Ship, Some("PENDING")) => Ok(vec![OrderShipped { tracking_number: "TN-1".into() }]),
-            _ => Err(Refused("this cannot be done with the order now")),
-        }
+impl Command<Order> for Place {
+    type Error = AlreadyPlaced;
+    fn decide(&self, order: &Order) -> Result<Vec<OrderEvent>, AlreadyPlaced> {
+        if order.0 { Err(AlreadyPlaced) } else { Ok(vec![OrderEvent::Placed { item: self.0.into() }]) }
     }
 }
 
 #[derive(ReadModel, Clone, Debug)]
-#[read_model(table = "order_status")]
-struct OrderStatus {
+#[read_model(table = "order_rows")]
+struct OrderRow {
     #[column(key)]
     order_id: String,
-    status: String,
+    item: String,
 }
 
-impl Fold for OrderStatus {
+impl Fold for OrderRow {
     type Events = OrderEvent;
     fn fold(_: Option<Self>, event: &Envelope<OrderEvent>) -> Option<Self> {
-        let status = if matches!(event.event, OrderCreated { .. }) { "PENDING" } else { "SHIPPED" };
-        Some(Self { order_id: event.aggregate_id.clone(), status: status.into() })
+        let OrderEvent::Placed { item } = &event.event;
+        Some(Self { order_id: event.aggregate_id.clone(), item: item.clone() })
     }
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let app = App::builder("sqlite://quickstart.db").read_model::<OrderStatus>().open().await?;
-    let running = app.start().await?; // the relay and the handlers
-    let id = uuid::Uuid::now_v7().to_string();
-    app.execute(&id, OrderCommand::Create).key(format!("create {id}")).await?; // a repeat has no second effect
-    let done = app.execute(&id, OrderCommand::Ship).await?;
-    let row = app.read::<OrderStatus>().wait_for(done.position).get(&id).await?; // read your writes
+    let app = App::builder("sqlite://quickstart.db").read_model::<OrderRow>().open().await?;
+    let running = app.start().await?; // the relay and the handlers, until it is stopped or dropped
+    let placed = app.execute("o-1", Place("tea")).key("request-1").await?; // a repeat has no second effect
+    let row = app.read::<OrderRow>().wait_for(placed.position).get("o-1").await?; // read your writes
     println!("{row:?}");
     running.stop(std::time::Duration::from_secs(5)).await;
     Ok(())
 }
 
 #[test]
-fn a_shipped_order_is_not_shipped_again() {
-    let history =
-        [OrderCreated { customer_id: "c-1".into() }, OrderShipped { tracking_number: "TN-1".into() }];
-    let refused = Refused("this cannot be done with the order now");
-    factstream::testkit::given::<Order>(history).when(OrderCommand::Ship).then_error(refused);
+fn an_order_is_placed_once() {
+    let placed = OrderEvent::Placed { item: "tea".into() };
+    factstream::testing::given::<Order>([placed]).when(Place("cake")).then_error(AlreadyPlaced);
 }

@@ -395,7 +395,7 @@ impl Builder {
     }
 
     /// Puts the parts together and checks what can be known without the store.
-    fn plan(self) -> Result<Plan, Error> {
+    fn plan(self) -> Result<Box<Plan>, Error> {
         check_id("service name", &self.service)?;
         self.retention.check()?;
         let emitters = (*self.emitters)?;
@@ -423,7 +423,7 @@ impl Builder {
         }
         managed.iter().try_for_each(Managed::check)?;
         refuse_shared_tables(&managed)?;
-        Ok(Plan {
+        Ok(Box::new(Plan {
             store_url: self.store_url,
             store: self.store,
             clock: Arc::new(self.clock),
@@ -439,7 +439,7 @@ impl Builder {
             specs,
             managed,
             builds,
-        })
+        }))
     }
 }
 
@@ -471,7 +471,7 @@ impl Plan {
         }
     }
 
-    async fn assemble(self, store: Arc<dyn Store>, looks_only: bool) -> Result<App, Error> {
+    async fn assemble(self: Box<Self>, store: Arc<dyn Store>, looks_only: bool) -> Result<App, Error> {
         self.states.follow(Arc::clone(&store));
         let former_until = migrations::former_until(store.as_ref()).await?;
         let system = system::of_store(store.as_ref(), self.namespace.as_deref()).await?;

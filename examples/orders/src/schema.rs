@@ -169,7 +169,7 @@ mod tests {
     use super::*;
     use crate::order::{Order, OrderEvent, upcasters};
     use factstream::EventSet as _;
-    use factstream::testkit::given;
+    use factstream::testing::given;
 
     /// Fails before a build is released that cannot read what an earlier one stored. With `FACTSTREAM_BLESS=1` it brings the folder
     /// `schema` up to date.

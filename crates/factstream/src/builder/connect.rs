@@ -72,9 +72,10 @@ pub(crate) fn broker(
     service: &str,
 ) -> Result<Connected, Error> {
     match url {
-        "embedded" => {
-            Ok(Connected { broker: Arc::new(Embedded::new(Arc::clone(store)).by(Arc::clone(clock))), groups_need_lease: true })
-        }
+        "embedded" => Ok(Connected {
+            broker: Arc::new(Embedded::new(Arc::clone(store)).by(Arc::clone(clock))),
+            groups_need_lease: true,
+        }),
         #[cfg(feature = "kafka")]
         url if url.starts_with("kafka:") => {
             let broker = factstream_kafka::KafkaBroker::open_url_as(url, &system::client_name(store_id))?;

@@ -288,7 +288,7 @@ async fn waiting_letter(tx: &mut Tx, id: u64) -> Result<Letter, Error> {
 
 /// A new set of attempts, the first one now.
 async fn set_going(tx: &mut Tx, letter: &Letter) -> Result<(), Error> {
-    let now = tx.app().clock().now();
+    let now = tx.kernel().clock.now();
     let sql = "UPDATE fs_dead_letters SET state = 'retrying', attempts = 0, updated_at = $2 WHERE id = $1";
     tx.sql(sql, params![letter.id, now]).await?;
     let sql = "UPDATE fs_blocked_keys SET next_attempt_at = $2 WHERE head_id = $1";

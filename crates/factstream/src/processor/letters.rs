@@ -156,7 +156,7 @@ async fn record_attempt(tx: &mut Tx, id: u64, attempt: u32, failure: &Failure) -
 
 /// The store's time, by which every process plans and dates.
 fn now(tx: &Tx) -> Timestamp {
-    tx.app().clock().now()
+    tx.kernel().clock.now()
 }
 
 fn next_attempt(now: Timestamp, failure: &Failure, attempts: u32, retry: &Retry) -> Option<Timestamp> {

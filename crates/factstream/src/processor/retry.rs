@@ -32,7 +32,7 @@ impl Processor {
     /// Takes up every key that is due, several keys in parallel, one key in order.
     pub(crate) async fn drive_due(&self) -> Result<(), Error> {
         loop {
-            let now = self.app.clock().now();
+            let now = self.kernel.clock.now();
             let longest_plan = now.checked_add(self.options.retry.longest_delay()).unwrap_or(Timestamp::MAX);
             let params = params![&self.name, now, longest_plan, DUE_KEYS_MAX];
             let rows = self.store.query(sql::SELECT_DUE_KEYS, params).await?;

@@ -10,7 +10,7 @@ pub(crate) mod fold;
 pub(crate) mod folding;
 mod keys;
 pub(crate) mod query;
-mod rows;
+pub(crate) mod rows;
 mod wait;
 
 #[doc(hidden)]

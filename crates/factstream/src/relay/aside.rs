@@ -19,7 +19,7 @@ use factstream_core::broker::BrokerError;
 use factstream_core::envelope::{Position, RecordedEvent};
 use factstream_core::message::Message;
 use factstream_core::params;
-use factstream_core::sql::{now, placeholders};
+use factstream_core::sql::placeholders;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -155,8 +155,10 @@ impl Aside {
         kernel: &Arc<Kernel>,
         stop: &CancellationToken,
     ) -> Result<(), Error> {
-        let due =
-            kernel.store.query(sql::SELECT_DUE_KEYS, params![KEY, kernel.clock.now(), Timestamp::MAX, KEYS_MAX]).await?;
+        let due = kernel
+            .store
+            .query(sql::SELECT_DUE_KEYS, params![KEY, kernel.clock.now(), Timestamp::MAX, KEYS_MAX])
+            .await?;
         let mut missing = HashSet::new();
         for row in due {
             let mut next = Some(row.get::<u64>("head_id")?);

@@ -48,7 +48,7 @@ impl App {
     /// When the store or the broker cannot be used; what was deleted until then is deleted.
     pub async fn tidy(&self) -> Result<u64, Error> {
         let forgotten = tidy(self, &CancellationToken::new()).await?;
-        KeyTrim::default().tidy(self).await?;
+        KeyTrim::default().tidy(self.kernel(), self.retention()).await?;
         Ok(forgotten)
     }
 }

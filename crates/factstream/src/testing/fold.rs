@@ -1,7 +1,7 @@
 //! A read model's rows of given events, without a store.
 
 use crate::read_model::FoldRows;
-use crate::read_model::fold::Folding;
+use crate::read_model::rows::ModelRows;
 use factstream_core::envelope::Envelope;
 use factstream_core::read_model::{ReadModel, RowKey};
 use factstream_core::sql::{Row, Value};
@@ -62,11 +62,11 @@ pub fn fold<R: FoldRows>(events: impl IntoIterator<Item = Envelope<R::Events>>) 
         *version = event.version.unwrap_or(*version + 1);
         event.version = Some(*version);
         event.position.get_or_insert(number as u64 + 1);
-        let keys = Folding::<R>::keys_of(&event)
+        let keys = ModelRows::<R>::keys_of(&event)
             .unwrap_or_else(|failure| panic!("event {number}: {}", failure.chain().join(": ")));
         for (row_key, key) in keys.as_slice() {
             let step = |row| {
-                let row = Folding::<R>::fold(row, key, &event);
+                let row = ModelRows::<R>::fold(row, key, &event);
                 row.unwrap_or_else(|failure| {
                     panic!("event {number} cannot be folded: {}", failure.chain().join(": "))
                 })
