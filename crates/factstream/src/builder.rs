@@ -2,20 +2,18 @@
 
 mod connect;
 mod declared;
+mod plan;
 
-use crate::app::{App, Parts};
-
+use crate::app::App;
 use crate::error::Error;
 use crate::handler::declare::{Consumer, Projection};
 use crate::handler::dispatch::Handlers;
 use crate::handler::options::Options;
 use crate::handler::reaction::Reaction as _;
 use crate::handler::tables::{Managed, Table};
-use crate::health::Healths;
-use crate::kernel::names::RELAY;
 use crate::kernel::states::{Limits, States};
-use crate::kernel::turns::{self, Turns, WAIT_MAX, WAITING_MAX};
-use crate::kernel::{Emitters, Kernel, Progress, StoreClock, TestClock, system};
+use crate::kernel::turns::{self, WAIT_MAX, WAITING_MAX};
+use crate::kernel::{Emitters, StoreClock, TestClock};
 use crate::migrations;
 use crate::processor::shard::Shard;
 use crate::processor::{HandlerKind, Spec};
@@ -25,7 +23,6 @@ use crate::registry::{self, Build, UNNAMED};
 use crate::retention::Retention;
 use crate::runtime::mirror;
 use crate::runtime::take_over::{self, Comeback};
-use connect::Connected;
 use declared::Declared;
 use factstream_core::aggregate::Aggregate;
 use factstream_core::broker::Topic;
@@ -34,7 +31,8 @@ use factstream_core::envelope::check_id;
 use factstream_core::event::{EventSet, EventType};
 use factstream_core::recordable::EVENT_BYTES_MAX;
 use factstream_core::store::Store;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use plan::Plan;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -439,70 +437,6 @@ impl Builder {
             specs,
             managed,
             builds,
-        }))
-    }
-}
-
-/// An application that is checked, but not connected yet.
-struct Plan {
-    store_url: String,
-    store: Option<Arc<dyn Store>>,
-    clock: Arc<StoreClock>,
-    turns: turns::Limits,
-    event_bytes_max: usize,
-    topics_of_types: HashMap<&'static str, &'static str>,
-    broker_url: String,
-    namespace: Option<String>,
-    service: Arc<str>,
-    mirrors_dead_letters: bool,
-    retention: Retention,
-    states: States,
-    specs: Vec<Spec>,
-    managed: Vec<Managed>,
-    builds: Vec<Build>,
-}
-
-impl Plan {
-    /// The store that was given, or that the URL names.
-    async fn store(&self, to_look: bool) -> Result<Arc<dyn Store>, Error> {
-        match &self.store {
-            Some(store) => Ok(Arc::clone(store)),
-            None => connect::store(&self.store_url, self.event_bytes_max, to_look).await,
-        }
-    }
-
-    async fn assemble(self: Box<Self>, store: Arc<dyn Store>, looks_only: bool) -> Result<App, Error> {
-        self.states.follow(Arc::clone(&store));
-        let former_until = migrations::former_until(store.as_ref()).await?;
-        let system = system::of_store(store.as_ref(), self.namespace.as_deref()).await?;
-        let Connected { broker, groups_need_lease } =
-            connect::broker(&self.broker_url, &store, &self.clock, system.store_id, &self.service)?;
-        let broker = system.namespace.clone().within(broker);
-        let healths = Healths::new(self.specs.iter().map(|spec| spec.name.clone()).chain([RELAY.to_owned()]));
-        let turns = Arc::new(Turns::new(self.turns));
-        turns.run_in(tokio::runtime::Handle::current());
-        let kernel = Kernel {
-            store,
-            broker,
-            system,
-            clock: self.clock,
-            service: self.service,
-            states: self.states,
-            turns,
-            progress: Progress::default(),
-            groups_need_lease,
-            mirrors_dead_letters: self.mirrors_dead_letters,
-            former_until,
-            topics_of_types: self.topics_of_types,
-        };
-        Ok(App::new(Parts {
-            kernel: Arc::new(kernel),
-            retention: self.retention,
-            specs: self.specs,
-            managed: self.managed,
-            builds: self.builds,
-            looks_only,
-            healths,
         }))
     }
 }

@@ -38,7 +38,9 @@ impl Processor {
         let mut wrote_checkpoint = Instant::now();
         while !self.stop.is_cancelled() {
             let wait_at_most = |wait| self.kernel.clock.wait_at_most(wait);
-            if looked_at_retries.is_none_or(|at| at.elapsed() >= wait_at_most(IDLE_WAIT)) || self.retry_is_due() {
+            if looked_at_retries.is_none_or(|at| at.elapsed() >= wait_at_most(IDLE_WAIT))
+                || self.retry_is_due()
+            {
                 self.next_retry.store(i64::MAX, Ordering::Relaxed);
                 self.drive_due().await?;
                 looked_at_retries = Some(Instant::now());
@@ -132,7 +134,9 @@ impl Processor {
     fn wait(&self) -> Duration {
         let now = self.kernel.clock.now().as_microsecond();
         let until = self.next_retry.load(Ordering::Relaxed).saturating_sub(now);
-        self.kernel.clock.wait_at_most(IDLE_WAIT.min(Duration::from_micros(u64::try_from(until).unwrap_or(0))))
+        self.kernel
+            .clock
+            .wait_at_most(IDLE_WAIT.min(Duration::from_micros(u64::try_from(until).unwrap_or(0))))
     }
 
     async fn pause_while_too_many_wait(&self) -> Result<(), Error> {
