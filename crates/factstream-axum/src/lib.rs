@@ -1,4 +1,4 @@
-//! factstream behind HTTP, with [axum](axum).
+//! factstream behind HTTP, with [axum].
 //!
 //! | a request says | take it with | then |
 //! |---|---|---|

@@ -15,7 +15,7 @@ const FILE_BYTES_MAX: u64 = 16 * 1024;
 /// A URL, and where it comes from.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Given {
-    /// The URL, password and all: show it through [`redact_url`](crate::redact_url) only.
+    /// The URL, password and all: show it through [`redact_url`] only.
     pub url: String,
     /// Where it comes from, for errors: `--store`, `FACTSTREAM_STORE_FILE=/run/secrets/store`.
     pub from: String,

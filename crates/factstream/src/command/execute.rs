@@ -279,7 +279,7 @@ impl App {
     ///
     /// # Errors
     /// [`ExecuteError::Rejected`] with the aggregate's own words, [`Error::StreamBusy`] when too many callers wait for the aggregate,
-    /// [`Error::Conflict`] when other processes were faster [`ATTEMPTS_MAX`] times, [`Error::KeyReused`], [`Error::VersionMismatch`],
+    /// [`Error::Conflict`] when other processes were faster [`ATTEMPTS_MAX`](crate::ATTEMPTS_MAX) times, [`Error::KeyReused`], [`Error::VersionMismatch`],
     /// or what the store reports.
     pub fn execute<A: Aggregate, C: Command<A> + 'static>(
         &self,

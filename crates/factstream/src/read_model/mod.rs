@@ -1,8 +1,8 @@
 //! Read models: rows folded from events, in tables that anybody can query with plain SQL (G10, G11).
 //!
-//! The way through here: [`fold`] is what a user writes, `rows` loads and writes the rows of its table, `folding` handles a batch in
+//! The way through here: `fold` is what a user writes, `rows` loads and writes the rows of its table, `folding` handles a batch in
 //! memory and writes each touched row once, `fill` does so over the whole log for a new table, `query` reads rows and `wait` waits
-//! until they show a position. Rebuilding is [`crate::rebuild`].
+//! until they show a position. Rebuilding is `crate::rebuild`.
 
 mod cursor;
 mod fill;

@@ -105,7 +105,7 @@ impl Builder {
     /// The events that this application declares, with their shapes: what [schema gates](crate::schema) look at. Needs no store.
     ///
     /// # Errors
-    /// [`Error::Wiring`] or [`Error::Upcasters`] when declarations and upcasters do not fit together.
+    /// [`Error::Wiring`] when declarations and upcasters do not fit together.
     pub fn events(&self) -> Result<EventCatalogue, Error> {
         EventCatalogue::new(&self.recorded, &self.event_types, &self.upcasters)
     }

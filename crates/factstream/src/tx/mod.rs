@@ -298,7 +298,7 @@ impl Tx {
         Ok(version)
     }
 
-    /// Commits a transaction that began with [`App::begin`]. A handler's transaction is committed by the framework.
+    /// Commits a transaction that began with [`App::begin`](crate::App::begin). A handler's transaction is committed by the framework.
     ///
     /// # Errors
     /// [`Error::Conflict`] when another writer was faster on one of its streams: everything is rolled back, and the whole
