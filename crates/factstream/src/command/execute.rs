@@ -90,7 +90,7 @@ impl<E> Executed<E> {
 ///
 /// // Somebody else saw version 1, and decides on what is not so any more.
 /// let late = app.execute("o-1", ship()).expect_version(1).await;
-/// assert!(matches!(late, Err(ExecuteError::Failed(Error::VersionMismatch(_)))));
+/// assert!(matches!(late, Err(ExecuteError::Failed(Error::VersionMismatch { .. }))));
 /// # Ok(())
 /// # }
 /// ```
