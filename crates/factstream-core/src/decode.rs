@@ -129,7 +129,7 @@ impl Decoder {
         schema_version: u32,
         json: &'j str,
     ) -> Result<Cow<'j, str>, DecodeError> {
-        self.known(event_type)?.lift(event_type, schema_version, json, &EventOrigin::default)
+        self.lift_from(event_type, schema_version, json, &EventOrigin::default)
     }
 
     /// As [`Decoder::lift`], with the event's origin.

@@ -4,7 +4,7 @@ use super::origin::EventOrigin;
 use super::{Decoder, KnownType, WiringError};
 use crate::event::EventType;
 use serde_json::Value;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -171,7 +171,7 @@ impl Upcasters {
         self
     }
 
-    fn chain(&self, known: HashMap<&'static str, KnownType>) -> Result<Decoder, WiringError> {
+    fn chain(&self, known: BTreeMap<&'static str, KnownType>) -> Result<Decoder, WiringError> {
         let mut types = HashMap::new();
         for (name, mut known) in known {
             let is_own =
@@ -220,9 +220,10 @@ fn refuse_twins(set: &[&EventType]) -> Result<(), WiringError> {
     Ok(())
 }
 
-/// The declared types by name; two declarations of one name must agree, and nobody goes on declaring a former name.
-fn known_types(declared: &[&EventType]) -> Result<HashMap<&'static str, KnownType>, WiringError> {
-    let mut types: HashMap<&str, KnownType> = HashMap::new();
+/// The declared types by name; two declarations of one name must agree, and nobody goes on declaring a former name. Of several faults
+/// the first in the order of the declarations is told.
+fn known_types(declared: &[&EventType]) -> Result<BTreeMap<&'static str, KnownType>, WiringError> {
+    let mut types: BTreeMap<&str, KnownType> = BTreeMap::new();
     let mut firsts: HashMap<&str, &EventType> = HashMap::new();
     for event_type in declared {
         let EventType { name, version, topic, was, .. } = **event_type;
@@ -251,7 +252,7 @@ fn known_types(declared: &[&EventType]) -> Result<HashMap<&'static str, KnownTyp
         let known = types.entry(name).or_insert(new);
         known.since = known.since.min(event_type.since);
     }
-    for (now, former) in firsts.values().flat_map(|of| of.was.iter().map(move |former| (of, former))) {
+    for (now, former) in declared.iter().flat_map(|of| of.was.iter().map(move |former| (of, former))) {
         let other = declared.iter().find(|other| other.name != now.name && other.is_called(former));
         if let Some(other) = other {
             return Err(WiringError::FormerName {
