@@ -48,6 +48,17 @@ impl Context {
         Self::default()
     }
 
+    /// The context that an event was recorded in, as it reads there.
+    pub fn of<E>(event: &Envelope<E>) -> Self {
+        Self {
+            actor: event.actor.clone(),
+            correlation_id: event.correlation_id.clone(),
+            causation_id: event.causation_id.clone(),
+            traceparent: event.traceparent.clone(),
+            attributes: event.attributes.clone(),
+        }
+    }
+
     /// The context of what is done because of an event: its conversation, actor, trace and attributes, and the event as the cause.
     ///
     /// A handler's own transaction has it already, and so have commands that an external handler executes. This is for work that is handed on,
@@ -62,13 +73,14 @@ impl Context {
     /// # }
     /// ```
     pub fn caused_by<E>(event: &Envelope<E>) -> Self {
-        let fit = |text: &Option<String>| text.clone().filter(|text| check_id("id", text).is_ok());
+        let fit = |text: Option<String>| text.filter(|text| check_id("id", text).is_ok());
+        let Self { actor, correlation_id, traceparent, attributes, .. } = Self::of(event);
         Self {
-            actor: fit(&event.actor),
-            correlation_id: fit(&event.correlation_id).or_else(|| Some(event.event_id.clone())),
+            actor: fit(actor),
+            correlation_id: fit(correlation_id).or_else(|| Some(event.event_id.clone())),
             causation_id: Some(event.event_id.clone()),
-            traceparent: event.traceparent.clone().filter(|text| check_traceparent(text).is_ok()),
-            attributes: event.attributes.clone(),
+            traceparent: traceparent.filter(|text| check_traceparent(text).is_ok()),
+            attributes,
         }
     }
 

@@ -7,10 +7,9 @@ mod plan;
 use crate::app::App;
 use crate::error::Error;
 use crate::handler::declare::{Consumer, Projection};
-use crate::handler::dispatch::Handlers;
 use crate::handler::options::Options;
 use crate::handler::reaction::Reaction as _;
-use crate::handler::tables::{Managed, Table};
+use crate::handler::tables::Managed;
 use crate::kernel::states::{Limits, States};
 use crate::kernel::turns::{self, WAIT_MAX, WAITING_MAX};
 use crate::kernel::{Emitters, StoreClock, TestClock};
@@ -314,8 +313,7 @@ impl Builder {
 
     /// A read model: its table is made, and its rows are folded from the log, by a [`Fold`](crate::Fold) or
     /// [`FoldRows`].
-    pub fn read_model<R: FoldRows>(mut self) -> Self {
-        self.event_types.extend(R::Events::event_types());
+    pub fn read_model<R: FoldRows>(self) -> Self {
         let options = Options {
             retry: R::retry(),
             batch_events_max: READ_MODEL_BATCH,
@@ -323,32 +321,26 @@ impl Builder {
             version: R::version(),
             ..Options::default()
         };
-        self.handlers.push(Declared::fold::<R>(R::TABLE.to_owned(), options));
-        self
+        self.declare(R::Events::event_types(), Declared::fold::<R>(R::TABLE.to_owned(), options))
     }
 
     /// A projection that writes SQL, fed from the log.
     pub fn projection(self, projection: Projection) -> Self {
-        let Projection { name, options, handlers, tables } = projection;
-        self.handlers_of(name, HandlerKind::Projection, options, handlers, tables)
+        self.declare(projection.handlers.event_types(), Declared::projection(projection))
     }
 
     /// A consumer of topics.
     pub fn consumer(self, consumer: Consumer) -> Self {
-        let Consumer { name, options, handlers, tables } = consumer;
-        self.handlers_of(name, HandlerKind::Consumer, options, handlers, tables)
+        self.declare(consumer.handlers.event_types(), Declared::consumer(consumer))
     }
 
-    fn handlers_of(
+    fn declare(
         mut self,
-        name: String,
-        kind: HandlerKind,
-        options: Options,
-        handlers: Handlers,
-        tables: Vec<Table>,
+        event_types: impl IntoIterator<Item = &'static EventType>,
+        handler: Declared,
     ) -> Self {
-        self.event_types.extend(handlers.event_types());
-        self.handlers.push(Declared::handlers(name, kind, options, handlers, tables));
+        self.event_types.extend(event_types);
+        self.handlers.push(handler);
         self
     }
 

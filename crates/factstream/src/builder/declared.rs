@@ -2,6 +2,7 @@
 //! where these come from.
 
 use crate::error::Error;
+use crate::handler::declare::{Consumer, Projection};
 use crate::handler::dispatch::Handlers;
 use crate::handler::options::Options;
 use crate::handler::reaction::Reaction;
@@ -50,15 +51,14 @@ impl<R: FoldRows> MakeFold for FoldOf<R> {
 }
 
 impl Declared {
-    /// Handlers of a consumer or a projection.
-    pub(super) fn handlers(
-        name: String,
-        kind: HandlerKind,
-        options: Options,
-        handlers: Handlers,
-        tables: Vec<Table>,
-    ) -> Self {
-        Self { name, kind, options, reacting: Reacting::Handlers(handlers, tables) }
+    pub(super) fn projection(projection: Projection) -> Self {
+        let Projection { name, options, handlers, tables } = projection;
+        Self { name, kind: HandlerKind::Projection, options, reacting: Reacting::Handlers(handlers, tables) }
+    }
+
+    pub(super) fn consumer(consumer: Consumer) -> Self {
+        let Consumer { name, options, handlers, tables } = consumer;
+        Self { name, kind: HandlerKind::Consumer, options, reacting: Reacting::Handlers(handlers, tables) }
     }
 
     /// A fold of the log.

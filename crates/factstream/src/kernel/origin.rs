@@ -46,12 +46,9 @@ impl Origin {
 
     /// An event that is being handled: its conversation goes on, as it reads there, and it is the cause.
     pub(crate) fn event<E>(source: Arc<str>, envelope: &Envelope<E>) -> Self {
-        let mut context = Context::new();
-        context.actor.clone_from(&envelope.actor);
-        context.correlation_id = envelope.correlation_id.clone().or_else(|| Some(envelope.event_id.clone()));
+        let mut context = Context::of(envelope);
+        context.correlation_id.get_or_insert_with(|| envelope.event_id.clone());
         context.causation_id = Some(envelope.event_id.clone());
-        context.traceparent.clone_from(&envelope.traceparent);
-        context.attributes.clone_from(&envelope.attributes);
         Self { source, context: Arc::new(context) }
     }
 

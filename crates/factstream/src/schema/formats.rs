@@ -47,10 +47,7 @@ impl Report {
     fn github(&self) -> String {
         let mut lines = String::new();
         for finding in &self.findings {
-            let kind = match finding.level {
-                _ if finding.fails() => "error",
-                Level::Break | Level::Warn => "warning",
-            };
+            let kind = if finding.fails() { "error" } else { "warning" };
             let property = |text: &str| data(text).replace(':', "%3A").replace(',', "%2C");
             let _ = writeln!(
                 lines,

@@ -228,8 +228,7 @@ impl TestApp {
         let mut settled_at = None;
         loop {
             let under_way = self.under_way().await;
-            let head =
-                self.app.head().await.unwrap_or_else(|error| panic!("the store cannot be read: {error}"));
+            let head = self.head_now().await;
             if under_way.is_empty() && settled_at == Some(head) {
                 return; // nothing was appended since it was so the last time
             }
@@ -243,6 +242,10 @@ impl TestApp {
                 tokio::time::sleep(LOOK).await;
             }
         }
+    }
+
+    pub(super) async fn head_now(&self) -> Position {
+        self.app.head().await.unwrap_or_else(|error| panic!("the store cannot be read: {error}"))
     }
 
     /// What is still to be handled now, in words.

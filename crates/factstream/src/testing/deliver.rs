@@ -5,6 +5,7 @@ use crate::app::App;
 use crate::handler::declare::Consumer;
 use crate::handler::{ExternalHandler, Handler};
 use crate::ops::dead_letters::Summary;
+use factstream_core::context::Context;
 use factstream_core::envelope::{Envelope, Metadata, Position, RecordedEvent};
 use factstream_core::event::Event;
 use factstream_core::message::Message;
@@ -135,10 +136,6 @@ impl TestApp {
         });
     }
 
-    async fn head_now(&self) -> Position {
-        self.head().await.unwrap_or_else(|error| panic!("the store cannot be read: {error}"))
-    }
-
     async fn recorded_after(&self, after: Position) -> Vec<RecordedEvent> {
         let recorded = self.read_log(after, usize::MAX >> 1).await;
         recorded.unwrap_or_else(|error| panic!("the log cannot be read: {error}"))
@@ -164,15 +161,8 @@ fn message_of<E: Event>(event: &Envelope<E>) -> Message {
     let topic = topic.unwrap_or_else(|| {
         panic!("{} has no topic: a consumer never gets it; use record for a projection", event.event_type)
     });
-    let metadata = Metadata {
-        source: event.source.clone(),
-        correlation_id: event.correlation_id.clone(),
-        causation_id: event.causation_id.clone(),
-        topic: Some(topic.to_owned()),
-        traceparent: event.traceparent.clone(),
-        actor: event.actor.clone(),
-        attributes: event.attributes.clone(),
-    };
+    let context = Context::of(event).metadata(event.source.clone());
+    let metadata = Metadata { topic: Some(topic.to_owned()), ..context };
     let json = |error| panic!("{} cannot be written as JSON: {error}", event.event_type);
     let recorded = RecordedEvent {
         position: event.position.unwrap_or(1),

@@ -21,10 +21,8 @@ pub(super) fn check(catalogue: &EventCatalogue, folder: &Folder, report: &mut Re
         };
         let now = LockFile::of(event_type, declared.schema.clone());
         let mut changed = Vec::new();
-        if *lock.newest() != declared.schema {
-            changed.push("its shape");
-        }
         for (is_changed, what) in [
+            (*lock.newest() != declared.schema, "its shape"),
             (lock.topic != now.topic, "its topic"),
             (lock.was != now.was, "its former names"),
             (lock.retired != now.retired, "whether it is retired"),
