@@ -23,6 +23,7 @@ use jiff::Timestamp;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use subscription::EmbeddedSubscription;
+pub(crate) use subscription::record;
 use tokio::sync::watch;
 
 /// A broker in the store's own tables.

@@ -168,7 +168,8 @@ impl Subscription for EmbeddedSubscription {
     }
 }
 
-fn record(partition: &Partition, row: &Row) -> Result<Record, BrokerError> {
+/// A record, as a row of `fs_records` has it.
+pub(crate) fn record(partition: &Partition, row: &Row) -> Result<Record, BrokerError> {
     let text: String = row.get("headers").map_err(StoreError::from)?;
     let headers = headers::from_json(&text).map_err(|error| {
         BrokerError::Engine(format!("the headers of a record in {partition} cannot be read: {error}"))

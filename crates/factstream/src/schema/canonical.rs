@@ -59,8 +59,8 @@ fn begin(at: usize, indent: usize, text: &mut String) {
 fn on_a_line(value: &Value) -> String {
     match value {
         Value::Object(object) if !object.is_empty() => {
-            let fields = object
-                .iter()
+            let fields = sorted(object)
+                .into_iter()
                 .map(|(key, value)| format!("{}: {}", Value::from(key.as_str()), on_a_line(value)));
             format!("{{ {} }}", fields.collect::<Vec<_>>().join(", "))
         }
@@ -73,6 +73,16 @@ fn on_a_line(value: &Value) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    /// Fails without the sorting where serde_json keeps the order of insertion: `--features serde_json/preserve_order`.
+    #[test]
+    fn keys_are_in_order_on_one_line_and_on_several() {
+        let value: Value = serde_json::from_str(r#"{"b":1,"a":{"d":2,"c":3}}"#).unwrap();
+        assert_eq!(text(&value), "{ \"a\": { \"c\": 3, \"d\": 2 }, \"b\": 1 }\n");
+        let long = "x".repeat(LINE_CHARS);
+        let value: Value = serde_json::from_str(&format!(r#"{{"b":"{long}","a":1}}"#)).unwrap();
+        assert_eq!(text(&value), format!("{{\n  \"a\": 1,\n  \"b\": \"{long}\"\n}}\n"));
+    }
 
     #[test]
     fn what_fits_on_a_line_stays_on_it_and_the_value_is_the_same() {

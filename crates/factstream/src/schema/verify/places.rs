@@ -3,8 +3,8 @@
 use super::super::catalogue::EventCatalogue;
 use super::matrix::{HistoryMatrix, Place};
 use crate::app::App;
+use crate::broker::record;
 use crate::error::Error;
-use crate::headers;
 use crate::processor::Spec;
 use crate::processor::delivery::{Content, Delivery, Known};
 use crate::processor::letters::Letter;
@@ -13,7 +13,6 @@ use factstream_core::broker::{POLL_BYTES_MAX, Partition};
 use factstream_core::decode::EventOrigin;
 use factstream_core::message::Record;
 use factstream_core::params;
-use factstream_core::sql::Row;
 
 /// Rows read at once; a row may hold a whole event.
 const PAGE_ROWS: usize = 500;
@@ -73,21 +72,6 @@ pub(super) async fn records(
 
 fn reads(spec: &Spec, topic: &str) -> bool {
     spec.source.topics().iter().any(|of| of == topic)
-}
-
-fn record(partition: &Partition, row: &Row) -> Result<Record, Error> {
-    let headers = headers::from_json(&row.get::<String>("headers")?).map_err(|source| Error::Encode {
-        what: format!("the headers of a record in {partition}"),
-        source,
-    })?;
-    Ok(Record {
-        partition: partition.clone(),
-        offset: row.get("record_offset")?,
-        key: row.get("record_key")?,
-        value: row.get("value")?,
-        headers,
-        timestamp: row.get("published_at")?,
-    })
 }
 
 /// Has the record read by these handlers, or by its type alone where nobody would be given it.
