@@ -171,19 +171,17 @@ impl KnownType {
             schema_version,
             reason: error.into(),
         };
-        let mut value: Value = serde_json::from_str(json).map_err(content)?;
+        // An upcaster may rely on an object: what sets a field of anything else panics.
+        let mut value = serde_json::from_str(json).map(Value::Object).map_err(content)?;
         let mut known_origin = None;
         let first = (schema_version - self.since) as usize;
         for (from, lift) in (schema_version..).zip(&self.steps[first..]) {
-            let lifted = match lift {
-                Lift::Plain(lift) => lift(value),
-                Lift::Seeing(lift) => lift(value, known_origin.get_or_insert_with(origin)),
-            };
-            value = lifted.map_err(|refusal| DecodeError::Upcast {
+            let lifted = lift.run(value, || known_origin.get_or_insert_with(origin));
+            value = lifted.map_err(|reason| DecodeError::Upcast {
                 event_type: event_type.to_owned(),
                 from,
                 to: from + 1,
-                reason: reason_of(refusal.as_ref()),
+                reason,
             })?;
         }
         let written = match has_reals(&value) {
@@ -192,13 +190,6 @@ impl KnownType {
         };
         written.map(Cow::Owned).map_err(content)
     }
-}
-
-/// An upcaster's own words; those of serde_json are not, and may quote the event.
-fn reason_of(refusal: &(dyn std::error::Error + Send + Sync + 'static)) -> String {
-    refusal
-        .downcast_ref::<serde_json::Error>()
-        .map_or_else(|| refusal.to_string(), |error| ContentError::from(error).to_string())
 }
 
 #[cfg(test)]

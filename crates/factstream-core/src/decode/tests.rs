@@ -95,6 +95,28 @@ fn what_cannot_be_decoded_says_why() {
 }
 
 #[test]
+fn an_upcaster_is_given_objects_only_and_its_panic_is_a_refusal() {
+    let upcasters = Upcasters::new().step("CustomerAdded", 1, 2, |mut event| {
+        event["name"]["first"] = json!("Ada");
+        Ok(event)
+    });
+    let decoder =
+        upcasters.step("CustomerAdded", 2, 3, add_country).decoder(Customer::event_types()).unwrap();
+    for (json, reason) in [
+        (r#""Jane Doe""#, "version 1 does not fit its type: invalid type: string, expected a map"),
+        ("[]", "version 1 does not fit its type: invalid type: sequence, expected a map"),
+        (
+            r#"{"name":"Jane Doe"}"#,
+            "from version 1 to 2 failed: it panicked; standard error has the panic's message",
+        ),
+    ] {
+        let told = decoder.decode::<Customer>("CustomerAdded", 1, json).expect_err("undecodable").to_string();
+        assert!(told.contains(reason), "{told}");
+        assert!(!told.contains("Jane"), "{told}");
+    }
+}
+
+#[test]
 fn two_declarations_of_one_name_must_agree() {
     let other = EventType::new("CustomerAdded").at_version(2);
     let types = Customer::event_types().into_iter().chain([&other]);

@@ -2,10 +2,12 @@
 
 use super::origin::EventOrigin;
 use super::{Decoder, KnownType, WiringError};
+use crate::content_error::ContentError;
 use crate::event::EventType;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// Why one upcaster could not lift one event.
@@ -21,6 +23,32 @@ pub(super) enum Lift {
     Plain(Arc<Plain>),
     /// With a look at where and when the event was recorded.
     Seeing(Arc<Seeing>),
+}
+
+impl Lift {
+    /// The event one version further, or why not. A panic is a refusal like any other; its message may quote the event, and stays on
+    /// standard error.
+    pub(super) fn run<'o>(
+        &self,
+        event: Value,
+        origin: impl FnOnce() -> &'o mut EventOrigin,
+    ) -> Result<Value, String> {
+        let lifted = catch_unwind(AssertUnwindSafe(|| match self {
+            Self::Plain(lift) => lift(event),
+            Self::Seeing(lift) => lift(event, origin()),
+        }));
+        match lifted {
+            Ok(lifted) => lifted.map_err(|refusal| reason_of(refusal.as_ref())),
+            Err(_) => Err("it panicked; standard error has the panic's message".to_owned()),
+        }
+    }
+}
+
+/// An upcaster's own words; those of serde_json are not, and may quote the event.
+fn reason_of(refusal: &(dyn std::error::Error + Send + Sync + 'static)) -> String {
+    refusal
+        .downcast_ref::<serde_json::Error>()
+        .map_or_else(|| refusal.to_string(), |error| ContentError::from(error).to_string())
 }
 
 /// The steps from old schema versions to those that this build knows.
@@ -75,7 +103,7 @@ impl Upcasters {
     }
 
     /// Adds the step that lifts `event_type` from version `from` to version `to`, which must be `from + 1`. It is pure: the same JSON
-    /// gives the same JSON.
+    /// gives the same JSON. It is always given an object; one that refuses or panics makes the event undecodable, and loses nothing.
     ///
     /// The steps are checked together by [`Upcasters::decoder`]. Of an event that was renamed, steps may name it by any of its names.
     pub fn step(

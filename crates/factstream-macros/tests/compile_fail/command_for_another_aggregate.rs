@@ -3,7 +3,7 @@ use factstream_core as factstream;
 use serde::{Deserialize, Serialize};
 
 use factstream::aggregate::Aggregate;
-use factstream::testing::given;
+use factstream::testkit::given;
 
 #[derive(factstream_macros::Event, Serialize, Deserialize)]
 enum OrderEvent {
