@@ -6,6 +6,7 @@
 use crate::envelope::{Position, RecordedEvent, StreamId, Version};
 use crate::sql::{Params, Row, RowError, placeholders, quoted};
 use async_trait::async_trait;
+use jiff::Timestamp;
 use std::any::Any;
 use std::time::Duration;
 
@@ -84,6 +85,13 @@ pub trait Store: Send + Sync + 'static {
 
     /// Begins a transaction that can write.
     async fn begin(&self) -> Result<Box<dyn Transaction>, StoreError>;
+
+    /// The time by the one clock that everything in the store goes by, to the microsecond: the server's, or the machine's of a
+    /// database in a file. What is due, and how old something is, is told by it alone, whatever the clocks of processes say (G16).
+    ///
+    /// # Errors
+    /// When the store cannot be asked.
+    async fn clock(&self) -> Result<Timestamp, StoreError>;
 
     /// A number that changes when the log may have lost its newest events: a standby without them has taken over. What was
     /// remembered of the log under another number is not to be trusted any more.

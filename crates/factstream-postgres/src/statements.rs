@@ -15,6 +15,10 @@ pub(crate) const CHANNEL: &str = "SELECT 'factstream_' || 'fs_log'::regclass::oi
 /// The head of the log.
 pub(crate) const HEAD: &str = "SELECT head FROM fs_log WHERE id = 1";
 
+/// The server's time now, also within a transaction that began long ago; as times are kept.
+pub(crate) const CLOCK: &str =
+    r#"SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at"#;
+
 /// Where the fence stands.
 pub(crate) const FENCE: &str = "SELECT fence FROM fs_log WHERE id = 1";
 /// Moves the fence: behind whoever is appending, and before whatever is still on its way.

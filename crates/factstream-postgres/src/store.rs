@@ -17,7 +17,7 @@ use crate::purpose::Purpose;
 use crate::rows;
 use crate::session::Session;
 use crate::shared::Shared;
-use crate::statements::{FENCE, HEAD};
+use crate::statements::{CLOCK, FENCE, HEAD};
 use crate::transaction::PostgresTransaction;
 use crate::values::{parameters, references};
 use crate::writer::Writer;
@@ -27,6 +27,7 @@ use factstream_core::recordable;
 use factstream_core::sql::{Params, Row};
 use factstream_core::store::{Append, CommandKey, Outcome, Reading, Store, StoreError, Transaction};
 use futures_util::TryStreamExt;
+use jiff::Timestamp;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -234,6 +235,13 @@ impl Store for PostgresStore {
     async fn begin(&self) -> Result<Box<dyn Transaction>, StoreError> {
         let Inner { transactions, shared, .. } = &*self.inner;
         Ok(Box::new(PostgresTransaction::begin(transactions, Arc::clone(shared)).await?))
+    }
+
+    async fn clock(&self) -> Result<Timestamp, StoreError> {
+        let rows = self.query(CLOCK, Params::new()).await?;
+        let row =
+            rows.first().ok_or_else(|| StoreError::Engine("the database does not tell the time".into()))?;
+        Ok(row.get("at")?)
     }
 
     fn history(&self) -> u64 {

@@ -17,8 +17,9 @@ use crate::writer::{PendingAppend, Writer};
 use async_trait::async_trait;
 use factstream_core::envelope::{Position, RecordedEvent, StreamId, Version};
 use factstream_core::recordable;
-use factstream_core::sql::{Params, Row};
+use factstream_core::sql::{Params, Row, now};
 use factstream_core::store::{Append, CommandKey, Outcome, Store, StoreError, Transaction};
+use jiff::Timestamp;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -180,6 +181,10 @@ impl Store for SqliteStore {
     async fn begin(&self) -> Result<Box<dyn Transaction>, StoreError> {
         let session = self.request(Request::Begin).await?;
         Ok(Box::new(SqliteTransaction::new(session, self.inner.event_bytes_max)))
+    }
+
+    async fn clock(&self) -> Result<Timestamp, StoreError> {
+        Ok(now()) // processes on one file are on one machine
     }
 
     async fn wait_beyond(&self, after: Position, timeout: Duration) -> Result<Position, StoreError> {

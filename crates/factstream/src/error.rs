@@ -110,6 +110,16 @@ pub enum Error {
     /// The parts of the application do not fit together. Found at start.
     #[error("the application is not wired up right: {0}")]
     Wiring(String),
+    /// A timer that cannot be set. Nothing was stored.
+    #[error("the timer {name:?} of {key:?} is not set: {reason}")]
+    Timer {
+        /// Its name.
+        name: String,
+        /// In whose order it would fire.
+        key: String,
+        /// Why, and what to do.
+        reason: String,
+    },
     /// A setting that an operator gave cannot be used.
     #[error("{from}: {reason}")]
     Setting {

@@ -26,6 +26,8 @@ mod migrations;
 mod retention;
 mod kernel;
 mod tx;
+#[allow(dead_code, unused_imports, reason = "what sets timers comes next")]
+mod timer;
 mod handler;
 mod leases;
 mod health;

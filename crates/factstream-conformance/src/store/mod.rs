@@ -87,6 +87,7 @@ macro_rules! store_suite {
                 one_call_runs_one_statement,
             }
             waiting {
+                its_clock_goes_on_and_is_that_of_its_statements,
                 news_that_is_there_is_told_at_once,
                 an_append_wakes_those_who_wait,
                 a_commit_wakes_those_who_wait,

@@ -136,3 +136,19 @@ pub async fn who_gives_up_waiting_does_not_disturb_the_others(under_test: &dyn S
     let head = land(&*store, &stream("own"), 1).await.position;
     assert_woken(waiting, Instant::now(), head).await;
 }
+
+/// The clock goes on, never back, and is the one that the database's own statements go by.
+pub async fn its_clock_goes_on_and_is_that_of_its_statements(under_test: &dyn StoreUnderTest) {
+    let store = under_test.open().await;
+    let clock =
+        async || soon("clock", store.clock()).await.unwrap_or_else(|error| panic!("clock fails: {error}"));
+    let before = clock().await;
+    let sql = "SELECT substr(CAST(CURRENT_TIMESTAMP AS TEXT), 1, 19) AS at";
+    let rows = soon("query", store.query(sql, params![])).await.unwrap_or_else(|error| panic!("{error}"));
+    let said: String = rows[0].get("at").unwrap_or_else(|error| panic!("{error}"));
+    let after = clock().await;
+    let second = |at: jiff::Timestamp| at.to_string()[..19].replace('T', " ");
+    assert!(second(before) <= said && said <= second(after), "{before} <= {said} <= {after}");
+    assert!(before < after, "the clock stands still at {before}");
+    assert_eq!(before.subsec_nanosecond() % 1_000, 0, "times are kept to the microsecond");
+}

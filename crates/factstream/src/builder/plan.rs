@@ -8,7 +8,7 @@ use crate::health::Healths;
 use crate::kernel::names::RELAY;
 use crate::kernel::states::States;
 use crate::kernel::turns::{self, Turns};
-use crate::kernel::{Kernel, Progress, StoreClock, system};
+use crate::kernel::{Kernel, Progress, StoreClock, TimerNews, system};
 use crate::migrations;
 use crate::processor::Spec;
 use crate::registry::Build;
@@ -51,6 +51,7 @@ impl Plan {
         looks_only: bool,
     ) -> Result<App, Error> {
         self.states.follow(Arc::clone(&store));
+        self.clock.ask(store.as_ref()).await?;
         let former_until = migrations::former_until(store.as_ref()).await?;
         let system = system::of_store(store.as_ref(), self.namespace.as_deref()).await?;
         let Connected { broker, groups_need_lease } =
@@ -68,6 +69,7 @@ impl Plan {
             states: self.states,
             turns,
             progress: Progress::default(),
+            timer_news: TimerNews::default(),
             groups_need_lease,
             mirrors_dead_letters: self.mirrors_dead_letters,
             former_until,

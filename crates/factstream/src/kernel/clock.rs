@@ -1,16 +1,14 @@
-//! The store's clock: what marks are dated with, and what tells their age.
+//! The store's clock: what marks are dated with, and what tells their age and whether they are due.
 //!
-//! Invariant: no two processes' clocks are compared. On PostgreSQL the clock is the server's; on SQLite the machine's, which all
-//! processes on the file share. It is asked for now and then, and followed by this process's own in between.
+//! Invariant: no two processes' clocks are compared. The store is asked now and then ([`Store::clock`]); in between its time goes on as
+//! this process counts the seconds (a monotonic clock), so that setting the time of a machine moves nothing.
 
 use super::TestClock;
 use crate::tasks::lock;
-use factstream_core::params;
 use factstream_core::sql::now;
 use factstream_core::store::{Store, StoreError};
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 /// For how long an answer of the store is good enough.
@@ -18,13 +16,26 @@ const FRESH: Duration = Duration::from_secs(60);
 /// How often a clock is looked at that a test moves.
 const BY_HAND_WAIT: Duration = Duration::from_millis(5);
 
-/// How far this process's clock is from the store's.
+/// What the store said last, and when.
 #[derive(Debug, Default)]
 pub(crate) struct StoreClock {
-    ahead_micros: AtomicI64,
-    asked: Mutex<Option<Instant>>,
+    asked: Mutex<Option<Asked>>,
     /// A test's clock, in the place of the store's.
     by_hand: Option<TestClock>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    said: Timestamp,
+    /// When the answer came: so this process is never ahead of the store.
+    heard: Instant,
+}
+
+impl Asked {
+    fn goes_on(self) -> Timestamp {
+        let passed = i64::try_from(self.heard.elapsed().as_micros()).unwrap_or(i64::MAX);
+        self.said.checked_add(SignedDuration::from_micros(passed)).unwrap_or(self.said)
+    }
 }
 
 impl StoreClock {
@@ -43,14 +54,13 @@ impl StoreClock {
         if let Some(clock) = &self.by_hand {
             return clock.now();
         }
-        let own = now();
-        own.checked_sub(SignedDuration::from_micros(self.ahead_micros.load(Ordering::Relaxed))).unwrap_or(own)
+        (*lock(&self.asked)).map_or_else(now, Asked::goes_on)
     }
 
     /// The store's time, which is asked for first when the last answer is too old.
     pub(crate) async fn fresh(&self, store: &dyn Store) -> Result<Timestamp, StoreError> {
         let asked = *lock(&self.asked);
-        match asked.is_some_and(|asked| asked.elapsed() < FRESH) {
+        match asked.is_some_and(|asked| asked.heard.elapsed() < FRESH) {
             true => Ok(self.now()),
             false => self.ask(store).await,
         }
@@ -61,45 +71,8 @@ impl StoreClock {
         if let Some(clock) = &self.by_hand {
             return Ok(clock.now());
         }
-        let rows = store.query("SELECT CAST(CURRENT_TIMESTAMP AS TEXT) AS at", params![]).await?;
-        let text: String = rows.first().map(|row| row.get("at")).transpose()?.unwrap_or_default();
-        let Some(at) = parse(&text) else {
-            return Err(StoreError::Engine(format!("the store's clock says {text:?}, which is no time")));
-        };
-        // SQLite tells whole seconds: a difference within one is none.
-        let ahead = now().duration_since(at);
-        let ahead = if ahead.abs() <= SignedDuration::from_secs(1) { SignedDuration::ZERO } else { ahead };
-        self.ahead_micros.store(i64::try_from(ahead.as_micros()).unwrap_or(0), Ordering::Relaxed);
-        *lock(&self.asked) = Some(Instant::now());
-        Ok(self.now())
-    }
-}
-
-/// `2026-11-29 11:46:45`, in UTC, or with a fraction and an offset: `2026-11-29 11:46:45.123456+05:30`.
-fn parse(text: &str) -> Option<Timestamp> {
-    let (date, rest) = text.split_once(' ')?;
-    let Some(sign) = rest.rfind(['+', '-']) else {
-        return format!("{date}T{rest}Z").parse().ok();
-    };
-    let (time, offset) = rest.split_at(sign);
-    let offset = if offset.len() == 3 { format!("{offset}:00") } else { offset.to_owned() };
-    format!("{date}T{time}{offset}").parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_each_engine_says_is_read() {
-        for (text, wanted) in [
-            ("2026-11-29 11:46:45", "2026-11-29T11:46:45Z"),
-            ("2026-11-29 11:46:45.123456+00", "2026-11-29T11:46:45.123456Z"),
-            ("2026-11-29 17:16:45.5+05:30", "2026-11-29T11:46:45.5Z"),
-            ("2026-11-29 06:46:45-05", "2026-11-29T11:46:45Z"),
-        ] {
-            assert_eq!(parse(text), wanted.parse().ok(), "{text}");
-        }
-        assert_eq!(parse("29/11/2026 11:46:45 UTC"), None);
+        let said = store.clock().await?;
+        *lock(&self.asked) = Some(Asked { said, heard: Instant::now() });
+        Ok(said)
     }
 }

@@ -9,6 +9,8 @@ pub(crate) mod inside;
 pub(crate) mod origin;
 pub(crate) mod names;
 mod progress;
+#[allow(dead_code, reason = "what waits for timers comes next")]
+mod timer_news;
 pub(crate) mod states;
 pub(crate) mod system;
 pub(crate) mod turns;
@@ -17,6 +19,7 @@ pub(crate) use clock::StoreClock;
 pub(crate) use emitters::Emitters;
 pub(crate) use progress::Progress;
 pub use test_clock::TestClock;
+pub(crate) use timer_news::TimerNews;
 
 use crate::error::Error;
 use factstream_core::broker::Broker;
@@ -42,6 +45,7 @@ pub(crate) struct Kernel {
     pub(crate) states: States,
     pub(crate) turns: Arc<Turns>,
     pub(crate) progress: Progress,
+    pub(crate) timer_news: TimerNews,
     /// Whether the broker lets every member of a group read all partitions, so that a group needs one owner.
     pub(crate) groups_need_lease: bool,
     pub(crate) mirrors_dead_letters: bool,

@@ -52,6 +52,18 @@ impl Origin {
         Self { source, context: Arc::new(context) }
     }
 
+    /// What was asked for in this context and is done now.
+    #[allow(dead_code, reason = "what fires timers comes next")]
+    pub(crate) fn later(source: Arc<str>, context: Context) -> Self {
+        Self::command(source).with(context)
+    }
+
+    /// It as JSON, without a topic: what [`Metadata`] says of it.
+    pub(crate) fn json(&self) -> Result<String, Error> {
+        let encode = |source| Error::Encode { what: "the origin of a timer".into(), source };
+        serde_json::to_string(&self.context.metadata(&*self.source)).map_err(encode)
+    }
+
     /// The same, recorded by this service.
     pub(crate) fn recorded_by(self, source: Arc<str>) -> Self {
         Self { source, ..self }

@@ -60,6 +60,10 @@ impl Store for Clocked {
         Ok(Box::new(ClockedTransaction { inner, clock: self.clock.clone() }))
     }
 
+    async fn clock(&self) -> Result<jiff::Timestamp, StoreError> {
+        Ok(self.clock.now())
+    }
+
     fn history(&self) -> u64 {
         self.store.history()
     }

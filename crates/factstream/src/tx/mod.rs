@@ -72,6 +72,8 @@ pub struct Tx {
     own_origin: Origin,
     appends: Vec<Append>,
     states: HashMap<StreamId, Touched>,
+    /// Whether it has set timers, which is news once it is committed.
+    sets_timers: bool,
 }
 
 impl Deref for Tx {
@@ -125,7 +127,7 @@ impl Tx {
     ) -> Self {
         let own_origin = origin.clone();
         let (rows, appends, states) = (Rows::new(inner, tables), Vec::new(), HashMap::new());
-        Self { rows, kernel, origin, own_origin, appends, states }
+        Self { rows, kernel, origin, own_origin, appends, states, sets_timers: false }
     }
 
     /// Begins a transaction on the live tables.
@@ -162,6 +164,16 @@ impl Tx {
         context.check()?;
         self.origin = self.own_origin.with(context.clone());
         Ok(())
+    }
+
+    /// It sets timers: whoever waits for the next one is to be told of it at the commit.
+    pub(crate) fn sets_timers(&mut self) {
+        self.sets_timers = true;
+    }
+
+    /// Who asks, in which conversation: as JSON, for what is done later because of it.
+    pub(crate) fn origin_json(&self) -> Result<String, Error> {
+        self.origin.json()
     }
 
     /// What follows is caused by this.
@@ -309,6 +321,9 @@ impl Tx {
             Commit::Committed(appended) => {
                 for (stream, Touched { state, keep }) in self.states {
                     keep(&self.kernel, &stream, state);
+                }
+                if self.sets_timers {
+                    self.kernel.timer_news.tell();
                 }
                 Ok(appended)
             }

@@ -55,6 +55,10 @@ impl Store for Counting {
         self.one().begin().await
     }
 
+    async fn clock(&self) -> Result<jiff::Timestamp, StoreError> {
+        self.store.clock().await
+    }
+
     async fn wait_beyond(&self, after: Position, timeout: Duration) -> Result<Position, StoreError> {
         self.one().wait_beyond(after, timeout).await
     }
