@@ -30,6 +30,12 @@ pub enum Sabotage {
     RecordTimeOfEvent,
     /// A record is known by its place or its producer's id alone, whatever topic, or life of a topic, it is of (G6).
     IdentityWithoutIncarnation,
+    /// A timer takes effect although it was cancelled, set anew or taken by another process (G16).
+    TimerTokenOff,
+    /// Timers are due by the process's own clock (G16).
+    TimerLocalClock,
+    /// A timer is deleted before its effects, in a transaction of its own (G16).
+    TimerDeletedOutside,
 }
 
 impl Sabotage {
@@ -47,6 +53,9 @@ impl Sabotage {
         Self::InfrastructureIsTheEventsFault,
         Self::RecordTimeOfEvent,
         Self::IdentityWithoutIncarnation,
+        Self::TimerTokenOff,
+        Self::TimerLocalClock,
+        Self::TimerDeletedOutside,
     ];
 
     /// What `FACTSTREAM_SABOTAGE` calls it.
@@ -64,6 +73,9 @@ impl Sabotage {
             Self::InfrastructureIsTheEventsFault => "infrastructure-is-the-events-fault",
             Self::RecordTimeOfEvent => "record-time-of-event",
             Self::IdentityWithoutIncarnation => "identity-without-incarnation",
+            Self::TimerTokenOff => "timer-token-off",
+            Self::TimerLocalClock => "timer-local-clock",
+            Self::TimerDeletedOutside => "timer-deleted-outside",
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use super::failure::Failure;
 use super::filling::Filling;
+use crate::error::Error;
 use crate::kernel::origin::Origin;
+use crate::timer::DueTimer;
 use crate::tx::Tx;
 use async_trait::async_trait;
 use factstream_core::decode::DecodeError;
@@ -67,6 +69,21 @@ pub(crate) trait Reaction: Send + Sync {
     /// What the consumer's own decoder makes of a record; `None` leaves it to the framework.
     fn decode_record(&self, _record: &Record) -> Result<Option<message::Decoded>, Unreadable> {
         Ok(None)
+    }
+
+    /// What a timer that is due is to the reaction; an error says why it takes none like it.
+    fn decode_timer(&self, _timer: &DueTimer) -> Result<Decoded, String> {
+        Err("this handler takes no timers".to_owned())
+    }
+
+    /// Whether [`Reaction::begin`] has anything to do.
+    fn begins(&self) -> bool {
+        false
+    }
+
+    /// Done once before the first batch, each time the handler begins to run: what it needs to have in the store.
+    async fn begin(&self, _tx: &mut Tx) -> Result<(), Error> {
+        Ok(())
     }
 
     /// The key in whose order events are handled, where that is another than the aggregate's id.

@@ -9,7 +9,6 @@ pub(crate) mod inside;
 pub(crate) mod origin;
 pub(crate) mod names;
 mod progress;
-#[allow(dead_code, reason = "what waits for timers comes next")]
 mod timer_news;
 pub(crate) mod states;
 pub(crate) mod system;

@@ -53,7 +53,6 @@ impl Origin {
     }
 
     /// What was asked for in this context and is done now.
-    #[allow(dead_code, reason = "what fires timers comes next")]
     pub(crate) fn later(source: Arc<str>, context: Context) -> Self {
         Self::command(source).with(context)
     }

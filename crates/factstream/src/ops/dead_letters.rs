@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::processor::amendments::{Decision, hold_off_switches, keep};
 use crate::processor::letters::{self, Letter};
 use crate::statements as sql;
+use crate::timer::{self, DueTimer, TIMERS};
 use crate::tx::Tx;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -261,6 +262,9 @@ impl DeadLetters<'_> {
         hold_off_switches(&mut tx, id).await?;
         let letter = waiting_letter(&mut tx, id).await?;
         keep(&mut tx, &letter, Decision::Discard).await?;
+        if let Some(timer) = DueTimer::of_record(&letter.record) {
+            timer::take(&mut tx, &letter.handler, &[&timer]).await?;
+        }
         letters::advance(&mut tx, &Letter { died: true, ..letter }, "discarded").await?;
         letters::add_history(&mut tx, id, "discard", &json!({ "reason": reason })).await?;
         tx.commit().await?;
@@ -305,6 +309,7 @@ fn summary(row: &Row) -> Result<Summary, Error> {
     let offset: i64 = row.get("record_offset")?;
     let place = match topic.as_str() {
         crate::processor::delivery::LOG => format!("log, position {offset}"),
+        TIMERS => "timer".to_owned(),
         _ => format!("{topic}, partition {partition}, offset {offset}"),
     };
     Ok(Summary {

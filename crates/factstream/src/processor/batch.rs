@@ -15,6 +15,7 @@ use crate::processor::fault::{blame, is_contention, is_of_the_work};
 use crate::processor::letters::{self, Disposition};
 use crate::processor::mark::{CheckpointMark, Move, Progress};
 use crate::statements as sql;
+use crate::timer;
 use crate::tx::Tx;
 use factstream_core::params;
 use factstream_core::partition::partition_of;
@@ -39,7 +40,8 @@ impl Processor {
             let lanes = partition_lanes(batch, self.options.concurrency);
             let mark = match progress {
                 Progress::Checkpoint(checkpoint) => CheckpointMark::Stays(checkpoint.from),
-                Progress::Offsets(_) => CheckpointMark::Fence,
+                Progress::Timers(Some(at)) => CheckpointMark::Stays(at),
+                Progress::Offsets(_) | Progress::Timers(None) => CheckpointMark::Fence,
             };
             try_join_all(lanes.iter().map(|lane| self.isolate(lane, mark))).await?;
             return Ok(());
@@ -48,6 +50,7 @@ impl Processor {
         let mark = match progress {
             Progress::Checkpoint(checkpoint) => CheckpointMark::Moves(checkpoint),
             Progress::Offsets(reached) => CheckpointMark::Reaches(reached),
+            Progress::Timers(at) => at.map_or(CheckpointMark::Fence, CheckpointMark::Stays),
         };
         self.isolate(&all, mark).await
     }
@@ -182,12 +185,15 @@ impl Processor {
         tx: &mut Tx,
         slice: &[&Delivery],
     ) -> Result<Result<(), BatchFailure>, Error> {
-        let fresh = self.take_inbox(tx, slice).await?;
+        let fresh = self.take_fresh(tx, slice).await?;
         let blocked = self.blocked_keys(tx, slice).await?;
         let mut places = Vec::with_capacity(slice.len());
         let mut batch = Vec::with_capacity(slice.len());
         for (at, delivery) in slice.iter().enumerate().filter(|(at, _)| fresh[*at]) {
             if blocked.contains(&delivery.key) && letters::park(tx, &self.name, delivery).await? {
+                if let Some(timer) = delivery.timer() {
+                    timer::put_back(tx, &self.name, timer).await?;
+                }
                 continue;
             }
             match &delivery.content {

@@ -6,6 +6,7 @@ use crate::handler::Failure;
 use crate::handler::options::Tombstones;
 use crate::handler::reaction::{Decoded, Outcome, Reaction};
 use crate::kernel::origin::Origin;
+use crate::timer::{DueTimer, TIMERS};
 use factstream_core::broker::Partition;
 use factstream_core::decode::{ContentError, DecodeError};
 use factstream_core::envelope::{Envelope, Position, RecordedEvent};
@@ -43,6 +44,7 @@ pub(crate) struct Delivery {
 }
 
 enum Raw {
+    Timer(Box<DueTimer>),
     Event(Box<RecordedEvent>),
     Record(Box<Record>),
 }
@@ -64,6 +66,8 @@ pub(crate) enum Reason {
     Message(#[from] Unreadable),
     #[error(transparent)]
     Content(#[from] DecodeError),
+    #[error("the timer cannot be handled: {0}")]
+    Timer(String),
     #[error("the event's metadata is not the JSON that factstream writes: {0}")]
     Metadata(ContentError),
     #[error(
@@ -82,7 +86,37 @@ impl Delivery {
     pub(crate) fn topic(&self) -> &str {
         match &self.raw {
             Raw::Event(_) => LOG,
+            Raw::Timer(_) => TIMERS,
             Raw::Record(record) => &record.partition.topic,
+        }
+    }
+
+    /// The timer that it is.
+    pub(crate) fn timer(&self) -> Option<&DueTimer> {
+        match &self.raw {
+            Raw::Timer(timer) => Some(timer),
+            Raw::Event(_) | Raw::Record(_) => None,
+        }
+    }
+
+    /// A timer that is due.
+    pub(crate) fn of_timer(timer: DueTimer, reaction: &dyn Reaction, service: &Arc<str>) -> Self {
+        let origin = Origin::later(Arc::clone(service), timer.context());
+        let content = match reaction.decode_timer(&timer) {
+            Ok(event) => Content::Ready { event, origin },
+            Err(reason) => Content::Unreadable(Reason::Timer(reason)),
+        };
+        let shown = if timer.payload_type.is_empty() { &timer.name } else { &timer.payload_type };
+        Self {
+            event_id: timer.token.clone(),
+            scoped_id: None,
+            key: timer.key.clone(),
+            event_type: Some(shown.clone()),
+            position: None,
+            timestamp: Some(timer.due_at),
+            content,
+            outcome: OnceLock::new(),
+            raw: Raw::Timer(Box::new(timer)),
         }
     }
 
@@ -127,6 +161,9 @@ impl Delivery {
         reaction: &dyn Reaction,
         service: &Arc<str>,
     ) -> Self {
+        if let Some(timer) = DueTimer::of_record(&record) {
+            return Self::of_timer(timer, reaction, service);
+        }
         let decoded = reaction.decode_record(&record);
         let key = match &decoded {
             Ok(Some(decoded)) => record.order_key_of(decoded),
@@ -199,6 +236,7 @@ impl Delivery {
     pub(crate) fn record(&self) -> Record {
         match &self.raw {
             Raw::Record(record) => (**record).clone(),
+            Raw::Timer(timer) => timer.record(),
             Raw::Event(event) => Record {
                 partition: Partition { topic: LOG.to_owned(), partition: 0 },
                 offset: i64::try_from(event.position).unwrap_or(i64::MAX),
@@ -215,6 +253,7 @@ impl Delivery {
         match &self.raw {
             Raw::Record(record) => record.header("correlation_id").map(str::to_owned),
             Raw::Event(event) => event.envelope().ok()?.correlation_id,
+            Raw::Timer(timer) => timer.context().correlation_id,
         }
     }
 

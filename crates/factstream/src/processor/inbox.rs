@@ -6,6 +6,7 @@ use super::offsets::Reached;
 use crate::error::Error;
 use crate::statements as sql;
 use crate::tasks::lock;
+use crate::timer::{self, DueTimer};
 use crate::tx::Tx;
 use factstream_core::broker::Partition;
 use factstream_core::params;
@@ -19,8 +20,30 @@ use std::sync::OnceLock;
 const INBOX_EVENTS_PER_QUERY: usize = 512;
 
 impl Processor {
+    /// Marks what a slice has as handled, in the transaction of its effects: events in the inbox, timers by deleting them. Which of it is
+    /// to be handled: events for the first time, timers that nobody has cancelled or set anew.
+    pub(super) async fn take_fresh(&self, tx: &mut Tx, slice: &[&Delivery]) -> Result<Vec<bool>, Error> {
+        let Some(timers) = timers_of(slice) else { return self.take_inbox(tx, slice).await };
+        if is_on(Sabotage::TimerDeletedOutside) {
+            let mut before = self.begin().await?;
+            let there = timer::take(&mut before, self.name(), &timers).await?;
+            before.commit().await?;
+            return Ok(there);
+        }
+        let there = timer::take(tx, self.name(), &timers).await?;
+        Ok(if is_on(Sabotage::TimerTokenOff) { vec![true; there.len()] } else { there })
+    }
+
+    /// As [`Processor::take_fresh`], for what becomes letters: timers stay, so that they can be cancelled there, too.
+    pub(super) async fn hold_fresh(&self, tx: &mut Tx, slice: &[&Delivery]) -> Result<Vec<bool>, Error> {
+        match timers_of(slice) {
+            Some(timers) => timer::hold(tx, self.name(), &timers).await,
+            None => self.take_inbox(tx, slice).await,
+        }
+    }
+
     /// Marks the events as handled; which of them are handled for the first time.
-    pub(super) async fn take_inbox(&self, tx: &mut Tx, slice: &[&Delivery]) -> Result<Vec<bool>, Error> {
+    async fn take_inbox(&self, tx: &mut Tx, slice: &[&Delivery]) -> Result<Vec<bool>, Error> {
         if !self.marks_inbox() {
             return Ok(vec![true; slice.len()]);
         }
@@ -72,6 +95,12 @@ impl Processor {
         tx.commit().await?;
         Ok(())
     }
+}
+
+/// The timers of a slice, where it is one of timers.
+fn timers_of<'a>(slice: &[&'a Delivery]) -> Option<Vec<&'a DueTimer>> {
+    let timers: Vec<&DueTimer> = slice.iter().map_while(|delivery| delivery.timer()).collect();
+    (!timers.is_empty()).then_some(timers)
 }
 
 /// The statement that marks so many events, a power of two of them.

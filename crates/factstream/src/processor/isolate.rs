@@ -99,7 +99,7 @@ impl Processor {
         }
         let mut tx = self.begin().await?;
         self.mark(&mut tx, mark).await?;
-        let fresh = self.take_inbox(&mut tx, deliveries).await?;
+        let fresh = self.hold_fresh(&mut tx, deliveries).await?;
         if !self.has_checkpoint {
             self.fence(&mut tx).await?;
         }

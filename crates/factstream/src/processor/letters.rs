@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::handler::{Failure, Retry};
 use crate::processor::delivery::{Delivery, LOG};
 use crate::processor::fault::is_contention;
+use crate::timer::TIMERS;
 use crate::tx::Tx;
 use crate::{headers, statements as sql};
 use factstream_core::broker::Partition;
@@ -139,7 +140,7 @@ pub(crate) async fn add_history(
 
 /// Has a letter that died mirrored, where that is wanted and it came from a topic.
 async fn mirror(tx: &mut Tx, id: u64, topic: &str) -> Result<(), Error> {
-    if tx.kernel().mirrors_dead_letters && topic != LOG {
+    if tx.kernel().mirrors_dead_letters && topic != LOG && topic != TIMERS {
         let sql = "INSERT INTO fs_dead_letter_mirror (letter_id) VALUES ($1) ON CONFLICT DO NOTHING";
         tx.sql(sql, params![id]).await?;
     }

@@ -15,6 +15,8 @@ pub(crate) struct Move {
 pub(crate) enum Progress<'a> {
     Checkpoint(Move),
     Offsets(Reached<'a>),
+    /// Timers, which are deleted one by one; the checkpoint, where there is one, stays.
+    Timers(Option<Position>),
 }
 
 /// What a transaction has to do with the handler's progress.

@@ -10,6 +10,7 @@ use crate::processor::fault::{blame, is_of_the_work, refuse_store_failures};
 use crate::processor::letters::{self, Letter};
 use crate::processor::{Processor, checkpoint};
 use crate::statements as sql;
+use crate::timer;
 use factstream_core::params;
 use factstream_core::store::StoreError;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
@@ -108,7 +109,12 @@ impl Processor {
         if !claim(&mut tx, letter).await? {
             return Ok(Attempted::Taken);
         }
-        if let Some((event, origin)) = ready {
+        // One that was cancelled or set anew while it waited here is done with.
+        let is_wanted = match delivery.timer() {
+            Some(timer) => timer::take(&mut tx, &letter.handler, &[timer]).await? == [true],
+            None => true,
+        };
+        if let Some((event, origin)) = ready.filter(|_| is_wanted) {
             let ready = [Ready { event, origin, outcome: delivery.outcome.get() }];
             let reacted = inside(self.kernel.store_id(), self.reaction.react(&ready, &mut tx)).await;
             if let Err(failed) = blame(reacted, tx.take_fault())? {

@@ -32,6 +32,9 @@ impl Processor {
             true => Some(checkpoint::begin(self.store.as_ref(), &self.place, &spec.name).await?),
             false => None,
         };
+        if self.reaction.begins() {
+            self.begin_reaction().await?;
+        }
         let mut reader = self.open(spec, checkpoint.unwrap_or(0)).await?;
         self.kernel.progress.reached(&spec.name, checkpoint.unwrap_or(0));
         let mut looked_at_retries: Option<Instant> = None;
@@ -42,6 +45,7 @@ impl Processor {
                 || self.retry_is_due()
             {
                 self.next_retry.store(i64::MAX, Ordering::Relaxed);
+                self.kernel.clock.fresh(self.store.as_ref()).await?;
                 self.drive_due().await?;
                 looked_at_retries = Some(Instant::now());
                 self.pause_while_too_many_wait().await?;
@@ -98,6 +102,7 @@ impl Processor {
                     self.reach_alone(reached).await?;
                 }
             }
+            End::Timers => self.handle_batch(deliveries, Progress::Timers(*checkpoint)).await?,
             End::Position(_) if deliveries.is_empty() => {} // written now and then, when nothing else is
             End::Position(to) => {
                 let from = checkpoint.unwrap_or(0);
@@ -108,6 +113,15 @@ impl Processor {
                 *checkpoint = Some(*to);
             }
         }
+        Ok(())
+    }
+
+    /// Has the reaction make ready what it needs, as the live build.
+    async fn begin_reaction(&self) -> Result<(), Error> {
+        let mut tx = self.begin().await?;
+        self.fence(&mut tx).await?;
+        self.reaction.begin(&mut tx).await?;
+        tx.commit().await?;
         Ok(())
     }
 

@@ -5,6 +5,8 @@
 //! batch means that nothing of the last one is in flight.
 
 pub(crate) mod log;
+#[allow(dead_code, reason = "handlers that wait come next")]
+pub(crate) mod timers;
 pub(crate) mod topics;
 
 use crate::error::Error;
@@ -45,6 +47,7 @@ pub(crate) trait Source: Send + Sync {
 }
 
 /// Who begins to read, and from where.
+#[derive(Clone, Copy)]
 pub(crate) struct Opening<'a> {
     pub(crate) kernel: &'a Kernel,
     /// The handler, or its rebuild.
@@ -91,8 +94,10 @@ pub(crate) struct Batch {
     pub(crate) skipped_types: BTreeMap<String, u64>,
 }
 
-/// Where a batch ends: the position of its last event, or the next offset of each partition.
+/// Where a batch ends: the position of its last event, or the next offset of each partition. Timers have no end: each is deleted by
+/// itself.
 pub(crate) enum End {
+    Timers,
     Position(Position),
     Offsets(Vec<(Partition, i64)>),
 }
