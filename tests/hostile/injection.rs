@@ -143,7 +143,7 @@ fn as_ids_of_orders(place: &Place, texts: &[String]) {
             let good = if is_id(text) { text } else { "c-1" };
             let items = vec![Item { sku: good.to_owned(), quantity: 1, price_cents: 1 }];
             let create = CreateOrder { customer_id: good.to_owned(), items };
-            match app.execute(text.as_str(), create).key(format!("{good:.200}.")).fingerprint(text).await {
+            match app.execute(text.as_str(), create).key_for(format!("{good:.200}."), text).await {
                 Ok(done) => assert!(is_id(text) && done.aggregate_id == *text, "{text:?}"),
                 Err(error) => assert!(!is_id(text) && error.to_string().contains("id"), "{text:?}: {error}"),
             }

@@ -7,6 +7,7 @@ use crate::problem::Problem;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use factstream::{Aggregate, Command, Execute};
+use serde::Serialize;
 
 /// The idempotency key, the expected version and the context of a request, each where the request has it.
 ///
@@ -15,7 +16,7 @@ use factstream::{Aggregate, Command, Execute};
 /// # use factstream::{Aggregate, App, Command};
 /// # use factstream_axum::{ETag, Problem};
 /// use factstream_axum::CommandHeaders;
-/// # async fn ship<A: Aggregate, C: Command<A, Error = E> + Default + 'static, E>(
+/// # async fn ship<A: Aggregate, C: Command<A, Error = E> + serde::Serialize + Default + 'static, E>(
 /// #     State(app): State<App>,
 /// #     Path(id): Path<String>,
 /// headers: CommandHeaders,
@@ -37,21 +38,48 @@ pub struct CommandHeaders {
 }
 
 impl CommandHeaders {
-    /// The command, to be executed as the headers say. Give it a [`fingerprint`](crate::fingerprint) of the request, too, so that a key
-    /// which is used again for something else is refused.
+    /// The command, to be executed as the headers say. Its key stands for its content ([`Execute::key`]).
     pub fn apply<A, C>(self, execute: Execute<'_, A, C>) -> Execute<'_, A, C>
+    where
+        A: Aggregate,
+        C: Command<A> + Serialize + 'static,
+    {
+        let key = self.key.clone();
+        let execute = self.apply_but_key(execute);
+        match key {
+            Some(IdempotencyKey(key)) => execute.key(key),
+            None => execute,
+        }
+    }
+
+    /// As [`CommandHeaders::apply`]; the key stands for `content`, for example the request ([`Execute::key_for`]).
+    pub fn apply_for<'a, A, C>(
+        self,
+        content: &(impl Serialize + ?Sized),
+        execute: Execute<'a, A, C>,
+    ) -> Execute<'a, A, C>
     where
         A: Aggregate,
         C: Command<A> + 'static,
     {
-        let mut execute = execute.context(&self.context);
-        if let Some(IdempotencyKey(key)) = self.key {
-            execute = execute.key(key);
+        let key = self.key.clone();
+        let execute = self.apply_but_key(execute);
+        match key {
+            Some(IdempotencyKey(key)) => execute.key_for(key, content),
+            None => execute,
         }
-        if let Some(IfMatch(expected)) = self.if_match {
-            execute = execute.expect(expected);
+    }
+
+    fn apply_but_key<A, C>(self, execute: Execute<'_, A, C>) -> Execute<'_, A, C>
+    where
+        A: Aggregate,
+        C: Command<A> + 'static,
+    {
+        let execute = execute.context(&self.context);
+        match self.if_match {
+            Some(IfMatch(expected)) => execute.expect(expected),
+            None => execute,
         }
-        execute
     }
 }
 

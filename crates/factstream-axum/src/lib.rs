@@ -41,7 +41,7 @@
 //!     }
 //! }
 //!
-//! #[derive(serde::Deserialize)]
+//! #[derive(serde::Serialize, serde::Deserialize)] // Serialize: an Idempotency-Key stands for its content
 //! struct Deposit {
 //!     cents: u64,
 //! }
@@ -104,7 +104,7 @@ pub use after::After;
 pub use command::CommandHeaders;
 pub use context::{RequestContext, carry_context};
 pub use etag::ETag;
-pub use idempotency::{IDEMPOTENCY_KEY, IdempotencyKey, fingerprint};
+pub use idempotency::{IDEMPOTENCY_KEY, IdempotencyKey};
 pub use if_match::IfMatch;
 pub use probes::{probes, status, watching};
 pub use problem::Problem;

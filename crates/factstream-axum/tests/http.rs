@@ -8,8 +8,8 @@ use axum::{Json, Router, middleware};
 use factstream::envelope::Envelope;
 use factstream::{Aggregate, App, Command, Event, Fold, ReadModel, Running};
 use factstream_axum::{
-    After, CommandHeaders, ETag, IdempotencyKey, IfMatch, Problem, RequestContext, carry_context,
-    fingerprint, probes, status,
+    After, CommandHeaders, ETag, IdempotencyKey, IfMatch, Problem, RequestContext, carry_context, probes,
+    status,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -86,8 +86,7 @@ async fn deposit(
     headers: CommandHeaders,
     Json(deposit): Json<Deposit>,
 ) -> Result<impl IntoResponse, Problem> {
-    let content = fingerprint(&(&id, &deposit));
-    let executed = headers.apply(app.execute(id, deposit).fingerprint(content)).await?;
+    let executed = headers.apply(app.execute(id, deposit)).await?;
     Ok((ETag(executed.version), Json(json!({ "position": executed.position, "version": executed.version }))))
 }
 
@@ -234,7 +233,10 @@ async fn a_key_takes_effect_once_and_a_version_that_was_not_seen_is_not_changed(
     let key = [("idempotency-key", "k-1")];
     let (first, again) = (server.deposit(5, &key).await, server.deposit(5, &key).await);
     assert_eq!((first.status, first.etag.as_deref(), &first.body), (200, Some("\"1\""), &again.body));
-    assert_eq!(server.deposit(6, &key).await.status, 422, "the key stands for something else");
+    let another = server.deposit(6, &key).await;
+    assert_eq!(another.status, 422, "the key stands for something else");
+    let why = "the key \"k-1\" was used before for account/Deposit of account/a, with another content";
+    assert!(another.body["detail"].as_str().is_some_and(|detail| detail.contains(why)), "{another:?}");
     let read = server.send("/accounts/a?after=1", None, &[]).await;
     assert_eq!((read.etag.as_deref(), read.body["cents"].as_u64()), (Some("\"1\""), Some(5)));
 

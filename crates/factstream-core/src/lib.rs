@@ -39,6 +39,7 @@ pub mod partition;
 pub mod sql;
 pub mod read_model;
 mod append;
+mod content;
 mod command_key;
 mod dependent;
 pub mod store;

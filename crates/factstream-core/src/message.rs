@@ -12,7 +12,7 @@ mod texts;
 mod asked;
 mod time;
 mod order_key;
-mod identity;
+pub(crate) mod identity;
 mod reading;
 mod own_fields;
 mod decoded;

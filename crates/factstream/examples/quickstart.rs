@@ -18,6 +18,7 @@ impl Aggregate for Order {
     }
 }
 
+#[derive(serde::Serialize)]
 struct Place(&'static str);
 
 #[derive(Debug, PartialEq, thiserror::Error)]

@@ -105,7 +105,7 @@ pub enum StockError {
 }
 
 /// Puts goods into the stock.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct AddStock {
     /// The SKU: also the aggregate's id.
     pub sku: String,

@@ -210,7 +210,7 @@ pub enum OrderError {
 }
 
 /// Places an order.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct CreateOrder {
     /// Who.
     pub customer_id: String,
@@ -256,7 +256,7 @@ impl Command<Order> for CreateOrder {
 }
 
 /// Ships an order by hand.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct ShipOrder {
     /// The parcel.
     pub tracking_number: String,
@@ -278,7 +278,7 @@ impl Command<Order> for ShipOrder {
 }
 
 /// Cancels an order. One that is cancelled already stays as it is.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct CancelOrder {
     /// Why.
     pub reason: String,

@@ -97,6 +97,6 @@ pub(super) fn is_ours(event_id: Option<&str>, position: Option<u64>) -> bool {
 }
 
 /// 32 hexadecimal digits.
-pub(super) fn digest(bytes: &[u8]) -> String {
+pub(crate) fn digest(bytes: &[u8]) -> String {
     Uuid::new_v5(&NAMESPACE, bytes).simple().to_string()
 }

@@ -8,10 +8,11 @@ use crate::kernel::inside;
 use crate::{refusals, statements as sql};
 use factstream_core::aggregate::{Aggregate, Command};
 use factstream_core::context::Context;
-use factstream_core::envelope::{InvalidId, Position, StreamId, Version};
+use factstream_core::envelope::{Position, StreamId, Version};
 use factstream_core::expected::ExpectedVersion;
 use factstream_core::params;
 use factstream_core::store::{Appended, CommandKey, FirstUse, Outcome, StoreError};
+use serde::Serialize;
 use std::any::type_name;
 use std::fmt;
 use std::future::{Future, IntoFuture};
@@ -99,8 +100,7 @@ pub struct Execute<'a, A, C> {
     app: &'a App,
     id: String,
     command: C,
-    key: Option<String>,
-    fingerprint: Option<String>,
+    key: Option<Result<CommandKey, Error>>,
     expected: Option<ExpectedVersion>,
     context: Option<Context>,
     id_is_made_up: bool,
@@ -109,22 +109,54 @@ pub struct Execute<'a, A, C> {
 
 impl<'a, A: Aggregate, C: Command<A> + 'static> Execute<'a, A, C> {
     pub(crate) fn new(app: &'a App, id: String, command: C) -> Self {
-        let (key, fingerprint, expected, context) = (None, None, None, None);
-        let aggregate = PhantomData;
-        Self { app, id, command, key, fingerprint, expected, context, id_is_made_up: false, aggregate }
+        let (key, expected, context) = (None, None, None);
+        Self { app, id, command, key, expected, context, id_is_made_up: false, aggregate: PhantomData }
     }
 
-    /// An idempotency key: the command takes effect once, a repeat returns the first outcome (G4). The same key for another
-    /// command or another aggregate is refused ([`Error::KeyReused`]).
-    pub fn key(mut self, key: impl Into<String>) -> Self {
-        self.key = Some(key.into());
+    /// An idempotency key: the command takes effect once, a repeat returns the first outcome (G4).
+    ///
+    /// The key stands for this command on this aggregate. Used again for another command, another content or another aggregate it is
+    /// refused ([`Error::KeyReused`]), and nothing is stored. A digest of the command's JSON is kept with the key.
+    ///
+    /// A command that cannot be serialized, or that holds what differs each time it is sent (the time, a new id), takes
+    /// [`Execute::key_for`].
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/shop.rs"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let app = shop().await;
+    /// use factstream::{Error, ExecuteError};
+    ///
+    /// let create = |customer: &str| OrderCommand::Create { customer_id: customer.into() };
+    /// app.execute("o-1", create("c-1")).key("request-1").await?;
+    ///
+    /// let another = app.execute("o-1", create("c-2")).key("request-1").await;
+    /// assert!(matches!(another, Err(ExecuteError::Failed(Error::KeyReused { .. }))));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn key(mut self, key: impl Into<String>) -> Self
+    where
+        C: Serialize,
+    {
+        self.key = Some(command_key::<A, C>(key.into(), &self.command));
         self
     }
 
-    /// What else the key stands for, beside the command's type and the aggregate, so that a key that is used again for
-    /// something else is refused ([`Error::KeyReused`]): for example a digest of the request.
-    pub fn fingerprint(mut self, fingerprint: impl Into<String>) -> Self {
-        self.fingerprint = Some(fingerprint.into());
+    /// As [`Execute::key`], with `content` in place of the command's own: for example the request that the command was made from. `&()` says
+    /// that the type of the command is enough.
+    ///
+    /// ```
+    /// # use factstream::{Aggregate, App, Command};
+    /// # async fn example<A: Aggregate, C: Command<A> + 'static>(app: &App, pay: C) -> Result<(), Box<dyn std::error::Error>> {
+    /// let request = ("invoice-7", 1_999);
+    /// app.execute::<A, C>("invoice-7", pay).key_for("request-1", &request).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn key_for(mut self, key: impl Into<String>, content: &(impl Serialize + ?Sized)) -> Self {
+        self.key = Some(command_key::<A, C>(key.into(), content));
         self
     }
 
@@ -174,20 +206,11 @@ impl<'a, A: Aggregate, C: Command<A> + 'static> Execute<'a, A, C> {
         ExecuteWithState(self)
     }
 
-    fn command_key(&self) -> Result<Option<CommandKey>, InvalidId> {
-        let Some(key) = &self.key else { return Ok(None) };
-        let command = type_name::<C>().rsplit("::").next().unwrap_or_default();
-        let fingerprint = self.fingerprint.as_deref().unwrap_or_default();
-        let separator = if fingerprint.is_empty() { "" } else { " " };
-        let key = CommandKey::new(key, format!("{}/{command}{separator}{fingerprint}", A::CATEGORY))?;
-        Ok(Some(if self.id_is_made_up { key.for_new_id() } else { key }))
-    }
-
     async fn run(self, wants_state: bool) -> Result<(Executed<A::Event>, Option<A>), ExecuteError<C::Error>> {
         inside::refuse(self.app.store_id(), "App::execute")?;
         self.app.kernel().states.admit::<A>()?;
-        let key = self.command_key().map_err(Error::from)?;
-        let Self { app, id, command, expected, context, .. } = self;
+        let Self { app, id, command, key, expected, context, id_is_made_up, .. } = self;
+        let key = key.transpose()?.map(|key| if id_is_made_up { key.for_new_id() } else { key });
         let origin = app.kernel().origin_of(context.as_ref())?;
         let stream = StreamId::new(A::CATEGORY, id).map_err(Error::from)?;
         let (mut job, mut answer) = Job::new(command, origin);
@@ -260,6 +283,32 @@ impl<'a, A: Aggregate, C: Command<A> + 'static> IntoFuture for ExecuteWithState<
             Ok((executed, state.expect("a state that is wanted comes with every success")))
         })
     }
+}
+
+/// A key for a command of type `C` that stands for `content`.
+fn command_key<A: Aggregate, C>(
+    key: String,
+    content: &(impl Serialize + ?Sized),
+) -> Result<CommandKey, Error> {
+    let command = without_paths(type_name::<C>());
+    CommandKey::new(key, format!("{}/{command}", A::CATEGORY))?
+        .with_content(content)
+        .map_err(|source| Error::Encode { what: format!("the command {command}"), source })
+}
+
+/// A type's name without its modules, and without those of its parameters: they may move.
+fn without_paths(type_name: &str) -> String {
+    let mut short = String::new();
+    for part in type_name.split_inclusive("::") {
+        match part.strip_suffix("::") {
+            Some(module) => {
+                let kept = module.trim_end_matches(|c: char| c.is_alphanumeric() || c == '_');
+                short.push_str(kept);
+            }
+            None => short.push_str(part),
+        }
+    }
+    short
 }
 
 /// A handler that passes the error on with `?` is understood.
@@ -351,6 +400,23 @@ impl App {
         match key.again(stream, &first) {
             Outcome::KeyReused { key, first_used_for } => Err(Error::KeyReused { key, first_used_for }),
             _ => Ok(Some(first.appended)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_paths;
+
+    #[test]
+    fn a_commands_name_has_its_parameters_and_no_modules() {
+        for (full, short) in [
+            ("shop::orders::Create", "Create"),
+            ("Create", "Create"),
+            ("shop::Set<shop::red::Paint, core::option::Option<u8>>", "Set<Paint, Option<u8>>"),
+            ("(a::B, &c::D)", "(B, &D)"),
+        ] {
+            assert_eq!(without_paths(full), short);
         }
     }
 }

@@ -109,10 +109,36 @@ async fn a_key_takes_effect_once_and_a_repeat_gives_the_first_outcome() {
 async fn a_key_that_stands_for_something_else_is_refused() {
     let shop = Shop::new();
     let app = shop.open().await;
-    app.execute("o-1", Do::Create(1)).key("k-1").fingerprint("body a").await.unwrap();
+    app.execute("o-1", Do::Create(1)).key("k-1").await.unwrap();
+    app.execute("o-1", Do::Note("a".into())).key_for("k-2", "body a").await.unwrap();
+    let reused = |result: Result<factstream::Executed<OrderEvent>, ExecuteError<Refused>>| match result {
+        Err(ExecuteError::Failed(Error::KeyReused { first_used_for, .. })) => first_used_for,
+        other => panic!("not refused: {other:?}"),
+    };
+    // Accepted by the aggregate, refused by it, and one that changes nothing.
+    for other in [Do::Note("b".into()), Do::Create(2), Do::Nothing] {
+        let first_used_for = reused(app.execute("o-1", other).key("k-1").await);
+        assert_eq!(first_used_for, "order/Do of order/o-1, with another content");
+    }
     for id in ["o-1", "o-2"] {
-        let error = app.execute(id, Do::Create(1)).key("k-1").fingerprint("body b").await.unwrap_err();
-        assert!(matches!(error, ExecuteError::Failed(Error::KeyReused { .. })), "{error}");
+        reused(app.execute(id, Do::Note("a".into())).key_for("k-2", "body b").await);
+    }
+    assert!(app.execute("o-1", Do::Note("b".into())).key_for("k-2", "body a").await.unwrap().repeated);
+    assert_eq!(app.head().await.unwrap(), 2, "nothing was stored");
+}
+
+/// Before, only the name of the command's type was stored, and what the caller said.
+#[tokio::test]
+async fn a_key_that_an_earlier_release_stored_still_stands_for_its_command() {
+    let shop = Shop::new();
+    let app = shop.open().await;
+    for (key, fingerprint) in [("k-1", "order/Do"), ("k-2", "order/Do 9d2c-11")] {
+        app.execute("o-1", Do::Nothing).key(key).await.unwrap();
+        let mut tx = app.begin().await.unwrap();
+        let sql = "UPDATE fs_command_keys SET fingerprint = $1 WHERE key = $2";
+        assert_eq!(tx.sql(sql, params![fingerprint, key]).await.unwrap(), 1);
+        tx.commit().await.unwrap();
+        assert!(app.execute("o-1", Do::Nothing).key(key).await.unwrap().repeated);
     }
 }
 

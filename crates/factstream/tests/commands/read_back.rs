@@ -107,7 +107,7 @@ async fn what_cannot_be_read_back_is_refused_before_it_is_stored() {
         Odd::Keyed { map: BTreeMap::from([((1, 2), 3)]) },
     ];
     for event in refused {
-        let error = app.execute("odd", Record(event.clone())).key("k").await.unwrap_err();
+        let error = app.execute("odd", Record(event.clone())).key_for("k", &()).await.unwrap_err();
         let told = matches!(error, ExecuteError::Failed(Error::NotReadBack { .. } | Error::Encode { .. }));
         assert!(told, "{event:?}: {error}");
         let mut tx = app.begin().await.unwrap();

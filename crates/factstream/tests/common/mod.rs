@@ -42,7 +42,7 @@ impl Aggregate for Order {
     }
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub enum Do {
     Create(i64),
     Note(String),

@@ -360,7 +360,7 @@ fn print(order: &Order) -> String {
 async fn execute(app: App, order: Order, tag: String) -> Result<Answer, String> {
     let execute = app.execute::<Account, _>(account(order.account), Do { what: order.what, tag });
     let executed = match order.key {
-        Some(key) => execute.key(format!("k-{key}")).fingerprint(print(&order)).await,
+        Some(key) => execute.key_for(format!("k-{key}"), &print(&order)).await,
         None => execute.await,
     };
     match executed {

@@ -7,7 +7,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::IntoResponse;
 use factstream::{App, Position, Version};
-use factstream_axum::{CommandHeaders, ETag, Problem, fingerprint};
+use factstream_axum::{CommandHeaders, ETag, Problem};
 use serde::{Deserialize, Serialize};
 
 /// `POST /inventory`
@@ -29,13 +29,11 @@ pub(super) struct Stocked {
 pub(super) async fn add(
     State(app): State<App>,
     headers: CommandHeaders,
-    Json(request): Json<Goods>,
+    Json(Goods { sku, quantity }): Json<Goods>,
 ) -> Result<impl IntoResponse, Problem> {
-    let content = fingerprint(&request);
-    let Goods { sku, quantity } = request;
     checked_id("SKU", &sku)?;
     let add = app.execute(&sku, AddStock { sku: sku.clone(), quantity });
-    let done = headers.apply(add.fingerprint(content)).await?;
+    let done = headers.apply(add).await?;
     Ok((ETag(done.version), axum::Json(Stocked { sku, version: done.version, position: done.position })))
 }
 

@@ -12,7 +12,7 @@ use axum::response::IntoResponse;
 use factstream::decode::ContentError;
 use factstream::envelope::Metadata;
 use factstream::{App, Position, RecordedEvent, Version};
-use factstream_axum::{After, CommandHeaders, ETag, Problem, fingerprint};
+use factstream_axum::{After, CommandHeaders, ETag, Problem};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -73,10 +73,9 @@ pub(super) async fn create(
     headers: CommandHeaders,
     Json(request): Json<NewOrder>,
 ) -> Result<impl IntoResponse, Problem> {
-    let content = fingerprint(&request);
     let items = request.items.into_iter().map(Item::from).collect();
     let command = CreateOrder { customer_id: request.customer_id, items };
-    let done = headers.apply(app.create(command).fingerprint(content)).await?;
+    let done = headers.apply(app.create(command)).await?;
     let (location, etag) = (format!("/orders/{}", done.aggregate_id), ETag(done.version));
     let created = Created { order_id: done.aggregate_id, version: done.version, position: done.position };
     Ok((StatusCode::CREATED, [(LOCATION, location)], etag, axum::Json(created)))
@@ -102,9 +101,8 @@ pub(super) async fn ship(
     Json(request): Json<Shipment>,
 ) -> Result<impl IntoResponse, Problem> {
     let id = path_id("order id", path)?;
-    let content = fingerprint(&(&id, &request));
-    let ship = app.execute(id, ShipOrder { tracking_number: request.tracking_number });
-    let done = headers.apply(ship.fingerprint(content)).await?;
+    let ship = ShipOrder { tracking_number: request.tracking_number };
+    let done = headers.apply(app.execute(id, ship)).await?;
     Ok((ETag(done.version), axum::Json(Changed { version: done.version, position: done.position })))
 }
 
