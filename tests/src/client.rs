@@ -19,7 +19,7 @@ pub struct Answer {
 }
 
 /// A client of one server.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Client {
     agent: Agent,
     url: String,

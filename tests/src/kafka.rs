@@ -132,6 +132,7 @@ fn wait_until_it_listens(port: u16) {
 }
 
 /// A broker as a process.
+#[derive(Debug)]
 struct Running {
     pid: u32,
     /// Says when it has ended.

@@ -22,6 +22,7 @@ pub fn run(class: &str, broker: &str, args: &[&str]) -> String {
 const BETWEEN_RECORDS: &str = "<end of record>";
 
 /// `kafka-topics`, `kafka-configs` and `kafka-console-consumer`.
+#[derive(Debug)]
 pub struct Tools {
     broker: String,
 }

@@ -19,6 +19,7 @@ pub enum Pair {
 }
 
 /// A new, empty place for one system.
+#[derive(Debug)]
 pub struct Place {
     /// The store's URL.
     pub store: String,

@@ -8,6 +8,7 @@ use std::process::{Child, Stdio};
 use tempfile::TempDir;
 
 /// A pooler. It ends when this is dropped.
+#[derive(Debug)]
 pub struct PgBouncer {
     child: Child,
     port: u16,

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// A server.
+#[derive(Debug)]
 pub struct Postgres {
     programs: PathBuf,
     port: u16,
@@ -25,6 +26,7 @@ pub struct Postgres {
     data: TempDir,
 }
 
+#[derive(Debug)]
 struct Running {
     pid: Pid,
     ended: Receiver<()>,

@@ -41,6 +41,7 @@ pub fn run(args: &[&str]) -> Output {
 }
 
 /// A running `orders serve`.
+#[derive(Debug)]
 pub struct Server {
     child: Child,
     /// Its address, `http://127.0.0.1:PORT`.

@@ -5,6 +5,7 @@
 
 pub use crate::id::{ID_BYTES_MAX, InvalidId, check_id};
 use crate::read_context;
+use crate::size::Size;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -84,7 +85,7 @@ pub struct Metadata {
 }
 
 /// An event on its way into the store.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct NewEvent {
     /// UUIDv7, unique in the log.
     pub event_id: Uuid,
@@ -101,7 +102,7 @@ pub struct NewEvent {
 }
 
 /// An event as the store gives it back.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct RecordedEvent {
     /// Its place in the log.
     pub position: Position,
@@ -123,6 +124,38 @@ pub struct RecordedEvent {
     pub metadata: String,
     /// When it was recorded.
     pub timestamp: Timestamp,
+}
+
+impl fmt::Debug for NewEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { event_id, event_type, schema_version, data, metadata, timestamp } = self;
+        f.debug_struct("NewEvent")
+            .field("event_id", event_id)
+            .field("event_type", event_type)
+            .field("schema_version", schema_version)
+            .field("data", &Size::of(data))
+            .field("metadata", &Size::of(metadata))
+            .field("timestamp", timestamp)
+            .finish()
+    }
+}
+
+impl fmt::Debug for RecordedEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { position, aggregate_type, aggregate_id, version, .. } = self;
+        f.debug_struct("RecordedEvent")
+            .field("position", position)
+            .field("aggregate_type", aggregate_type)
+            .field("aggregate_id", aggregate_id)
+            .field("version", version)
+            .field("event_id", &self.event_id)
+            .field("event_type", &self.event_type)
+            .field("schema_version", &self.schema_version)
+            .field("data", &Size::of(&self.data))
+            .field("metadata", &Size::of(&self.metadata))
+            .field("timestamp", &self.timestamp)
+            .finish()
+    }
 }
 
 /// An event with all that surrounds it: what folds and handlers are given.

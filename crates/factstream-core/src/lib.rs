@@ -38,6 +38,7 @@ pub mod message;
 pub mod partition;
 pub mod sql;
 pub mod read_model;
+mod size;
 mod append;
 mod content;
 mod command_key;

@@ -23,9 +23,11 @@ pub use unreadable::Unreadable;
 
 use crate::envelope::{Metadata, RecordedEvent};
 use crate::partition::Partition;
+use crate::size::Size;
 use crate::sql::format_timestamp;
 use jiff::Timestamp;
 use serde::ser::Error as _;
+use std::fmt;
 use uuid::Uuid;
 
 #[cfg(doc)]
@@ -56,7 +58,7 @@ const ACTOR: &str = "actor";
 const ATTRIBUTES: &str = "attributes";
 
 /// A message to be published.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Message {
     /// The topic.
     pub topic: String,
@@ -72,7 +74,7 @@ pub struct Message {
 }
 
 /// A message as it was read from a partition. Nothing in it is trusted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Record {
     /// Where it lies.
     pub partition: Partition,
@@ -86,6 +88,33 @@ pub struct Record {
     pub headers: Headers,
     /// When it was published, where the broker knows.
     pub timestamp: Option<Timestamp>,
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { topic, key, value, headers, timestamp } = self;
+        f.debug_struct("Message")
+            .field("topic", topic)
+            .field("key", &key.as_ref().map(Size::of))
+            .field("value", &value.as_ref().map(Size::of))
+            .field("headers", headers)
+            .field("timestamp", timestamp)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { partition, offset, key, value, headers, timestamp } = self;
+        f.debug_struct("Record")
+            .field("partition", partition)
+            .field("offset", offset)
+            .field("key", &key.as_ref().map(Size::of))
+            .field("value", &value.as_ref().map(Size::of))
+            .field("headers", headers)
+            .field("timestamp", timestamp)
+            .finish()
+    }
 }
 
 impl Message {

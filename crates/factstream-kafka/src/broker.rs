@@ -14,6 +14,7 @@ use factstream_core::broker::{
 use factstream_core::message::Message;
 use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use std::fmt;
 use std::sync::Arc;
 
 /// A broker on an Apache Kafka cluster. Cheap to clone.
@@ -25,6 +26,12 @@ pub struct KafkaBroker {
     admin: Admin,
     presence: Presence,
     committer: Option<Committer>,
+}
+
+impl fmt::Debug for KafkaBroker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KafkaBroker").finish_non_exhaustive()
+    }
 }
 
 impl KafkaBroker {

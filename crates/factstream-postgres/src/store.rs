@@ -28,6 +28,7 @@ use factstream_core::sql::{Params, Row};
 use factstream_core::store::{Append, CommandKey, Outcome, Reading, Store, StoreError, Transaction};
 use futures_util::TryStreamExt;
 use jiff::Timestamp;
+use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +43,12 @@ const WAIT_MAX: Duration = Duration::from_secs(365 * 24 * 3_600);
 #[derive(Clone)]
 pub struct PostgresStore {
     inner: Arc<Inner>,
+}
+
+impl fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresStore").finish_non_exhaustive()
+    }
 }
 
 struct Inner {

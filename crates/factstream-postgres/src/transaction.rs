@@ -24,6 +24,7 @@ use factstream_core::store::{
 };
 use futures_util::future::{join, try_join_all};
 use std::any::Any;
+use std::fmt;
 use std::sync::Arc;
 use tokio_postgres::{GenericClient, Statement};
 
@@ -39,6 +40,12 @@ pub struct PostgresTransaction {
     shared: Arc<Shared>,
     /// Whether something was done that would outlive the transaction on its connection.
     leaves_traces: bool,
+}
+
+impl fmt::Debug for PostgresTransaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresTransaction").finish_non_exhaustive()
+    }
 }
 
 impl PostgresTransaction {

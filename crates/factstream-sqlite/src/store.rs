@@ -20,6 +20,7 @@ use factstream_core::recordable;
 use factstream_core::sql::{Params, Row, now};
 use factstream_core::store::{Append, CommandKey, Outcome, Store, StoreError, Transaction};
 use jiff::Timestamp;
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,6 +48,12 @@ const WAIT_MAX: Duration = Duration::from_secs(365 * 24 * 3_600);
 #[derive(Clone)]
 pub struct SqliteStore {
     inner: Arc<Inner>,
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore").finish_non_exhaustive()
+    }
 }
 
 struct Inner {

@@ -12,6 +12,7 @@ use factstream_core::sql::{Params, Row};
 use factstream_core::store::{Append, Commit, Dependent, StoreError, TableRows, Transaction};
 use rusqlite::Connection;
 use std::any::Any;
+use std::fmt;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
@@ -47,6 +48,12 @@ pub struct SqliteTransaction {
     /// Whether the caller was told that its time is over.
     over: bool,
     event_bytes_max: usize,
+}
+
+impl fmt::Debug for SqliteTransaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteTransaction").finish_non_exhaustive()
+    }
 }
 
 impl SqliteTransaction {

@@ -19,6 +19,7 @@ pub const PASSWORD_IN_URL: &str = "s3cret%2650%25%3D/+";
 const STORE_PASSWORD: &str = "of-the-key-store";
 
 /// A broker of one test's own. Dropping it ends it.
+#[derive(Debug)]
 pub struct Kafka {
     port: u16,
     internal: u16,

@@ -14,6 +14,7 @@ pub enum Kind {
 }
 
 /// The files that a client needs.
+#[derive(Debug)]
 pub struct Certificates {
     /// The root that the server's certificate stands on.
     pub root: PathBuf,

@@ -21,6 +21,7 @@ use factstream_core::sql::{Params, placeholders};
 use factstream_core::store::{Commit, Store, StoreError, TableRows, Transaction};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::sync::Arc;
 use subscription::EmbeddedSubscription;
 pub(crate) use subscription::record;
@@ -32,6 +33,12 @@ pub struct Embedded {
     store: Arc<dyn Store>,
     clock: Arc<StoreClock>,
     published: watch::Sender<u64>,
+}
+
+impl fmt::Debug for Embedded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Embedded").finish_non_exhaustive()
+    }
 }
 
 impl Embedded {

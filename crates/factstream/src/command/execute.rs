@@ -2,6 +2,7 @@
 
 use crate::app::App;
 use crate::command::job::{Answer, Job};
+use crate::command::key::{command_key, without_paths};
 use crate::command::together::{self, Queued};
 use crate::error::{Error, ExecuteError};
 use crate::kernel::inside;
@@ -105,6 +106,18 @@ pub struct Execute<'a, A, C> {
     context: Option<Context>,
     id_is_made_up: bool,
     aggregate: PhantomData<fn() -> A>,
+}
+
+/// Without the command, whose content may be personal.
+impl<A: Aggregate, C> fmt::Debug for Execute<'_, A, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Execute")
+            .field("aggregate", &format_args!("{}/{}", A::CATEGORY, self.id))
+            .field("command", &without_paths(type_name::<C>()))
+            .field("expected", &self.expected)
+            .field("context", &self.context)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<'a, A: Aggregate, C: Command<A> + 'static> Execute<'a, A, C> {
@@ -273,6 +286,12 @@ impl<'a, A: Aggregate, C: Command<A> + 'static> IntoFuture for Execute<'a, A, C>
 #[must_use = "a command does nothing until it is awaited"]
 pub struct ExecuteWithState<'a, A, C>(Execute<'a, A, C>);
 
+impl<A: Aggregate, C> fmt::Debug for ExecuteWithState<'_, A, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ExecuteWithState").field(&self.0).finish()
+    }
+}
+
 impl<'a, A: Aggregate, C: Command<A> + 'static> IntoFuture for ExecuteWithState<'a, A, C> {
     type Output = Result<(Executed<A::Event>, A), ExecuteError<C::Error>>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
@@ -283,32 +302,6 @@ impl<'a, A: Aggregate, C: Command<A> + 'static> IntoFuture for ExecuteWithState<
             Ok((executed, state.expect("a state that is wanted comes with every success")))
         })
     }
-}
-
-/// A key for a command of type `C` that stands for `content`.
-fn command_key<A: Aggregate, C>(
-    key: String,
-    content: &(impl Serialize + ?Sized),
-) -> Result<CommandKey, Error> {
-    let command = without_paths(type_name::<C>());
-    CommandKey::new(key, format!("{}/{command}", A::CATEGORY))?
-        .with_content(content)
-        .map_err(|source| Error::Encode { what: format!("the command {command}"), source })
-}
-
-/// A type's name without its modules, and without those of its parameters: they may move.
-fn without_paths(type_name: &str) -> String {
-    let mut short = String::new();
-    for part in type_name.split_inclusive("::") {
-        match part.strip_suffix("::") {
-            Some(module) => {
-                let kept = module.trim_end_matches(|c: char| c.is_alphanumeric() || c == '_');
-                short.push_str(kept);
-            }
-            None => short.push_str(part),
-        }
-    }
-    short
 }
 
 /// A handler that passes the error on with `?` is understood.
@@ -400,23 +393,6 @@ impl App {
         match key.again(stream, &first) {
             Outcome::KeyReused { key, first_used_for } => Err(Error::KeyReused { key, first_used_for }),
             _ => Ok(Some(first.appended)),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::without_paths;
-
-    #[test]
-    fn a_commands_name_has_its_parameters_and_no_modules() {
-        for (full, short) in [
-            ("shop::orders::Create", "Create"),
-            ("Create", "Create"),
-            ("shop::Set<shop::red::Paint, core::option::Option<u8>>", "Set<Paint, Option<u8>>"),
-            ("(a::B, &c::D)", "(B, &D)"),
-        ] {
-            assert_eq!(without_paths(full), short);
         }
     }
 }

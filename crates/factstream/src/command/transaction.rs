@@ -9,6 +9,7 @@ use factstream_core::context::Context;
 use factstream_core::envelope::Position;
 use factstream_core::store::{Appended, StoreError};
 use std::collections::BTreeSet;
+use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::ops::{Deref, DerefMut};
 use std::pin::Pin;
@@ -37,6 +38,12 @@ pub struct LentTx {
     /// There until it is dropped.
     tx: Option<Tx>,
     home: Option<oneshot::Sender<Tx>>,
+}
+
+impl fmt::Debug for LentTx {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LentTx").finish_non_exhaustive()
+    }
 }
 
 const IS_THERE: &str = "the transaction is there until it is given back";
@@ -69,6 +76,12 @@ pub struct Transact<'a, W> {
     app: &'a App,
     work: W,
     context: Option<Context>,
+}
+
+impl<W> fmt::Debug for Transact<'_, W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transact").field("context", &self.context).finish_non_exhaustive()
+    }
 }
 
 impl<W> Transact<'_, W> {

@@ -23,6 +23,7 @@ use factstream_core::sql::Row;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
+use std::fmt;
 
 /// Letters listed at once.
 pub const LIST_MAX: usize = 1_000;
@@ -77,13 +78,23 @@ pub struct Detail {
 }
 
 /// Raw bytes, shown as text where they are UTF-8.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Bytes {
     /// UTF-8.
     Text(String),
     /// Anything else.
     Base64(String),
+}
+
+/// Their size: they may be personal.
+impl fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => write!(f, "{} bytes of text", text.len()),
+            Self::Base64(base64) => write!(f, "{} bytes of base64", base64.len()),
+        }
+    }
 }
 
 impl Bytes {
@@ -131,6 +142,12 @@ pub struct ParkedEvent {
 /// ```
 pub struct DeadLetters<'a> {
     app: &'a App,
+}
+
+impl fmt::Debug for DeadLetters<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeadLetters").field("app", self.app).finish_non_exhaustive()
+    }
 }
 
 impl App {

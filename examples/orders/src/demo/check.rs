@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 const PAGE: usize = 1_000;
 
 /// What was checked, and what was found wrong.
+#[derive(Debug)]
 pub struct Report {
     /// One line for each thing that must hold, with what was found against it.
     pub checks: Vec<Check>,
@@ -22,6 +23,7 @@ pub struct Report {
 }
 
 /// One thing that must hold.
+#[derive(Debug)]
 pub struct Check {
     /// What.
     pub what: &'static str,

@@ -27,6 +27,7 @@ const REPEAT: u32 = 10;
 const DECLINED: u32 = 25;
 
 /// What was placed, as the callers know it.
+#[derive(Debug)]
 pub struct Load {
     /// The orders that were acknowledged.
     pub orders: Vec<Placed>,
@@ -37,6 +38,7 @@ pub struct Load {
 }
 
 /// One acknowledged order.
+#[derive(Debug)]
 pub struct Placed {
     /// Its id.
     pub order_id: String,

@@ -14,6 +14,7 @@ use tokio::process::{Child, Command};
 const END_WITHIN: Duration = Duration::from_secs(15);
 
 /// Whatever handles the events of a demo.
+#[derive(Debug)]
 pub enum Services {
     /// All three, in this process.
     Here(Running),

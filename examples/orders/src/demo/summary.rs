@@ -8,6 +8,7 @@ use factstream::status::Status;
 use std::time::Duration;
 
 /// All that there is to tell.
+#[derive(Debug)]
 pub struct Summary {
     /// The store's URL.
     pub store: String,
