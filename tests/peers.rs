@@ -115,7 +115,7 @@ enum NoteEvent {
 struct Note;
 
 impl Aggregate for Note {
-    const CATEGORY: &'static str = "note";
+    const TYPE: &'static str = "note";
     type Event = NoteEvent;
     fn apply(&mut self, _: &NoteEvent) {}
 }

@@ -91,7 +91,7 @@ fn event() -> impl Strategy<Value = ExactEvent> {
 struct Exact;
 
 impl Aggregate for Exact {
-    const CATEGORY: &'static str = "exact";
+    const TYPE: &'static str = "exact";
     type Event = ExactEvent;
     fn apply(&mut self, _: &ExactEvent) {}
 }

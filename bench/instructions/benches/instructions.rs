@@ -256,7 +256,7 @@ mod input {
         };
         RecordedEvent {
             position: u64::from(order * 5 + version),
-            aggregate_type: Order::CATEGORY.to_owned(),
+            aggregate_type: Order::TYPE.to_owned(),
             aggregate_id: id(order).to_string(),
             version: u64::from(version),
             event_id: id(order * 5 + version),

@@ -29,7 +29,7 @@ struct Account {
 }
 
 impl Aggregate for Account {
-    const CATEGORY: &'static str = "account";
+    const TYPE: &'static str = "account";
     type Event = AccountEvent;
 
     fn apply(&mut self, AccountEvent::Deposited { cents }: &AccountEvent) {

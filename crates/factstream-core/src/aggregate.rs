@@ -12,11 +12,11 @@ use serde::{Serialize, de::DeserializeOwned};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an aggregate",
     label = "this does not implement `Aggregate`",
-    note = "implement `Aggregate` for it: a `CATEGORY`, an `Event` enum and `apply(&mut self, &Event)`; derive `Default` and `Clone`"
+    note = "implement `Aggregate` for it: its `TYPE`, an `Event` enum and `apply(&mut self, &Event)`; derive `Default` and `Clone`"
 )]
 pub trait Aggregate: Default + Clone + Send + Sync + 'static {
     /// The aggregate's type in the store, for example `order`. With the aggregate's id it names a stream.
-    const CATEGORY: &'static str;
+    const TYPE: &'static str;
 
     /// The enum of events that this aggregate emits.
     type Event: Event;
@@ -36,7 +36,7 @@ pub trait Aggregate: Default + Clone + Send + Sync + 'static {
     /// struct Stock { reserved: u64 }
     ///
     /// impl Aggregate for Stock {
-    ///     const CATEGORY: &'static str = "stock";
+    ///     const TYPE: &'static str = "stock";
     ///     type Event = StockEvent;
     ///     fn apply(&mut self, StockEvent::Reserved { quantity }: &StockEvent) {
     ///         self.reserved += u64::from(*quantity);

@@ -73,7 +73,8 @@ impl CommandKey {
     /// What using the key for `stream` comes to after its first use: the first outcome, or a refusal.
     pub fn again(&self, stream: &StreamId, first: &FirstUse) -> Outcome {
         let of = &first.appended.stream;
-        let same_aggregate = of == stream || self.id_is_made_up && of.category() == stream.category();
+        let same_aggregate =
+            of == stream || self.id_is_made_up && of.aggregate_type() == stream.aggregate_type();
         let first_used_for = match self.compared_with(&first.fingerprint) {
             Same::Use if same_aggregate => return Outcome::Repeated(first.appended.clone()),
             Same::Use => format!("{} of {of}", command(&first.fingerprint)),

@@ -18,28 +18,28 @@ pub type Position = u64;
 /// The place of an event in its stream, from 1; 0 is a stream without events.
 pub type Version = u64;
 
-/// Names one stream: an aggregate's category and its id.
+/// Names one stream: an aggregate's type and its id.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamId {
-    category: String,
+    aggregate_type: String,
     id: String,
 }
 
 impl StreamId {
-    /// A stream of `category` for the aggregate `id`.
+    /// The stream of the aggregate `id`, which is of this type.
     ///
     /// # Errors
     /// [`InvalidId`] when either is empty, longer than [`ID_BYTES_MAX`] bytes, or holds a control character.
-    pub fn new(category: impl Into<String>, id: impl Into<String>) -> Result<Self, InvalidId> {
-        let (category, id) = (category.into(), id.into());
-        check_id("category", &category)?;
+    pub fn new(aggregate_type: impl Into<String>, id: impl Into<String>) -> Result<Self, InvalidId> {
+        let (aggregate_type, id) = (aggregate_type.into(), id.into());
+        check_id("aggregate type", &aggregate_type)?;
         check_id("aggregate id", &id)?;
-        Ok(Self { category, id })
+        Ok(Self { aggregate_type, id })
     }
 
     /// The aggregate's type, for example `order`.
-    pub fn category(&self) -> &str {
-        &self.category
+    pub fn aggregate_type(&self) -> &str {
+        &self.aggregate_type
     }
 
     /// The aggregate's id.
@@ -50,7 +50,7 @@ impl StreamId {
 
 impl fmt::Display for StreamId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.category, self.id)
+        write!(f, "{}/{}", self.aggregate_type, self.id)
     }
 }
 
@@ -242,7 +242,7 @@ impl RecordedEvent {
 
     /// The stream that it lies in.
     pub fn stream(&self) -> StreamId {
-        StreamId { category: self.aggregate_type.clone(), id: self.aggregate_id.clone() }
+        StreamId { aggregate_type: self.aggregate_type.clone(), id: self.aggregate_id.clone() }
     }
 
     /// The envelope without the event's content.
@@ -321,7 +321,7 @@ mod tests {
     #[test]
     fn an_empty_long_or_control_id_is_refused_with_its_name() {
         assert_eq!(StreamId::new("order", ""), Err(InvalidId::Empty { what: "aggregate id" }));
-        assert_eq!(StreamId::new("", "o-1"), Err(InvalidId::Empty { what: "category" }));
+        assert_eq!(StreamId::new("", "o-1"), Err(InvalidId::Empty { what: "aggregate type" }));
         let long = "x".repeat(ID_BYTES_MAX + 1);
         assert_eq!(
             StreamId::new("order", long),

@@ -9,7 +9,7 @@
 //! # #[derive(Default, Clone)]
 //! # struct Door { open: bool }
 //! # impl Aggregate for Door {
-//! #     const CATEGORY: &'static str = "door";
+//! #     const TYPE: &'static str = "door";
 //! #     type Event = DoorEvent;
 //! #     fn apply(&mut self, event: &DoorEvent) { self.open = matches!(event, DoorEvent::Opened); }
 //! # }

@@ -34,7 +34,7 @@ impl<'a> Known<'a> {
         keys: &[&CommandKey],
     ) -> Result<Self, Error> {
         let (types, ids): (Vec<&str>, Vec<&str>) =
-            streams.iter().map(|stream| (stream.category(), stream.id())).unzip();
+            streams.iter().map(|stream| (stream.aggregate_type(), stream.id())).unzip();
         let keys: Vec<&str> = keys.iter().map(|key| key.key()).collect();
         let first_uses = async {
             match keys.is_empty() {
@@ -145,7 +145,7 @@ impl<'a> Group<'a> {
 
     fn push(&mut self, stream: &'a StreamId, version: Version, position: Position, event: &'a NewEvent) {
         self.positions.push(position.cast_signed());
-        self.types.push(stream.category());
+        self.types.push(stream.aggregate_type());
         self.ids.push(stream.id());
         self.versions.push(version.cast_signed());
         self.event_ids.push(event.event_id);
@@ -231,7 +231,7 @@ impl<'a> Keys<'a> {
     fn push(&mut self, key: &'a CommandKey, stream: &'a StreamId, appended: &Appended) {
         self.names.push(key.key());
         self.fingerprints.push(key.fingerprint());
-        self.types.push(stream.category());
+        self.types.push(stream.aggregate_type());
         self.ids.push(stream.id());
         self.versions.push(appended.version.cast_signed());
         self.positions.push(appended.position.cast_signed());

@@ -123,7 +123,7 @@ impl<'a> Assumed<'a> {
     }
 
     fn expect(&mut self, stream: &'a StreamId, version: i64) {
-        self.types.push(stream.category());
+        self.types.push(stream.aggregate_type());
         self.ids.push(stream.id());
         self.versions.push(version);
     }

@@ -209,8 +209,8 @@ impl Store for PostgresStore {
         after: Version,
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, StoreError> {
-        let (category, id, after) = (stream.category(), stream.id(), clamp(after));
-        self.events(include_str!("../sql/select_stream.sql"), &[&category, &id, &after], limit).await
+        let (aggregate_type, id, after) = (stream.aggregate_type(), stream.id(), clamp(after));
+        self.events(include_str!("../sql/select_stream.sql"), &[&aggregate_type, &id, &after], limit).await
     }
 
     async fn read_log(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, StoreError> {

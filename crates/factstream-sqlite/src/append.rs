@@ -55,7 +55,7 @@ impl<'c> Appender<'c> {
             insert.execute(params![
                 key.key(),
                 key.fingerprint(),
-                append.stream.category(),
+                append.stream.aggregate_type(),
                 append.stream.id(),
                 appended.version.cast_signed(),
                 appended.position.cast_signed(),
@@ -105,7 +105,7 @@ impl<'c> Appender<'c> {
         let mut id = [0; Hyphenated::LENGTH];
         self.insert.execute(params![
             position.cast_signed(),
-            stream.category(),
+            stream.aggregate_type(),
             stream.id(),
             version.cast_signed(),
             &*event.event_id.as_hyphenated().encode_lower(&mut id),
@@ -121,7 +121,7 @@ impl<'c> Appender<'c> {
     fn version_of(&mut self, stream: &StreamId) -> Result<Version> {
         let version = self
             .select_version
-            .query_row([stream.category(), stream.id()], |row| row.get::<_, i64>(0))
+            .query_row([stream.aggregate_type(), stream.id()], |row| row.get::<_, i64>(0))
             .optional()?;
         let version = version.unwrap_or(0).cast_unsigned();
         match self.some_deleted {
@@ -132,8 +132,9 @@ impl<'c> Appender<'c> {
 
     fn horizon_of(&self, stream: &StreamId) -> Result<Version> {
         let mut select = self.connection.prepare_cached(include_str!("../sql/select_horizon.sql"))?;
-        let horizon =
-            select.query_row([stream.category(), stream.id()], |row| row.get::<_, i64>(0)).optional()?;
+        let horizon = select
+            .query_row([stream.aggregate_type(), stream.id()], |row| row.get::<_, i64>(0))
+            .optional()?;
         Ok(horizon.unwrap_or(0).cast_unsigned())
     }
 }
@@ -147,13 +148,19 @@ fn first_use(connection: &Connection, key: &CommandKey) -> Result<Option<FirstUs
     let mut select = connection.prepare_cached(sql)?;
     let found = select
         .query_row([key.key()], |row| {
-            let (category, id): (String, String) = (row.get(1)?, row.get(2)?);
+            let (aggregate_type, id): (String, String) = (row.get(1)?, row.get(2)?);
             let (version, position): (i64, i64) = (row.get(3)?, row.get(4)?);
-            Ok((row.get::<_, String>(0)?, category, id, version.cast_unsigned(), position.cast_unsigned()))
+            Ok((
+                row.get::<_, String>(0)?,
+                aggregate_type,
+                id,
+                version.cast_unsigned(),
+                position.cast_unsigned(),
+            ))
         })
         .optional()?;
-    let Some((fingerprint, category, id, version, position)) = found else { return Ok(None) };
-    let stream = StreamId::new(category, id).map_err(|error| {
+    let Some((fingerprint, aggregate_type, id, version, position)) = found else { return Ok(None) };
+    let stream = StreamId::new(aggregate_type, id).map_err(|error| {
         rusqlite::Error::FromSqlConversionFailure(1, rusqlite::types::Type::Text, Box::new(error))
     })?;
     Ok(Some(FirstUse { fingerprint, appended: Appended { stream, version, position } }))

@@ -156,11 +156,14 @@ impl Store for SqliteStore {
         after: Version,
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, StoreError> {
-        let (category, id) = (stream.category().to_owned(), stream.id().to_owned());
+        let (aggregate_type, id) = (stream.aggregate_type().to_owned(), stream.id().to_owned());
         let after = clamp(after);
         let read = move |connection: &rusqlite::Connection| -> rusqlite::Result<Vec<RecordedEvent>> {
             let mut select = connection.prepare_cached(include_str!("../sql/select_stream.sql"))?;
-            rows::events(select.query(rusqlite::params![category, id, after, clamp(limit as u64)])?, limit)
+            rows::events(
+                select.query(rusqlite::params![aggregate_type, id, after, clamp(limit as u64)])?,
+                limit,
+            )
         };
         self.inner
             .readers

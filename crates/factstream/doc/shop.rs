@@ -13,7 +13,7 @@ pub enum OrderEvent {
 pub struct Order(&'static str);
 
 impl Aggregate for Order {
-    const CATEGORY: &'static str = "order";
+    const TYPE: &'static str = "order";
     type Event = OrderEvent;
 
     fn apply(&mut self, event: &OrderEvent) {

@@ -11,7 +11,7 @@ enum OrderEvent {
 struct Order(bool); // whether it is placed: all that decisions need to know
 
 impl Aggregate for Order {
-    const CATEGORY: &'static str = "order";
+    const TYPE: &'static str = "order";
     type Event = OrderEvent;
     fn apply(&mut self, _: &OrderEvent) {
         self.0 = true;

@@ -84,7 +84,7 @@ impl App {
         after: u64,
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, Error> {
-        let stream = StreamId::new(A::CATEGORY, id)?;
+        let stream = StreamId::new(A::TYPE, id)?;
         Ok(self.inner.kernel.store.read_stream(&stream, after, limit).await?)
     }
 

@@ -298,7 +298,7 @@ impl Builder {
         self
     }
 
-    /// Declares an aggregate, so that its category, the names of its events and their upcasters are checked and its topics made
+    /// Declares an aggregate, so that its type, the names of its events and their upcasters are checked and its topics made
     /// at start.
     pub fn aggregate<A: Aggregate>(mut self) -> Self {
         if let Ok(emitters) = self.emitters.as_mut()

@@ -25,7 +25,7 @@ mod first {
     pub struct Customer;
 
     impl Aggregate for Customer {
-        const CATEGORY: &'static str = "customer";
+        const TYPE: &'static str = "customer";
         type Event = CustomerEvent;
         fn apply(&mut self, _: &CustomerEvent) {}
     }
@@ -60,7 +60,7 @@ struct Customer {
 }
 
 impl Aggregate for Customer {
-    const CATEGORY: &'static str = "customer";
+    const TYPE: &'static str = "customer";
     type Event = CustomerEvent;
     fn apply(&mut self, CustomerEvent::Added { last, .. }: &CustomerEvent) {
         self.last.clone_from(last);

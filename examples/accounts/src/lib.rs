@@ -19,7 +19,7 @@ pub enum AccountEvent {
 pub struct Account(pub Option<u64>);
 
 impl Aggregate for Account {
-    const CATEGORY: &'static str = "account";
+    const TYPE: &'static str = "account";
     type Event = AccountEvent;
 
     fn apply(&mut self, event: &AccountEvent) {
@@ -80,7 +80,7 @@ pub enum TransferEvent {
 struct Transfer(Option<TransferEvent>);
 
 impl Aggregate for Transfer {
-    const CATEGORY: &'static str = "transfer";
+    const TYPE: &'static str = "transfer";
     type Event = TransferEvent;
 
     fn apply(&mut self, event: &TransferEvent) {

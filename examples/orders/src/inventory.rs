@@ -58,7 +58,7 @@ pub struct Stock {
 }
 
 impl Aggregate for Stock {
-    const CATEGORY: &'static str = "stock";
+    const TYPE: &'static str = "stock";
     type Event = StockEvent;
 
     fn apply(&mut self, StockEvent::Updated { available, .. }: &StockEvent) {

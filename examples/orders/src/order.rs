@@ -136,7 +136,7 @@ pub struct Order {
 }
 
 impl Aggregate for Order {
-    const CATEGORY: &'static str = "order";
+    const TYPE: &'static str = "order";
     type Event = OrderEvent;
 
     fn apply(&mut self, event: &OrderEvent) {

@@ -102,7 +102,7 @@ pub struct Paid {
 }
 
 impl Aggregate for Payment {
-    const CATEGORY: &'static str = "payment";
+    const TYPE: &'static str = "payment";
     type Event = PaymentEvent;
 
     fn apply(&mut self, event: &PaymentEvent) {

@@ -46,7 +46,7 @@ pub enum Reservation {
 }
 
 impl Aggregate for Reservation {
-    const CATEGORY: &'static str = "reservation";
+    const TYPE: &'static str = "reservation";
     type Event = ReservationEvent;
 
     fn apply(&mut self, event: &ReservationEvent) {

@@ -285,7 +285,7 @@ pub async fn transactions_that_read_then_commit_lose_no_update(under_test: &dyn 
             for _ in 0..4 {
                 loop {
                     let mut tx = begin(&*store).await;
-                    let params = params![counter.category(), counter.id()];
+                    let params = params![counter.aggregate_type(), counter.id()];
                     let version: Vec<u64> = column_in(tx.as_mut(), VERSION, params).await;
                     execute(tx.as_mut(), "UPDATE totals SET total = total + 1 WHERE id = 1", params![]).await;
                     let append = appending(&counter, Expected::Exact(version[0]), events(1));

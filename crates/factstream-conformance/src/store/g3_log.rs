@@ -257,7 +257,7 @@ pub async fn of_large_events_few_are_read_at_once(under_test: &dyn StoreUnderTes
 /// Pages of a stream hold its events alone, in order, also beside streams with similar names.
 pub async fn a_stream_is_read_in_pages(under_test: &dyn StoreUnderTest) {
     let store = under_test.open().await;
-    let named = |category: &str, id: &str| StreamId::new(category, id).expect("a valid id");
+    let named = |aggregate_type: &str, id: &str| StreamId::new(aggregate_type, id).expect("a valid id");
     let streams = [
         named("order", "1"),
         named("order", "10"),

@@ -75,7 +75,7 @@ pub async fn a_repeat_with_another_version_or_made_up_id_is_a_repeat(under_test:
 }
 
 /// The same key and command for another aggregate is refused, and the refusal names the first one; made-up ids do not reach
-/// beyond their category. So it is for appends that wait together.
+/// beyond their type. So it is for appends that wait together.
 pub async fn a_key_for_another_aggregate_is_refused(under_test: &dyn StoreUnderTest) {
     let store = under_test.open().await;
     let own = stream("own");

@@ -31,7 +31,7 @@ pub async fn control_characters_never_reach_the_store(under_test: &dyn StoreUnde
     let store = under_test.open().await;
     for text in ["\0", "a\0b", "line\nbreak", "tab\t", "\u{7f}", "\u{85}", ""] {
         assert!(StreamId::new("order", text).is_err(), "the id {text:?} was taken");
-        assert!(StreamId::new(text, "o-1").is_err(), "the category {text:?} was taken");
+        assert!(StreamId::new(text, "o-1").is_err(), "the aggregate type {text:?} was taken");
         assert!(CommandKey::new(text, "command").is_err(), "the key {text:?} was taken");
     }
     assert!(
@@ -61,7 +61,7 @@ pub async fn injected_sql_comes_back_to_the_letter(under_test: &dyn StoreUnderTe
         assert_eq!(
             found,
             [text, text, text, &json, &json],
-            "category, id, type, data and metadata of {text:?}"
+            "aggregate type, id, event type, data and metadata of {text:?}"
         );
         let repeat = submit(&*store, appending(&id, Expected::Any, events(1)), Some(key(text, text))).await;
         assert_eq!(repeat, Outcome::Repeated(done), "G4 is broken: the key {text:?} is not found again");
@@ -78,7 +78,7 @@ pub async fn injected_sql_comes_back_to_the_letter(under_test: &dyn StoreUnderTe
     assert_eq!(whole.len(), TEXTS.len(), "the log holds other events than those that were appended");
 }
 
-/// Case, spaces, accents and the border between category and id tell streams apart; so do they keys.
+/// Case, spaces, accents and the border between type and id tell streams apart; so do they keys.
 pub async fn ids_that_look_alike_are_different_streams(under_test: &dyn StoreUnderTest) {
     let store = under_test.open().await;
     let pairs = [
@@ -102,19 +102,19 @@ pub async fn ids_that_look_alike_are_different_streams(under_test: &dyn StoreUnd
         ("order", "ss"),
         ("order", "ß"),
     ];
-    for (category, id) in pairs {
-        let stream = StreamId::new(category, id).expect("a valid id");
+    for (aggregate_type, id) in pairs {
+        let stream = StreamId::new(aggregate_type, id).expect("a valid id");
         let append = appending(&stream, Expected::Exact(0), events(1));
-        let outcome = submit(&*store, append, Some(key(&format!("{category}|{id}"), "command"))).await;
+        let outcome = submit(&*store, append, Some(key(&format!("{aggregate_type}|{id}"), "command"))).await;
         let fresh = matches!(&outcome, Outcome::Appended(appended) if appended.stream == stream && appended.version == 1);
-        assert!(fresh, "{category:?} {id:?} is taken for another stream or key: {outcome:?}");
+        assert!(fresh, "{aggregate_type:?} {id:?} is taken for another stream or key: {outcome:?}");
     }
-    for (category, id) in pairs {
-        let stream = StreamId::new(category, id).expect("a valid id");
+    for (aggregate_type, id) in pairs {
+        let stream = StreamId::new(aggregate_type, id).expect("a valid id");
         assert_eq!(
             history(&*store, &stream).await.len(),
             1,
-            "the stream {category:?} {id:?} holds events of another"
+            "the stream {aggregate_type:?} {id:?} holds events of another"
         );
     }
 }

@@ -13,7 +13,7 @@ enum OrderEvent {
 struct Order;
 
 impl Aggregate for Order {
-    const CATEGORY: &'static str = "order";
+    const TYPE: &'static str = "order";
     type Event = OrderEvent;
     fn apply(&mut self, _: &OrderEvent) {}
 }

@@ -112,7 +112,7 @@ pub struct Execute<'a, A, C> {
 impl<A: Aggregate, C> fmt::Debug for Execute<'_, A, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Execute")
-            .field("aggregate", &format_args!("{}/{}", A::CATEGORY, self.id))
+            .field("aggregate", &format_args!("{}/{}", A::TYPE, self.id))
             .field("command", &without_paths(type_name::<C>()))
             .field("expected", &self.expected)
             .field("context", &self.context)
@@ -225,7 +225,7 @@ impl<'a, A: Aggregate, C: Command<A> + 'static> Execute<'a, A, C> {
         let Self { app, id, command, key, expected, context, id_is_made_up, .. } = self;
         let key = key.transpose()?.map(|key| if id_is_made_up { key.for_new_id() } else { key });
         let origin = app.kernel().origin_of(context.as_ref())?;
-        let stream = StreamId::new(A::CATEGORY, id).map_err(Error::from)?;
+        let stream = StreamId::new(A::TYPE, id).map_err(Error::from)?;
         let (mut job, mut answer) = Job::new(command, origin);
         (job.key, job.expected, job.wants_state) = (key.clone(), expected.clone(), wants_state);
         let answered = if let Some(turn) = app.kernel().turns.enter(&stream) {
@@ -348,7 +348,7 @@ impl App {
     /// # Errors
     /// When its events cannot be read or decoded.
     pub async fn load<A: Aggregate>(&self, id: &str) -> Result<(A, Version), Error> {
-        let stream = StreamId::new(A::CATEGORY, id)?;
+        let stream = StreamId::new(A::TYPE, id)?;
         let known = self.kernel().states.peek::<A>(&stream);
         let state = self.kernel().states.load(self.store().as_ref(), &stream, known).await?;
         self.kernel().states.put(&stream, state.clone());
@@ -360,7 +360,7 @@ impl App {
     /// # Errors
     /// As [`App::load`].
     pub async fn load_at<A: Aggregate>(&self, id: &str, version: Version) -> Result<Option<A>, Error> {
-        let stream = StreamId::new(A::CATEGORY, id)?;
+        let stream = StreamId::new(A::TYPE, id)?;
         self.kernel().states.load_at(self.store().as_ref(), &stream, version).await
     }
 
@@ -386,9 +386,9 @@ impl App {
         let Some(key) = key else { return Ok(None) };
         let rows = self.store().query(sql::SELECT_COMMAND_KEY, params![key.key()]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
-        let (category, id): (String, String) = (row.get("aggregate_type")?, row.get("aggregate_id")?);
+        let (aggregate_type, id): (String, String) = (row.get("aggregate_type")?, row.get("aggregate_id")?);
         let (version, position) = (row.get("version")?, row.get("position")?);
-        let appended = Appended { stream: StreamId::new(category, id)?, version, position };
+        let appended = Appended { stream: StreamId::new(aggregate_type, id)?, version, position };
         let first = FirstUse { fingerprint: row.get("fingerprint")?, appended };
         match key.again(stream, &first) {
             Outcome::KeyReused { key, first_used_for } => Err(Error::KeyReused { key, first_used_for }),

@@ -12,7 +12,7 @@ pub(super) fn command_key<A: Aggregate, C>(
     content: &(impl Serialize + ?Sized),
 ) -> Result<CommandKey, Error> {
     let command = without_paths(type_name::<C>());
-    CommandKey::new(key, format!("{}/{command}", A::CATEGORY))?
+    CommandKey::new(key, format!("{}/{command}", A::TYPE))?
         .with_content(content)
         .map_err(|source| Error::Encode { what: format!("the command {command}"), source })
 }

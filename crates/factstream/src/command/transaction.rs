@@ -173,7 +173,7 @@ impl App {
     /// # #[derive(Default, Clone)]
     /// # struct Account { cents: i64 }
     /// # impl Aggregate for Account {
-    /// #     const CATEGORY: &'static str = "account";
+    /// #     const TYPE: &'static str = "account";
     /// #     type Event = AccountEvent;
     /// #     fn apply(&mut self, AccountEvent::Moved { cents }: &AccountEvent) { self.cents += cents; }
     /// # }

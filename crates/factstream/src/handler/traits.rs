@@ -105,7 +105,7 @@ pub trait Handler: Send + Sync + 'static {
 /// # #[derive(Default, Clone)]
 /// # struct Order;
 /// # impl Aggregate for Order {
-/// #     const CATEGORY: &'static str = "order";
+/// #     const TYPE: &'static str = "order";
 /// #     type Event = OrderEvent;
 /// #     fn apply(&mut self, _: &OrderEvent) {}
 /// # }

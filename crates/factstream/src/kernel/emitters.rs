@@ -1,6 +1,6 @@
 //! Which aggregates record which events, so that no two of them share a name.
 //!
-//! Invariant: a handler names events by their type alone. So one name in the log means one enum, and one category one aggregate:
+//! Invariant: a handler names events by their type alone. So one name in the log means one enum, and one aggregate type one aggregate:
 //! this is checked when an application is opened for what is declared, and at its first use for an aggregate that is not.
 
 use crate::error::Error;
@@ -14,14 +14,14 @@ use std::collections::{HashMap, HashSet};
 #[derive(Debug, Clone)]
 struct Emitter {
     aggregate: &'static str,
-    category: &'static str,
+    aggregate_type: &'static str,
 }
 
 /// The aggregates of one application.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Emitters {
     known: HashSet<TypeId>,
-    by_category: HashMap<&'static str, Emitter>,
+    by_type: HashMap<&'static str, Emitter>,
     by_event: HashMap<&'static str, (Emitter, &'static EventType)>,
 }
 
@@ -29,15 +29,15 @@ impl Emitters {
     /// Takes an aggregate in.
     ///
     /// # Errors
-    /// [`Error::Wiring`] when another aggregate has its category, or another enum of events one of its names.
+    /// [`Error::Wiring`] when another aggregate has its type, or another enum of events one of its names.
     pub(crate) fn add<A: Aggregate>(&mut self) -> Result<(), Error> {
         if self.known.contains(&TypeId::of::<A>()) {
             return Ok(());
         }
-        check_id("category", A::CATEGORY)?;
-        let emitter = Emitter { aggregate: type_name::<A>(), category: A::CATEGORY };
-        if let Some(other) = self.by_category.get(A::CATEGORY) {
-            return Err(shared_category(other, &emitter));
+        check_id("aggregate type", A::TYPE)?;
+        let emitter = Emitter { aggregate: type_name::<A>(), aggregate_type: A::TYPE };
+        if let Some(other) = self.by_type.get(A::TYPE) {
+            return Err(shared_type(other, &emitter));
         }
         let types = A::Event::event_types();
         for (name, event_type) in types.iter().flat_map(|of| of.names().map(move |name| (name, of))) {
@@ -50,17 +50,17 @@ impl Emitters {
         for event_type in types {
             self.by_event.extend(event_type.names().map(|name| (name, (emitter.clone(), event_type))));
         }
-        self.by_category.insert(A::CATEGORY, emitter);
+        self.by_type.insert(A::TYPE, emitter);
         self.known.insert(TypeId::of::<A>());
         Ok(())
     }
 }
 
-fn shared_category(one: &Emitter, other: &Emitter) -> Error {
+fn shared_type(one: &Emitter, other: &Emitter) -> Error {
     Error::Wiring(format!(
-        "the aggregates {} and {} have the same CATEGORY, {:?}: each would load the other's events. Give one of them \
+        "the aggregates {} and {} have the same TYPE, {:?}: each would load the other's events. Give one of them \
          another",
-        one.aggregate, other.aggregate, one.category
+        one.aggregate, other.aggregate, one.aggregate_type
     ))
 }
 
@@ -72,7 +72,7 @@ fn shared_name(name: &str, one: (&Emitter, &EventType), other: (&Emitter, &Event
         one.1.declared_by,
         other.0.aggregate,
         other.1.declared_by,
-        capitalised(other.0.category),
+        capitalised(other.0.aggregate_type),
     ))
 }
 

@@ -85,7 +85,7 @@ impl<A: Aggregate> State<A> {
 
 /// The parameters of `select_horizon.sql`.
 pub(crate) fn horizon_of(stream: &StreamId) -> Params {
-    factstream_core::params![stream.category(), stream.id()]
+    factstream_core::params![stream.aggregate_type(), stream.id()]
 }
 
 /// A stream without events is new, unless they were deleted: then its version has outlived them.
@@ -140,7 +140,7 @@ impl States {
         self.store.get().map_or(0, |store| store.history())
     }
 
-    /// Makes sure that this aggregate shares neither its category nor a name of an event with another one.
+    /// Makes sure that this aggregate shares neither its type nor a name of an event with another one.
     pub(crate) fn admit<A: Aggregate>(&self) -> Result<(), Error> {
         lock(&self.emitters).add::<A>()
     }
@@ -268,7 +268,7 @@ impl States {
     ) -> Result<Option<State<A>>, Error> {
         let history = self.history();
         let Some(policy) = A::snapshots() else { return Ok(None) };
-        let params = factstream_core::params![stream.category(), stream.id()];
+        let params = factstream_core::params![stream.aggregate_type(), stream.id()];
         let rows = store.query(sql::SELECT_SNAPSHOT, params).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         if row.get::<u32>("schema_version")? != policy.schema_version {
@@ -308,7 +308,7 @@ impl States {
         };
         (state.snapshot, state.bytes) = (state.version, json.len());
         let params = factstream_core::params![
-            stream.category(),
+            stream.aggregate_type(),
             stream.id(),
             state.version,
             policy.schema_version,

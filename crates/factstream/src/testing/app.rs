@@ -42,7 +42,7 @@ const EVENTS_MAX: usize = 100_000;
 /// # #[derive(Default, Clone)]
 /// # struct Order;
 /// # impl factstream::Aggregate for Order {
-/// #     const CATEGORY: &'static str = "order";
+/// #     const TYPE: &'static str = "order";
 /// #     type Event = OrderEvent;
 /// #     fn apply(&mut self, _: &OrderEvent) {}
 /// # }
@@ -189,7 +189,7 @@ impl TestApp {
         let recorded = recorded.unwrap_or_else(|error| panic!("the events of {id} cannot be read: {error}"));
         let decode = |event: factstream_core::envelope::RecordedEvent| {
             let decoded = A::Event::decode(&event.event_type, &event.data);
-            decoded.unwrap_or_else(|| panic!("{} is no event of {}", event.event_type, A::CATEGORY))
+            decoded.unwrap_or_else(|| panic!("{} is no event of {}", event.event_type, A::TYPE))
         };
         let decoded: Result<Vec<_>, _> = recorded.into_iter().map(decode).collect();
         decoded.unwrap_or_else(|error| panic!("an event of {id} cannot be decoded: {error}"))

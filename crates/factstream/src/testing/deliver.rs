@@ -37,7 +37,7 @@ const CONSUMER: &str = "the handler under test";
 /// struct Invoice;
 ///
 /// impl Aggregate for Invoice {
-///     const CATEGORY: &'static str = "invoice";
+///     const TYPE: &'static str = "invoice";
 ///     type Event = InvoiceEvent;
 ///     fn apply(&mut self, _: &InvoiceEvent) {}
 /// }

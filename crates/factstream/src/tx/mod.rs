@@ -187,7 +187,7 @@ impl Tx {
     /// # Errors
     /// When its events cannot be read or decoded.
     pub async fn load<A: Aggregate>(&mut self, id: &str) -> Result<(A, Version), Error> {
-        let stream = StreamId::new(A::CATEGORY, id)?;
+        let stream = StreamId::new(A::TYPE, id)?;
         let state = self.state::<A>(&stream).await?;
         Ok((state.of, state.version))
     }
@@ -197,7 +197,7 @@ impl Tx {
     /// # Errors
     /// When the id is not valid or the events cannot be written as JSON.
     pub async fn append<A: Aggregate>(&mut self, id: &str, events: &[A::Event]) -> Result<Version, Error> {
-        let stream = StreamId::new(A::CATEGORY, id)?;
+        let stream = StreamId::new(A::TYPE, id)?;
         let state = self.state::<A>(&stream).await?;
         self.buffer(&stream, state, events)
     }
@@ -228,7 +228,7 @@ impl Tx {
         A: Aggregate,
         C: Command<A>,
     {
-        let stream = StreamId::new(A::CATEGORY, id).map_err(Error::from)?;
+        let stream = StreamId::new(A::TYPE, id).map_err(Error::from)?;
         let state = self.state::<A>(&stream).await?;
         let events = command.decide(&state.of).map_err(ExecuteError::Rejected)?;
         let version = self.buffer(&stream, state, &events)?;
@@ -250,8 +250,8 @@ impl Tx {
             let state = touched.state.downcast_ref::<State<A>>();
             return state.cloned().ok_or_else(|| {
                 Error::Wiring(format!(
-                    "two aggregate types use the category {}; give each its own",
-                    stream.category()
+                    "two aggregates have the same TYPE, {}; give each its own",
+                    stream.aggregate_type()
                 ))
             });
         }
@@ -286,7 +286,7 @@ impl Tx {
         after: Version,
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, Error> {
-        let params = params![stream.category(), stream.id(), after, limit];
+        let params = params![stream.aggregate_type(), stream.id(), after, limit];
         let rows = self.rows.inner().query(sql::SELECT_STREAM, params).await;
         let rows = self.rows.noted(rows)?;
         Ok(rows.iter().map(sql::recorded_event).collect::<Result<_, _>>()?)

@@ -236,7 +236,7 @@ async fn a_caller_that_is_dropped_or_never_polled_again_does_not_keep_others_wai
 struct Tally(u64);
 
 impl Aggregate for Tally {
-    const CATEGORY: &'static str = "tally";
+    const TYPE: &'static str = "tally";
     type Event = OrderEvent;
 
     fn apply(&mut self, _: &OrderEvent) {

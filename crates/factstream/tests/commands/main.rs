@@ -42,7 +42,7 @@ struct Counted(u64);
 static APPLIED: AtomicU64 = AtomicU64::new(0);
 
 impl Aggregate for Counted {
-    const CATEGORY: &'static str = "counted";
+    const TYPE: &'static str = "counted";
     type Event = OrderEvent;
 
     fn apply(&mut self, _: &OrderEvent) {
@@ -228,7 +228,7 @@ struct Counter<const SHAPE: u32> {
 }
 
 impl<const SHAPE: u32> Aggregate for Counter<SHAPE> {
-    const CATEGORY: &'static str = "counter";
+    const TYPE: &'static str = "counter";
     type Event = Tick;
 
     fn apply(&mut self, Tick::Ticked { by }: &Tick) {

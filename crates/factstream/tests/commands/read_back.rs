@@ -71,7 +71,7 @@ fn trimmed<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, 
 struct Oddities(Vec<Odd>);
 
 impl Aggregate for Oddities {
-    const CATEGORY: &'static str = "oddities";
+    const TYPE: &'static str = "oddities";
     type Event = Odd;
 
     fn apply(&mut self, event: &Odd) {

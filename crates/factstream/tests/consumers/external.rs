@@ -20,7 +20,7 @@ struct Bill {
 }
 
 impl Aggregate for Bill {
-    const CATEGORY: &'static str = "bill";
+    const TYPE: &'static str = "bill";
     type Event = BillEvent;
 
     fn apply(&mut self, _: &BillEvent) {

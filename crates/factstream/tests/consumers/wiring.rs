@@ -38,7 +38,7 @@ async fn wrong_wiring_is_refused_at_start_with_advice() {
 
 /// Two enums that name one event, and the aggregates that record them.
 macro_rules! records_made {
-    ($aggregate:ident, $event:ident, $category:literal) => {
+    ($aggregate:ident, $event:ident, $type:literal) => {
         #[derive(Event, Serialize, Deserialize)]
         enum $event {
             #[event(name = "Made")]
@@ -49,7 +49,7 @@ macro_rules! records_made {
         struct $aggregate;
 
         impl Aggregate for $aggregate {
-            const CATEGORY: &'static str = $category;
+            const TYPE: &'static str = $type;
             type Event = $event;
             fn apply(&mut self, _: &$event) {}
         }
@@ -89,11 +89,11 @@ async fn one_name_for_the_events_of_two_aggregates_is_refused_with_both_and_the_
 }
 
 #[tokio::test]
-async fn one_category_of_two_aggregates_is_refused() {
+async fn one_type_of_two_aggregates_is_refused() {
     let shop = Shop::new();
     let refused =
         shop.builder().aggregate::<Chair>().aggregate::<Stool>().open().await.err().unwrap().to_string();
-    for part in ["wiring::Chair", "wiring::Stool", "CATEGORY", "\"chair\""] {
+    for part in ["wiring::Chair", "wiring::Stool", "TYPE", "\"chair\""] {
         assert!(refused.contains(part), "{part}: {refused}");
     }
     let app = shop.builder().aggregate::<Chair>().open().await.unwrap();

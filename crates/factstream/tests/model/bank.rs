@@ -95,7 +95,7 @@ impl Account {
 }
 
 impl Aggregate for Account {
-    const CATEGORY: &'static str = "account";
+    const TYPE: &'static str = "account";
     type Event = AccountEvent;
 
     fn apply(&mut self, event: &AccountEvent) {
@@ -113,7 +113,7 @@ impl Aggregate for Account {
 struct Receipt;
 
 impl Aggregate for Receipt {
-    const CATEGORY: &'static str = "receipt";
+    const TYPE: &'static str = "receipt";
     type Event = ReceiptEvent;
     fn apply(&mut self, _: &ReceiptEvent) {}
 }

@@ -32,7 +32,7 @@ pub(super) struct Cached {
 impl Cached {
     pub(super) fn new<A: Send + Sync + 'static>(stream: &StreamId, state: State<A>) -> Self {
         let owned = if std::mem::needs_drop::<A>() { state.bytes } else { 0 };
-        let names = stream.category().len() + stream.id().len();
+        let names = stream.aggregate_type().len() + stream.id().len();
         let bytes = ENTRY_BYTES + size_of::<State<A>>() + names + owned;
         Self { version: state.version, history: state.history, state: Box::new(state), bytes }
     }

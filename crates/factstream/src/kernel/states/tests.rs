@@ -21,7 +21,7 @@ struct Page {
 }
 
 impl Aggregate for Page {
-    const CATEGORY: &'static str = "page";
+    const TYPE: &'static str = "page";
     type Event = PageEvent;
 
     fn apply(&mut self, PageEvent::Written { text }: &PageEvent) {

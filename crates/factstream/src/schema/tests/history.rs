@@ -38,7 +38,7 @@ struct Order {
 }
 
 impl Aggregate for Order {
-    const CATEGORY: &'static str = "order";
+    const TYPE: &'static str = "order";
     type Event = NewEvent;
     fn apply(&mut self, event: &NewEvent) {
         match event {

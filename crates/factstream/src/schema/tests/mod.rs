@@ -23,7 +23,7 @@ impl<E> Default for Of<E> {
 }
 
 impl<E: Event> Aggregate for Of<E> {
-    const CATEGORY: &'static str = "order";
+    const TYPE: &'static str = "order";
     type Event = E;
     fn apply(&mut self, _: &E) {}
 }
