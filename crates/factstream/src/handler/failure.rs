@@ -87,9 +87,10 @@ impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for Failure {
     }
 }
 
-/// Whether the code has to change before it can work.
+/// Whether it never works, however often it is tried.
 fn is_hopeless(error: &crate::error::Error) -> bool {
-    matches!(error, crate::error::Error::InsideTransaction { .. })
+    use crate::error::Error as Ours;
+    matches!(error, Ours::InsideTransaction { .. } | Ours::KeyReused { .. })
 }
 
 impl fmt::Debug for Failure {

@@ -1,12 +1,11 @@
 //! The README's quickstart, to the letter: it is compiled, it runs, and its own test passes (`test = true` in Cargo.toml).
-#![allow(missing_docs, clippy::unwrap_used)]
 
 use std::process::Command;
 
 #[test]
 fn the_readme_shows_this_quickstart_to_the_letter() {
-    let readme = include_str!("../../../README.md");
-    let quickstart = include_str!("../examples/quickstart.rs");
+    let readme = include_str!("../../../../README.md");
+    let quickstart = include_str!("../../examples/quickstart.rs");
     let quickstart = quickstart.split("\n#[test]").next().unwrap();
     assert!(readme.contains(quickstart.trim()), "copy examples/quickstart.rs into the README");
     assert!(
@@ -16,16 +15,16 @@ fn the_readme_shows_this_quickstart_to_the_letter() {
 }
 
 fn quickstart_test() -> String {
-    let quickstart = include_str!("../examples/quickstart.rs");
+    let quickstart = include_str!("../../examples/quickstart.rs");
     format!("#[test]{}", quickstart.split("#[test]").nth(1).unwrap())
 }
 
 /// Every crate that the quickstart names is in the README's list, in the version and with the features that it is compiled with here.
 #[test]
 fn the_readme_lists_what_the_quickstart_depends_on() {
-    let (readme, workspace) = (include_str!("../../../README.md"), include_str!("../../../Cargo.toml"));
+    let (readme, workspace) = (include_str!("../../../../README.md"), include_str!("../../../../Cargo.toml"));
     let listed = readme.split("[dependencies]\n").nth(1).unwrap().split("```").next().unwrap();
-    let quickstart = include_str!("../examples/quickstart.rs");
+    let quickstart = include_str!("../../examples/quickstart.rs");
     for name in ["factstream", "serde", "thiserror", "tokio"] {
         assert!(quickstart.contains(&format!("{name}::")), "the quickstart does not use {name}");
         let line = listed.lines().find(|line| line.starts_with(&format!("{name} ="))).unwrap();
