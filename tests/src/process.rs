@@ -3,11 +3,13 @@
 use crate::target_folder;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::OnceLock;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// The binary, built once, unless `FACTSTREAM_ORDERS` names one that is built.
@@ -46,7 +48,11 @@ pub struct Server {
     child: Child,
     /// Its address, `http://127.0.0.1:PORT`.
     pub url: String,
+    log_end: Option<JoinHandle<VecDeque<String>>>,
 }
+
+/// So much of a log is shown when a process did not stop with success.
+const LOG_LINES: usize = 20;
 
 impl Server {
     /// Starts it on a free port and waits until it is ready.
@@ -109,8 +115,18 @@ impl Server {
             }
             None => Box::new(std::io::sink()),
         };
-        std::thread::spawn(move || std::io::copy(&mut log, &mut kept));
-        Ok(Self { child, url })
+        let log_end = std::thread::spawn(move || {
+            let mut end = VecDeque::new();
+            for line in BufReader::new(&mut log).split(b'\n').map_while(Result::ok) {
+                let _ = kept.write_all(&line).and_then(|()| kept.write_all(b"\n"));
+                if end.len() == LOG_LINES {
+                    end.pop_front();
+                }
+                end.push_back(String::from_utf8_lossy(&line).into_owned());
+            }
+            end
+        });
+        Ok(Self { child, url, log_end: Some(log_end) })
     }
 
     /// The process's number.
@@ -149,7 +165,7 @@ impl Server {
         let _ = self.child.wait();
     }
 
-    /// Asks it to stop, and waits until it has.
+    /// Asks it to stop, and waits until it has. Without success it prints the end of its log.
     ///
     /// # Panics
     /// When it does not stop within 20 s.
@@ -158,6 +174,11 @@ impl Server {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
             if let Ok(Some(status)) = self.child.try_wait() {
+                if !status.success() {
+                    let end = self.log_end.take().and_then(|log| log.join().ok()).unwrap_or_default();
+                    let end: String = end.iter().map(|line| format!("    {line}\n")).collect();
+                    println!("process {} ended with {status}; the end of its log:\n{end}", self.child.id());
+                }
                 return status;
             }
             assert!(Instant::now() < deadline, "orders serve did not stop within 20 s of SIGTERM");
