@@ -2,7 +2,7 @@
 //!
 //! A [`contest`] has several entries: raw ones, factstream's, and other frameworks'. [`rounds`] runs them in turns, each run in
 //! a process of its own, so that its memory is its own and whatever else the machine does meets all of them; [`report`] prints
-//! medians, ratios and what they are held against. `workload` is what all of them do, and `commands` how factstream does it; `sqlite`, `postgres`, `kafka` and `process`
+//! medians, ratios and what they are held against. `workload` is what all of them do, and `commands` how factstream does it; `sqlite`, `postgres`, `kafka`, `process` and `system`
 //! are the contests.
 
 mod figures;
@@ -13,6 +13,7 @@ mod sqlite;
 mod postgres;
 mod kafka;
 mod process;
+mod system;
 mod contests;
 mod rounds;
 mod report;

@@ -5,7 +5,7 @@ mod append;
 mod rebuild;
 mod stored;
 
-pub(crate) use append::open;
+pub(crate) use append::{TABLES, open};
 pub(crate) use rebuild::fill;
 
 use crate::contest::{

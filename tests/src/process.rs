@@ -176,8 +176,10 @@ impl Server {
             if let Ok(Some(status)) = self.child.try_wait() {
                 if !status.success() {
                     let end = self.log_end.take().and_then(|log| log.join().ok()).unwrap_or_default();
-                    let end: String = end.iter().map(|line| format!("    {line}\n")).collect();
-                    println!("process {} ended with {status}; the end of its log:\n{end}", self.child.id());
+                    println!("process {} ended with {status}; the end of its log:", self.child.id());
+                    for line in end {
+                        println!("    {line}");
+                    }
                 }
                 return status;
             }

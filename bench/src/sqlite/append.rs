@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Instant;
 
 /// The table of events and its two rules, as factstream has them.
-const TABLES: &str = "CREATE TABLE events (
+pub(crate) const TABLES: &str = "CREATE TABLE events (
     position INTEGER PRIMARY KEY, aggregate_type TEXT NOT NULL, aggregate_id TEXT NOT NULL, version INTEGER NOT NULL,
     event_id TEXT NOT NULL UNIQUE, event_type TEXT NOT NULL, schema_version INTEGER NOT NULL, event_data TEXT NOT NULL,
     metadata TEXT NOT NULL, timestamp TEXT NOT NULL, UNIQUE (aggregate_type, aggregate_id, version))";

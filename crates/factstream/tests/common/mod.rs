@@ -179,13 +179,13 @@ pub fn quick(max_attempts: u32) -> Retry {
     Retry { max_attempts, initial: millis(5), factor: 2.0, max_delay: millis(50), jitter: 0.1 }
 }
 
-/// Waits until the condition holds, at most 20 s.
+/// Waits until the condition holds, at most a minute: the machine may have other work.
 pub async fn eventually<F, R>(what: &str, mut condition: F)
 where
     F: FnMut() -> R,
     R: Future<Output = bool>,
 {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while !condition().await {
         assert!(Instant::now() < deadline, "this did not come about: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;

@@ -58,7 +58,7 @@ impl Handler for Refuses {
 
 #[tokio::test]
 async fn a_long_run_of_events_that_a_handler_refuses_is_isolated_one_by_one() {
-    const POISON: usize = 300;
+    const POISON: usize = 150;
     let shop = Shop::new();
     make_effects(&shop).await;
     let consumer = Consumer::new("c").handler(Refuses).retry(quick(1));

@@ -75,7 +75,10 @@ fn new_store() -> String {
 }
 
 /// Waits until every handler has come to the end and nothing waits for another attempt.
-async fn settle(app: &App, at_most: Duration) -> Result<(), Failed> {
+///
+/// # Errors
+/// When the store cannot be read, or it takes longer than `at_most`.
+pub async fn settle(app: &App, at_most: Duration) -> Result<(), Failed> {
     let deadline = Instant::now() + at_most;
     loop {
         let status = app.status().await;
