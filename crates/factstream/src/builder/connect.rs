@@ -2,7 +2,9 @@
 
 use crate::broker::Embedded;
 use crate::error::Error;
-use crate::kernel::{StoreClock, system};
+use crate::kernel::StoreClock;
+#[cfg(feature = "kafka")]
+use crate::kernel::system;
 use crate::redact::shown;
 use factstream_core::broker::{Broker, BrokerError};
 use factstream_core::store::{Store, StoreError};
