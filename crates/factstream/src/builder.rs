@@ -3,6 +3,7 @@
 mod connect;
 mod declared;
 mod plan;
+mod scheduled;
 
 use crate::app::App;
 use crate::error::Error;
@@ -22,6 +23,8 @@ use crate::registry::{self, Build, UNNAMED};
 use crate::retention::Retention;
 use crate::runtime::mirror;
 use crate::runtime::take_over::{self, Comeback};
+use crate::scheduled::commands::Commands;
+use crate::scheduled::recurring::Recurrences;
 use declared::Declared;
 use factstream_core::aggregate::Aggregate;
 use factstream_core::broker::Topic;
@@ -128,6 +131,8 @@ pub struct Builder {
     pub(crate) recorded: Vec<&'static EventType>,
     pub(crate) event_types: Vec<&'static EventType>,
     handlers: Vec<Declared>,
+    commands: Result<Commands, Error>,
+    recurrences: Result<Recurrences, Error>,
 }
 
 /// Without the URLs, which may hold passwords.
@@ -164,6 +169,8 @@ impl Builder {
             recorded: Vec::new(),
             event_types: Vec::new(),
             handlers: Vec::new(),
+            commands: Ok(Commands::default()),
+            recurrences: Ok(Recurrences::default()),
         }
     }
 
@@ -369,6 +376,7 @@ impl Builder {
             registry::refuse_foreign_tables(app.store().as_ref(), build).await?;
             take_over::bring_up(&app, build, Comeback::IfNobodyRuns).await?;
         }
+        take_over::begin_current(&app).await?;
         Ok(app)
     }
 
@@ -411,6 +419,13 @@ impl Builder {
                 specs.push(Spec { name: shard.name(&spec.handler), shard, ..spec.clone() });
             }
         }
+        let (commands, recurrences) = (self.commands?, self.recurrences?);
+        let names_of_commands = commands.names_of_types();
+        if !commands.is_empty() || !recurrences.is_empty() {
+            let spec = declared::scheduled((commands, recurrences), &self.service, &self.formerly);
+            builds.push(Build::new(&spec, None, &self.service, &self.formerly));
+            specs.push(spec);
+        }
         managed.iter().try_for_each(Managed::check)?;
         refuse_shared_tables(&managed)?;
         Ok(Box::new(Plan {
@@ -429,6 +444,7 @@ impl Builder {
             specs,
             managed,
             builds,
+            scheduled: names_of_commands,
         }))
     }
 }

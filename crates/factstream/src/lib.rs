@@ -13,6 +13,7 @@
 //! | write rows with SQL | [`Projector`], [`Projection`], [`Rows`] |
 //! | have effects in the store, exactly once | [`Handler`], [`Consumer`], [`Tx`] |
 //! | call the outside world | [`ExternalHandler`] |
+//! | have something done at a time, or again and again | [`App::schedule`], [`Builder::every`] |
 //! | see and mend what failed | [`App::status`], [`App::dead_letters`], [`App::rebuild`] |
 
 mod error;
@@ -26,17 +27,18 @@ mod migrations;
 mod retention;
 mod kernel;
 mod tx;
-#[allow(dead_code, unused_imports, reason = "what sets timers comes next")]
 mod timer;
 mod handler;
 mod leases;
 mod health;
 mod processor;
 mod registry;
+mod scheduled;
 pub mod broker;
 mod relay;
 mod app;
 mod command;
+mod timers;
 pub mod read_model;
 mod rebuild;
 mod runtime;
@@ -64,6 +66,12 @@ pub use redact::redact_url;
 pub use registry::Registered;
 pub use retention::{COMMAND_KEY_RETENTION, INBOX_RETENTION, LETTER_RETENTION, Retention, TOPIC_RETENTION};
 pub use runtime::Running;
+pub use scheduled::recurring::{Occurrence, Recurring};
+pub use scheduled::schedule::{Missed, Overlap, Schedule};
+pub use timers::{
+    LIST_MAX as TIMERS_LIST_MAX, ScheduleCommand, ScheduleStatus, ScheduledCommand, Schedules, Timer, Timers,
+    TimersOf,
+};
 pub use tx::{Decided, Rows, Tx};
 
 pub use factstream_core::aggregate::{self, Aggregate, Command, SnapshotPolicy};

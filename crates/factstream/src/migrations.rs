@@ -22,6 +22,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("sql/migrations/0007_amendments.sql"),
     include_str!("sql/migrations/0008_states.sql"),
     include_str!("sql/migrations/0009_timers.sql"),
+    include_str!("sql/migrations/0010_schedules.sql"),
 ];
 /// Since this version, records of foreign producers have another identity.
 const IDENTITY: u32 = 3;

@@ -13,10 +13,14 @@ use crate::leases;
 use crate::processor::shard::Shard;
 use crate::processor::source::Source;
 use crate::processor::source::log::Log;
+use crate::processor::source::timers::Timers;
 use crate::processor::source::topics::Topics;
 use crate::processor::{HandlerKind, Spec};
 use crate::read_model::FoldRows;
 use crate::read_model::folding::Folding;
+use crate::scheduled::commands::Commands;
+use crate::scheduled::recurring::Recurrences;
+use crate::scheduled::{Scheduled, handler_of};
 use factstream_core::envelope::check_id;
 use factstream_core::event::EventType;
 use std::collections::BTreeSet;
@@ -98,8 +102,28 @@ impl Declared {
         let source: Arc<dyn Source> = match kind {
             HandlerKind::Consumer => Arc::new(Topics(topics_of(&name, &reaction.event_types())?)),
             HandlerKind::ReadModel | HandlerKind::Projection => Arc::new(Log),
+            HandlerKind::Scheduled => Arc::new(Timers),
         };
         Ok(Spec { handler: name.clone(), name, shard: Shard::WHOLE, kind, reaction, options, source })
+    }
+}
+
+/// The handler of what a service has scheduled.
+pub(super) fn scheduled(
+    (commands, recurrences): (Commands, Recurrences),
+    service: &str,
+    formerly: &BTreeSet<String>,
+) -> Spec {
+    let name = handler_of(service);
+    let formerly = formerly.iter().map(|former| handler_of(former)).collect();
+    Spec {
+        name: name.clone(),
+        handler: name.clone(),
+        shard: Shard::WHOLE,
+        kind: HandlerKind::Scheduled,
+        reaction: Arc::new(Scheduled { handler: name, formerly, commands, recurrences }),
+        options: Options::default(),
+        source: Arc::new(Timers),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::health::Healths;
 use crate::kernel::names::RELAY;
 use crate::kernel::states::States;
 use crate::kernel::turns::{self, Turns};
-use crate::kernel::{Kernel, Progress, StoreClock, TimerNews, system};
+use crate::kernel::{Kernel, Progress, ScheduledNames, StoreClock, TimerNews, system};
 use crate::migrations;
 use crate::processor::Spec;
 use crate::registry::Build;
@@ -34,6 +34,7 @@ pub(super) struct Plan {
     pub(super) specs: Vec<Spec>,
     pub(super) managed: Vec<Managed>,
     pub(super) builds: Vec<Build>,
+    pub(super) scheduled: ScheduledNames,
 }
 
 impl Plan {
@@ -70,6 +71,7 @@ impl Plan {
             turns,
             progress: Progress::default(),
             timer_news: TimerNews::default(),
+            scheduled: self.scheduled,
             groups_need_lease,
             mirrors_dead_letters: self.mirrors_dead_letters,
             former_until,

@@ -71,6 +71,11 @@ pub(crate) trait Reaction: Send + Sync {
         Ok(None)
     }
 
+    /// What its timers are called in the build of the handler: another build that takes others is another one.
+    fn timer_types(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// What a timer that is due is to the reaction; an error says why it takes none like it.
     fn decode_timer(&self, _timer: &DueTimer) -> Result<Decoded, String> {
         Err("this handler takes no timers".to_owned())
@@ -81,7 +86,8 @@ pub(crate) trait Reaction: Send + Sync {
         false
     }
 
-    /// Done once before the first batch, each time the handler begins to run: what it needs to have in the store.
+    /// Done when the application is opened, and before the first batch each time the handler begins to run: what it needs to have in the
+    /// store.
     async fn begin(&self, _tx: &mut Tx) -> Result<(), Error> {
         Ok(())
     }

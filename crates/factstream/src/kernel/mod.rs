@@ -9,6 +9,7 @@ pub(crate) mod inside;
 pub(crate) mod origin;
 pub(crate) mod names;
 mod progress;
+mod scheduled_names;
 mod timer_news;
 pub(crate) mod states;
 pub(crate) mod system;
@@ -17,6 +18,7 @@ pub(crate) mod turns;
 pub(crate) use clock::StoreClock;
 pub(crate) use emitters::Emitters;
 pub(crate) use progress::Progress;
+pub(crate) use scheduled_names::ScheduledNames;
 pub use test_clock::TestClock;
 pub(crate) use timer_news::TimerNews;
 
@@ -45,6 +47,8 @@ pub(crate) struct Kernel {
     pub(crate) turns: Arc<Turns>,
     pub(crate) progress: Progress,
     pub(crate) timer_news: TimerNews,
+    /// What the commands are called that may be scheduled.
+    pub(crate) scheduled: ScheduledNames,
     /// Whether the broker lets every member of a group read all partitions, so that a group needs one owner.
     pub(crate) groups_need_lease: bool,
     pub(crate) mirrors_dead_letters: bool,

@@ -76,6 +76,11 @@ impl App {
         let found = self.registered(handler).await?;
         let steps = match found.kind.as_str() {
             "consumer" => self.partition_steps(&found, &to).await?,
+            "scheduled" => {
+                return Err(Error::Wiring(format!(
+                    "{handler} has no place in topics or the log: its inputs are timers, each of which App::timers moves or cancels"
+                )));
+            }
             _ => self.log_steps(&found, &to).await?,
         };
         Ok(ResetPlan { handler: found.handler, generation: found.generation, steps })

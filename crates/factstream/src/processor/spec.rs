@@ -32,6 +32,8 @@ pub enum HandlerKind {
     Projection,
     /// A consumer of topics.
     Consumer,
+    /// What a service has scheduled: its inputs are timers.
+    Scheduled,
 }
 
 impl HandlerKind {
@@ -41,6 +43,12 @@ impl HandlerKind {
             Self::ReadModel => "read_model",
             Self::Projection => "projection",
             Self::Consumer => "consumer",
+            Self::Scheduled => "scheduled",
         }
+    }
+
+    /// Whether its events are those of the log, so that its progress is a position.
+    pub(crate) fn reads_log(self) -> bool {
+        matches!(self, Self::ReadModel | Self::Projection)
     }
 }

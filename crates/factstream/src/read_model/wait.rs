@@ -44,7 +44,7 @@ impl<'a> Wait<'a> {
             app.managed().iter().find(|managed| managed.tables.iter().any(|own| own.name == table));
         let spec =
             declared.and_then(|declared| app.specs().iter().find(|spec| spec.handler == declared.projection));
-        if spec.is_some_and(|spec| spec.kind == HandlerKind::Consumer) {
+        if spec.is_some_and(|spec| !spec.kind.reads_log()) {
             return Err(Error::Wiring(format!(
                 "{table} is filled by a consumer, whose progress is no position of the log: wait_for works on read models \
                  and projections"

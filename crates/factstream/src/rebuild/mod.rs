@@ -33,7 +33,7 @@ use crate::processor::mark::{Move, Progress};
 use crate::processor::shard::Shard;
 use crate::processor::source::log::LogReader;
 use crate::processor::source::{For, Reader as _};
-use crate::processor::{HandlerKind, Processor, Spec, checkpoint};
+use crate::processor::{Processor, Spec, checkpoint};
 use crate::registry::{self, Build, Look};
 use crate::tx::TableNames;
 use background::{Ahead, PAGE_EVENTS, Writing};
@@ -115,8 +115,7 @@ impl App {
         mut progress: impl FnMut(RebuildProgress) + Send,
     ) -> Result<RebuildProgress, Error> {
         let managed = self.managed().iter().find(|managed| managed.projection == projection);
-        let spec =
-            self.specs().iter().find(|spec| spec.handler == projection && spec.kind != HandlerKind::Consumer);
+        let spec = self.specs().iter().find(|spec| spec.handler == projection && spec.kind.reads_log());
         let (Some(managed), Some(spec), Some(build)) = (managed, spec, self.build_of(projection)) else {
             let known = self.projections().join(", ");
             return Err(Error::UnknownProjection { name: projection.to_owned(), known });
@@ -155,9 +154,8 @@ impl App {
 
     /// The names of the projections that can be rebuilt.
     pub fn projections(&self) -> Vec<String> {
-        let fills = |name: &String| {
-            self.specs().iter().any(|spec| spec.handler == *name && spec.kind != HandlerKind::Consumer)
-        };
+        let fills =
+            |name: &String| self.specs().iter().any(|spec| spec.handler == *name && spec.kind.reads_log());
         self.managed().iter().map(|managed| managed.projection.clone()).filter(fills).collect()
     }
 }

@@ -51,13 +51,14 @@ impl Build {
         service: &str,
         formerly: &BTreeSet<String>,
     ) -> Self {
-        let reads_log = spec.kind != HandlerKind::Consumer;
+        let reads_log = spec.kind.reads_log();
         let topic = |event_type: &EventType| event_type.topic.filter(|_| !reads_log).map(str::to_owned);
         let event_types: BTreeMap<String, Option<String>> = spec
             .reaction
             .event_types()
             .into_iter()
             .flat_map(|event_type| event_type.names().map(move |name| (name.to_owned(), topic(event_type))))
+            .chain(spec.reaction.timer_types().into_iter().map(|name| (name, None)))
             .collect();
         let types = spec.reaction.event_types().into_iter();
         let former_names = types.filter_map(|of| Some((of.former_name()?, of.name)));

@@ -6,8 +6,8 @@ use crate::error::Error;
 use crate::handler::tables::{self, Managed, TableMatch};
 use crate::kernel::Kernel;
 use crate::kernel::generation::Generation;
-use crate::processor::checkpoint;
 use crate::processor::layout::Layout;
+use crate::processor::{HandlerKind, checkpoint};
 use crate::statements as sql;
 use crate::tx::Tx;
 use factstream_core::params;
@@ -149,6 +149,7 @@ pub(crate) async fn take_over(
     if !passed_over.is_empty() && !build.leaves_skipped {
         return Err(skipped(build, &passed_over));
     }
+    refuse_forgotten(kernel.store.as_ref(), build, found).await?;
     let mut tx = Tx::begin(kernel).await?;
     if !lock(&mut tx, &build.handler, found.generation).await? {
         return Ok(());
@@ -247,6 +248,25 @@ async fn passed_over(
     params.extend(added.into_iter().map(Into::into));
     let rows = store.query(&sql, params).await?;
     rows.iter().map(|row| Ok((row.get("event_type")?, row.get("events")?))).collect()
+}
+
+/// Refuses a build that does not know what waits for its time: it would make dead letters of it.
+async fn refuse_forgotten(store: &dyn Store, build: &Build, found: &Registered) -> Result<(), Error> {
+    if build.kind != HandlerKind::Scheduled {
+        return Ok(());
+    }
+    for name in found.event_types.keys().filter(|name| !build.event_types.contains_key(*name)) {
+        let sql = "SELECT count(*) AS waiting FROM fs_timers WHERE handler = $1 AND payload_type = $2";
+        let rows = store.query(sql, params![&build.handler, name]).await?;
+        let waiting = rows.first().map(|row| row.get::<u64>("waiting")).transpose()?.unwrap_or(0);
+        if waiting > 0 {
+            return Err(Error::Wiring(format!(
+                "{waiting} scheduled commands called {name:?} wait for their time, and this build does not declare them: declare them \
+                 with .scheduled_command until none waits any more, or cancel them (App::timers)"
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn skipped(build: &Build, passed_over: &[(String, u64)]) -> Error {

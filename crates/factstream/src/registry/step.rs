@@ -2,6 +2,7 @@
 
 use super::Registered;
 use super::build::Build;
+use crate::processor::HandlerKind;
 
 /// The name of a service that was never given one.
 pub(crate) const UNNAMED: &str = "factstream";
@@ -27,7 +28,13 @@ pub(crate) enum Step {
 /// What a build has to do, seen the row of its handler.
 pub(crate) fn step(found: Option<&Registered>, build: &Build) -> Step {
     let Some(found) = found else { return Step::New };
-    if (found.kind == "consumer") == build.reads_log {
+    let read_log =
+        [HandlerKind::ReadModel, HandlerKind::Projection].iter().any(|kind| kind.name() == found.kind);
+    let is_other_kind = match build.reads_log {
+        true => !read_log,
+        false => found.kind != build.kind.name(),
+    };
+    if is_other_kind {
         return Step::OtherKind;
     }
     let is_same = found.build == build.id;

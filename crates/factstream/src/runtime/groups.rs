@@ -12,7 +12,7 @@ impl App {
             return Ok(());
         }
         let embedded = Embedded::new(Arc::clone(self.store()));
-        for spec in self.specs() {
+        for spec in self.specs().iter().filter(|spec| !spec.source.topics().is_empty()) {
             embedded.begin_group(&spec.handler, spec.source.topics()).await?;
         }
         Ok(())

@@ -4,7 +4,8 @@
 use crate::app::App;
 use crate::error::Error;
 use crate::leases::{self, Alone};
-use crate::registry::{Build, Step, find, register, step};
+use crate::registry::{self, Build, Look, Step, find, register, step};
+use crate::tx::Tx;
 
 /// Whether a build that is not new may take over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +48,19 @@ pub(crate) async fn bring_up(app: &App, build: &Build, comeback: Comeback) -> Re
             (_, None) => {}
         }
     }
+}
+
+/// Has the handlers that this build runs make ready what they need, before anything goes by that.
+pub(crate) async fn begin_current(app: &App) -> Result<(), Error> {
+    for spec in app.specs().iter().filter(|spec| spec.reaction.begins()) {
+        let Some(build) = app.build_of(&spec.handler) else { continue };
+        if let Look::Current(_) = registry::look(app.store().as_ref(), build).await? {
+            let mut tx = Tx::begin(app.kernel()).await?;
+            spec.reaction.begin(&mut tx).await?;
+            tx.commit().await?;
+        }
+    }
+    Ok(())
 }
 
 /// Rebuilds while no other process rebuilds the same handler; whoever waited looks again.

@@ -265,6 +265,13 @@ impl TestApp {
             let (handler, key): (String, String) = (column(&row, "handler"), column(&row, "event_key"));
             under_way.push(format!("{handler} is to try {key} again"));
         }
+        let sql = "SELECT DISTINCT handler FROM fs_timers WHERE wakes_at <= $1";
+        for row in self.rows(sql, params![self.place.clock.now()]).await {
+            let handler: String = column(&row, "handler");
+            if self.app.build_of(&handler).is_some() {
+                under_way.push(format!("{handler} is to be given timers that are due"));
+            }
+        }
         if !self.topics_may_miss {
             self.refuse_missing_topics().await;
         }

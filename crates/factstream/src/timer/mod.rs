@@ -65,14 +65,21 @@ pub(crate) async fn put_back(tx: &mut Tx, handler: &str, timer: &DueTimer) -> Re
     set::insert_held(tx, handler, timer).await
 }
 
-/// A handler's timers as they are set, soonest first: of one key, or of all.
+/// Timers of all handlers, by handler, key and name, after one of them.
 pub(crate) async fn list(
     store: &dyn Store,
-    handler: Option<&str>,
-    key: Option<&str>,
+    (handler, key, name): (&str, &str, &str),
     most: usize,
 ) -> Result<Vec<Row>, Error> {
-    Ok(store
-        .query(sql::SELECT_TIMERS, params![handler.map(str::to_owned), key.map(str::to_owned), most])
-        .await?)
+    Ok(store.query(sql::SELECT_TIMERS, params![handler, key, name, most]).await?)
+}
+
+/// The timers of one key of a handler, by name.
+pub(crate) async fn list_of(
+    store: &dyn Store,
+    handler: &str,
+    key: &str,
+    most: usize,
+) -> Result<Vec<Row>, Error> {
+    Ok(store.query(sql::SELECT_TIMERS_OF, params![handler, key, most]).await?)
 }

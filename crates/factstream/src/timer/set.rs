@@ -135,9 +135,8 @@ async fn write(tx: &mut Tx, rows: Vec<Params>) -> Result<(), Error> {
     Ok(tx.write_rows(TableRows { table, columns, rows, replace_by: vec![0, 1, 2] }).await?)
 }
 
-/// When it is due; refused when it cannot be kept, or would never fire.
+/// When it is due; refused when it cannot be kept, or would never fire. Its key is checked by whoever makes it of ids.
 fn check(timer: &NewTimer, now: Timestamp) -> Result<Timestamp, Error> {
-    check_id("key of a timer", &timer.key)?;
     check_id("name of a timer", &timer.name)?;
     let bytes = timer.payload.len();
     if bytes > EVENT_BYTES_MAX {

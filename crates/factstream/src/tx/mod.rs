@@ -176,6 +176,17 @@ impl Tx {
         self.origin.json()
     }
 
+    /// As [`Tx::set_context`], for a while: gives what [`Tx::restore_context`] takes.
+    pub(crate) fn replace_context(&mut self, context: &Context) -> Result<Origin, Error> {
+        let before = self.origin.clone();
+        self.set_context(context)?;
+        Ok(before)
+    }
+
+    pub(crate) fn restore_context(&mut self, before: Origin) {
+        self.origin = before;
+    }
+
     /// What follows is caused by this.
     pub(crate) fn caused_by(&mut self, origin: Origin) {
         self.own_origin = origin.clone();

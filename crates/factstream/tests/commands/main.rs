@@ -11,6 +11,9 @@ mod transactions;
 mod versions;
 mod read_back;
 mod running;
+mod store_clock;
+mod scheduled;
+mod recurring;
 
 use common::{Do, Order, OrderEvent, Refused, Shop};
 use factstream::{Aggregate, App, Command, Error, Event, ExecuteError, SnapshotPolicy, params};

@@ -42,7 +42,7 @@ impl Aggregate for Order {
     }
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Do {
     Create(i64),
     Note(String),

@@ -183,15 +183,17 @@ impl App {
         let groups = self.specs().iter().filter(|spec| !spec.source.has_checkpoint());
         let asked = groups.map(|spec| {
             let (name, source) = (spec.name.clone(), Arc::clone(&spec.source));
-            let group = name.clone();
+            let (group, has_group) = (name.clone(), !source.topics().is_empty());
             let (of_lag, of_members) = (format!("lag of {name}"), format!("members of {name}"));
             async move {
                 join!(
                     self.asked(&of_lag, move |app| async move { source.lag(app.kernel(), &name, 0).await }),
-                    self.asked(
-                        &of_members,
-                        move |app| async move { Ok(app.broker().members(&group).await?) }
-                    ),
+                    self.asked(&of_members, move |app| async move {
+                        match has_group {
+                            true => Ok(app.broker().members(&group).await?),
+                            false => Ok(Vec::new()),
+                        }
+                    }),
                 )
             }
         });

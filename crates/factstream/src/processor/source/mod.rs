@@ -5,7 +5,6 @@
 //! batch means that nothing of the last one is in flight.
 
 pub(crate) mod log;
-#[allow(dead_code, reason = "handlers that wait come next")]
 pub(crate) mod timers;
 pub(crate) mod topics;
 
