@@ -19,6 +19,14 @@ fn recorded(data: &str) -> RecordedEvent {
     }
 }
 
+#[test]
+fn what_is_shown_of_an_event_and_its_message_is_the_size_of_the_content() {
+    let event = recorded(r#"{"name":"Jane Doe"}"#);
+    let message = Message::of(&event).unwrap().expect("public");
+    let shown = format!("{event:?} {message:?} {:?}", record(message.clone()));
+    assert!(!shown.contains("Jane") && shown.contains("data: 19 bytes"), "{shown}");
+}
+
 fn record(message: Message) -> Record {
     Record {
         partition: Partition { topic: message.topic, partition: 3 },

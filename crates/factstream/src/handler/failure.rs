@@ -127,6 +127,17 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_was_used_for_something_else_is_never_tried_again() {
+        use crate::error::Error as Ours;
+        let reused = || Ours::KeyReused { key: "k-1".into(), first_used_for: "order/Ship".into() };
+        assert!(Failure::from(reused()).is_permanent());
+        refusals::register::<fmt::Error>(); // as whoever executes a command does
+        assert!(Failure::from(crate::ExecuteError::<fmt::Error>::Failed(reused())).is_permanent());
+        let busy = Ours::Store(factstream_core::store::StoreError::Busy("a writer".into()));
+        assert!(!Failure::from(busy).is_permanent());
+    }
+
+    #[test]
     fn a_reason_is_shown_once_and_without_what_it_quotes() {
         #[derive(Debug, thiserror::Error)]
         #[error("the order is refused: {0}")]
