@@ -36,6 +36,10 @@ pub enum Sabotage {
     TimerLocalClock,
     /// A timer is deleted before its effects, in a transaction of its own (G16).
     TimerDeletedOutside,
+    /// A process handles its inputs in the order of the aggregates that they come from, not in its own (G15).
+    ProcessKeyByAggregate,
+    /// An instance of a process that has ended is forgotten at once, so that what comes later begins it again (G15).
+    EndedForgotten,
 }
 
 impl Sabotage {
@@ -56,6 +60,8 @@ impl Sabotage {
         Self::TimerTokenOff,
         Self::TimerLocalClock,
         Self::TimerDeletedOutside,
+        Self::ProcessKeyByAggregate,
+        Self::EndedForgotten,
     ];
 
     /// What `FACTSTREAM_SABOTAGE` calls it.
@@ -76,6 +82,8 @@ impl Sabotage {
             Self::TimerTokenOff => "timer-token-off",
             Self::TimerLocalClock => "timer-local-clock",
             Self::TimerDeletedOutside => "timer-deleted-outside",
+            Self::ProcessKeyByAggregate => "process-key-by-aggregate",
+            Self::EndedForgotten => "ended-forgotten",
         }
     }
 }

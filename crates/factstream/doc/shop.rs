@@ -28,7 +28,7 @@ pub fn status_after(event: &OrderEvent) -> &'static str {
     }
 }
 
-#[derive(serde::Serialize, Clone)]
+#[derive(serde::Serialize, Clone, Debug)]
 pub enum OrderCommand {
     Create { customer_id: String },
     Ship { parcel: String },

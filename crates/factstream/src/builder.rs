@@ -3,6 +3,7 @@
 mod connect;
 mod declared;
 mod plan;
+mod processes;
 mod scheduled;
 
 use crate::app::App;
@@ -34,6 +35,7 @@ use factstream_core::event::{EventSet, EventType};
 use factstream_core::recordable::EVENT_BYTES_MAX;
 use factstream_core::store::Store;
 use plan::Plan;
+pub use processes::DeclareProcess;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::num::NonZeroUsize;

@@ -205,6 +205,16 @@ pub enum Error {
         /// The handler.
         handler: String,
     },
+    /// An instance of a process cannot be read, or its state cannot be made again.
+    #[error("the instance {id:?} of {process}: {reason}")]
+    Process {
+        /// The process.
+        process: &'static str,
+        /// The instance.
+        id: String,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),

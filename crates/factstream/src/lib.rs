@@ -12,6 +12,7 @@
 //! | fold events into rows | [`Fold`], [`FoldRows`], [`ReadModel`] |
 //! | write rows with SQL | [`Projector`], [`Projection`], [`Rows`] |
 //! | have effects in the store, exactly once | [`Handler`], [`Consumer`], [`Tx`] |
+//! | run a business process over several aggregates | [`Process`] |
 //! | call the outside world | [`ExternalHandler`] |
 //! | have something done at a time, or again and again | [`App::schedule`], [`Builder::every`] |
 //! | see and mend what failed | [`App::status`], [`App::dead_letters`], [`App::rebuild`] |
@@ -39,6 +40,7 @@ mod relay;
 mod app;
 mod command;
 mod timers;
+pub mod process;
 pub mod read_model;
 mod rebuild;
 mod runtime;
@@ -48,23 +50,26 @@ pub mod schema;
 pub mod testing;
 
 pub use app::App;
-pub use builder::Builder;
+pub use builder::{Builder, DeclareProcess};
 pub use command::execute::{Execute, ExecuteWithState, Executed};
 pub use command::together::ATTEMPTS_MAX;
 pub use command::transaction::{Committed, LentTx, Transact};
 pub use error::{Error, ExecuteError};
 pub use handler::declare::{Consumer, Projection};
 pub use handler::json_topic::{Json, JsonTopic, TopicOf};
-pub use handler::options::{Tombstones, UnknownTypes};
+pub use handler::options::{Start, Tombstones, UnknownTypes};
 pub use handler::{ExternalHandler, Failure, Handler, Projector, Retry};
-pub use leases::{Doing, LeaseOwner, Process};
+pub use leases::{Doing, LeaseOwner, RunningProcess};
 pub use ops::{ResetPlan, ResetStep, ResetTo, dead_letters, status};
+pub use process::{Acts, Correlate, Input, Missing, Process};
 pub use processor::HandlerKind;
 pub use read_model::{Condition, Fold, FoldRows, Keys, Page, ReadModel, ReadModelQuery, SortOrder};
 pub use rebuild::RebuildProgress;
 pub use redact::redact_url;
 pub use registry::Registered;
-pub use retention::{COMMAND_KEY_RETENTION, INBOX_RETENTION, LETTER_RETENTION, Retention, TOPIC_RETENTION};
+pub use retention::{
+    COMMAND_KEY_RETENTION, INBOX_RETENTION, LETTER_RETENTION, PROCESS_RETENTION, Retention, TOPIC_RETENTION,
+};
 pub use runtime::Running;
 pub use scheduled::recurring::{Occurrence, Recurring};
 pub use scheduled::schedule::{Missed, Overlap, Schedule};

@@ -23,6 +23,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("sql/migrations/0008_states.sql"),
     include_str!("sql/migrations/0009_timers.sql"),
     include_str!("sql/migrations/0010_schedules.sql"),
+    include_str!("sql/migrations/0011_processes.sql"),
 ];
 /// Since this version, records of foreign producers have another identity.
 const IDENTITY: u32 = 3;

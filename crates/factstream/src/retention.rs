@@ -25,6 +25,9 @@ pub struct Retention {
     pub inbox: Duration,
     /// How long embedded topics keep a record that every group has read. [`TOPIC_RETENTION`] unless said.
     pub topics: Duration,
+    /// How long an instance of a process is known after its end, with its history: an event that would start it and comes later starts it
+    /// anew. [`PROCESS_RETENTION`] unless said. Those that run are kept.
+    pub processes: Duration,
 }
 
 impl Default for Retention {
@@ -34,6 +37,7 @@ impl Default for Retention {
             letters: LETTER_RETENTION,
             inbox: INBOX_RETENTION,
             topics: TOPIC_RETENTION,
+            processes: PROCESS_RETENTION,
         }
     }
 }
@@ -41,10 +45,14 @@ impl Default for Retention {
 impl Retention {
     /// Refuses what cannot be meant: clients repeat and brokers deliver again for some minutes at least.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        let Self { command_keys, letters, inbox, topics } = *self;
-        for (name, kept) in
-            [("command_keys", command_keys), ("letters", letters), ("inbox", inbox), ("topics", topics)]
-        {
+        let Self { command_keys, letters, inbox, topics, processes } = *self;
+        for (name, kept) in [
+            ("command_keys", command_keys),
+            ("letters", letters),
+            ("inbox", inbox),
+            ("topics", topics),
+            ("processes", processes),
+        ] {
             if !(SHORTEST..=LONGEST).contains(&kept) {
                 return Err(Error::Wiring(format!(
                     "retention: {name} is {kept:?}; it can be from {SHORTEST:?} (one hour) to {LONGEST:?} (100 years)"
@@ -64,5 +72,7 @@ pub const COMMAND_KEY_RETENTION: Duration = Duration::from_secs(90 * 24 * 3_600)
 pub const LETTER_RETENTION: Duration = Duration::from_secs(90 * 24 * 3_600);
 /// How long an event is known to be handled, unless said.
 pub const INBOX_RETENTION: Duration = Duration::from_secs(30 * 24 * 3_600);
+/// How long an instance of a process is known after its end (G15), unless said.
+pub const PROCESS_RETENTION: Duration = Duration::from_secs(90 * 24 * 3_600);
 /// How long the embedded broker keeps records that every group has read, unless said.
 pub const TOPIC_RETENTION: Duration = Duration::from_secs(7 * 24 * 3_600);

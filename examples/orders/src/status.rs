@@ -5,7 +5,7 @@ use crate::cli::{Handlers, HandlersAction, Status as Args};
 use crate::output::{self, known};
 use crate::{Failed, cli};
 use factstream::status::{HandlerStatus, Status};
-use factstream::{Process, ResetPlan, ResetStep};
+use factstream::{ResetPlan, ResetStep, RunningProcess};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -88,7 +88,7 @@ pub async fn run_handlers(args: Handlers) -> Result<ExitCode, Failed> {
 /// The handlers with what each is doing: in all processes together, and in each.
 fn with_processes(
     status: &Status,
-    processes: &[Process],
+    processes: &[RunningProcess],
 ) -> Result<Vec<serde_json::Value>, serde_json::Error> {
     let of_handler = |handler: &HandlerStatus| {
         let mut value = serde_json::to_value(handler)?;
@@ -109,7 +109,7 @@ fn with_processes(
 }
 
 /// What a handler is doing, the most telling first, and in how many processes.
-fn states<'a>(handler: &HandlerStatus, processes: &'a [Process]) -> Vec<(usize, &'a str)> {
+fn states<'a>(handler: &HandlerStatus, processes: &'a [RunningProcess]) -> Vec<(usize, &'a str)> {
     const TELLING: [&str; 6] = ["halted", "restarting", "paused", "live", "standing by", "outdated"];
     let mut counts: BTreeMap<usize, (usize, &str)> = BTreeMap::new();
     for doing in processes.iter().filter_map(|process| process.handlers.get(&handler.name)) {
@@ -119,7 +119,7 @@ fn states<'a>(handler: &HandlerStatus, processes: &'a [Process]) -> Vec<(usize, 
     counts.into_values().collect()
 }
 
-fn print_handlers(status: &Status, processes: Option<&[Process]>) {
+fn print_handlers(status: &Status, processes: Option<&[RunningProcess]>) {
     let headings =
         ["handler", "kind", "generation", "state", "run by", "at", "behind", "oldest, s", "dead", "parked"];
     let mut table = output::table(&headings);

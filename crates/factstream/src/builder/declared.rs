@@ -10,10 +10,12 @@ use crate::handler::tables::{Managed, Table};
 use crate::kernel::names::RESERVED;
 use crate::kernel::states::States;
 use crate::leases;
+use crate::process::Process;
+use crate::process::reaction::Managing;
 use crate::processor::shard::Shard;
 use crate::processor::source::Source;
 use crate::processor::source::log::Log;
-use crate::processor::source::timers::Timers;
+use crate::processor::source::timers::{Timers, WithTimers};
 use crate::processor::source::topics::Topics;
 use crate::processor::{HandlerKind, Spec};
 use crate::read_model::FoldRows;
@@ -22,7 +24,7 @@ use crate::scheduled::commands::Commands;
 use crate::scheduled::recurring::Recurrences;
 use crate::scheduled::{Scheduled, handler_of};
 use factstream_core::envelope::check_id;
-use factstream_core::event::EventType;
+use factstream_core::event::{EventSet, EventType};
 use std::collections::BTreeSet;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -39,6 +41,7 @@ pub(super) struct Declared {
 enum Reacting {
     Handlers(Handlers, Vec<Table>),
     Fold(Box<dyn MakeFold>),
+    Process(Box<dyn MakeProcess>),
 }
 
 /// Makes the reaction of a fold, once the decoders are there.
@@ -51,6 +54,31 @@ struct FoldOf<R>(PhantomData<fn() -> R>);
 impl<R: FoldRows> MakeFold for FoldOf<R> {
     fn make(&self, states: &States) -> Result<(Arc<dyn Reaction>, Managed), Error> {
         Ok((Arc::new(Folding::<R>::new(states.decoder::<R::Events>()?)), Managed::of::<R>()))
+    }
+}
+
+/// Makes the reaction of a process, once the decoders are there.
+trait MakeProcess: Send {
+    fn make(&self, states: &States) -> Result<Arc<dyn Reaction>, Error>;
+}
+
+struct ProcessOf<P>(PhantomData<fn() -> P>);
+
+impl<P: Process> MakeProcess for ProcessOf<P> {
+    fn make(&self, states: &States) -> Result<Arc<dyn Reaction>, Error> {
+        if P::Events::event_types().is_empty() {
+            return Err(Error::Wiring(format!(
+                "the process {} names no event type, so nothing would ever start it; give it an enum of events",
+                P::NAME
+            )));
+        }
+        if P::VERSION == 0 {
+            return Err(Error::Wiring(format!(
+                "the process {} has VERSION 0; versions of a state begin with 1",
+                P::NAME
+            )));
+        }
+        Ok(Arc::new(Managing::<P>::new(states.decoder::<P::Events>()?)))
     }
 }
 
@@ -71,13 +99,19 @@ impl Declared {
         Self { name, kind: HandlerKind::ReadModel, options, reacting }
     }
 
+    /// A process manager.
+    pub(super) fn process<P: Process>(options: Options) -> Self {
+        let reacting = Reacting::Process(Box::new(ProcessOf::<P>(PhantomData)));
+        Self { name: P::NAME.to_owned(), kind: HandlerKind::Process, options, reacting }
+    }
+
     /// The topics of its events.
     pub(super) fn topics(&self) -> Vec<&'static str> {
         match &self.reacting {
             Reacting::Handlers(handlers, _) => {
                 handlers.event_types().iter().filter_map(|event_type| event_type.topic).collect()
             }
-            Reacting::Fold(_) => Vec::new(),
+            Reacting::Fold(_) | Reacting::Process(_) => Vec::new(),
         }
     }
 
@@ -98,11 +132,13 @@ impl Declared {
                 managed.push(table);
                 reaction
             }
+            Reacting::Process(process) => process.make(states)?,
         };
         let source: Arc<dyn Source> = match kind {
             HandlerKind::Consumer => Arc::new(Topics(topics_of(&name, &reaction.event_types())?)),
-            HandlerKind::ReadModel | HandlerKind::Projection => Arc::new(Log),
+            HandlerKind::ReadModel | HandlerKind::Projection => Arc::new(Log { is_read_again: true }),
             HandlerKind::Scheduled => Arc::new(Timers),
+            HandlerKind::Process => Arc::new(WithTimers(Arc::new(Log { is_read_again: false }))),
         };
         Ok(Spec { handler: name.clone(), name, shard: Shard::WHOLE, kind, reaction, options, source })
     }

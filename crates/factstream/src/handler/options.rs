@@ -30,6 +30,22 @@ pub enum Tombstones {
     DeadLetter,
 }
 
+/// Where a process begins that a store has not seen before.
+///
+/// ```
+/// use factstream::Start;
+///
+/// assert_ne!(Start::Now, Start::Beginning);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Start {
+    /// After the newest event that is in the log when the process is first opened: what has happened before is not its matter.
+    Now,
+    /// At the oldest event of the log: it reacts to all of history, with commands and all.
+    Beginning,
+}
+
 /// How a handler is run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Options {
@@ -43,6 +59,8 @@ pub(crate) struct Options {
     pub(crate) shards: u32,
     /// Of the logic that makes a projection's rows: another one has them made anew.
     pub(crate) version: u32,
+    /// Where in the log it begins.
+    pub(crate) start: Start,
     /// Whether events of types that this build adds may stay unhandled when earlier builds have passed over them.
     pub(crate) leaves_skipped: bool,
 }
@@ -58,6 +76,7 @@ impl Default for Options {
             tombstones: Tombstones::default(),
             shards: 1,
             version: 1,
+            start: Start::Beginning,
             leaves_skipped: false,
         }
     }

@@ -24,6 +24,10 @@ pub(crate) struct Ready<'a> {
     pub(crate) event: &'a Decoded,
     pub(crate) origin: &'a Origin,
     pub(crate) outcome: Option<&'a Outcome>,
+    /// In whose order it is handled.
+    pub(crate) key: &'a str,
+    /// Its data, where a person may have edited it: of a letter.
+    pub(crate) edited: Option<&'a str>,
 }
 
 /// Why a batch could not be handled.
@@ -95,6 +99,11 @@ pub(crate) trait Reaction: Send + Sync {
     /// The key in whose order events are handled, where that is another than the aggregate's id.
     fn order_key(&self, _event: &Decoded) -> Option<String> {
         None
+    }
+
+    /// Other keys that it is handled for, each by itself and in its own order.
+    fn further_keys(&self, _event: &Decoded) -> Vec<String> {
+        Vec::new()
     }
 
     /// What all events stand in the order of, where there is no other.

@@ -26,6 +26,11 @@ pub(crate) struct Emitters {
 }
 
 impl Emitters {
+    /// The aggregates that are known.
+    pub(crate) fn known(&self) -> &HashSet<TypeId> {
+        &self.known
+    }
+
     /// Takes an aggregate in.
     ///
     /// # Errors

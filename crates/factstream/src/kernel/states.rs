@@ -108,6 +108,8 @@ pub(crate) struct States {
     decoders: Mutex<HashMap<TypeId, Decoder>>,
     upcasters: Upcasters,
     emitters: Mutex<Emitters>,
+    /// The aggregates that the application declares.
+    declared: HashSet<TypeId>,
     snapshot_writers: Arc<Semaphore>,
     /// Command types whose last aggregate that was not in the cache was there already; of others it is taken to be new.
     continues_stream: Mutex<HashSet<&'static str>>,
@@ -120,6 +122,7 @@ impl States {
             cache: Mutex::new(Cache::new(limits)),
             decoders: Mutex::default(),
             upcasters,
+            declared: emitters.known().clone(),
             emitters: Mutex::new(emitters),
             snapshot_writers: Arc::new(Semaphore::new(1)),
             continues_stream: Mutex::default(),
@@ -143,6 +146,11 @@ impl States {
     /// Makes sure that this aggregate shares neither its type nor a name of an event with another one.
     pub(crate) fn admit<A: Aggregate>(&self) -> Result<(), Error> {
         lock(&self.emitters).add::<A>()
+    }
+
+    /// Whether the application declares this aggregate.
+    pub(crate) fn is_declared<A: Aggregate>(&self) -> bool {
+        self.declared.contains(&TypeId::of::<A>())
     }
 
     /// The decoder of an event set, made and checked at its first use.

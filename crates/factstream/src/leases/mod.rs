@@ -15,7 +15,7 @@ mod runs;
 
 pub(crate) use present::{Alone, Present};
 pub(crate) use processes::processes;
-pub use processes::{Doing, Process};
+pub use processes::{Doing, RunningProcess};
 pub(crate) use runs::{Builds, LANES, Runs};
 
 use crate::error::Error;

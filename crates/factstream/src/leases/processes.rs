@@ -17,7 +17,7 @@ const LOOK: Duration = Duration::from_millis(100);
 /// A process on the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct Process {
+pub struct RunningProcess {
     /// The service that it runs.
     pub service: String,
     /// The machine's name.
@@ -46,7 +46,7 @@ struct Seen {
 }
 
 /// The processes that live, as far as their beats tell within `watch`.
-pub(crate) async fn processes(store: &dyn Store, watch: Duration) -> Result<Vec<Process>, Error> {
+pub(crate) async fn processes(store: &dyn Store, watch: Duration) -> Result<Vec<RunningProcess>, Error> {
     let until = Instant::now() + watch;
     let mut seen = look(store).await?;
     seen.retain(|seen| !Identity::parse(&seen.owner).died_here());
@@ -74,10 +74,10 @@ async fn look(store: &dyn Store) -> Result<Vec<Seen>, Error> {
 }
 
 impl Seen {
-    fn process(self) -> Process {
+    fn process(self) -> RunningProcess {
         let Identity { host, pid, service, .. } = Identity::parse(&self.owner);
         // What cannot be read is of another release: that it lives is known all the same.
         let handlers = serde_json::from_str(&self.states).unwrap_or_default();
-        Process { service, host, pid, handlers }
+        RunningProcess { service, host, pid, handlers }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::error::Error;
-use crate::leases::{self, LeaseOwner, Process};
+use crate::leases::{self, LeaseOwner, RunningProcess};
 use std::time::Duration;
 
 impl App {
@@ -30,7 +30,7 @@ impl App {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn processes(&self, watch: Duration) -> Result<Vec<Process>, Error> {
+    pub async fn processes(&self, watch: Duration) -> Result<Vec<RunningProcess>, Error> {
         leases::processes(self.store().as_ref(), watch).await
     }
 }

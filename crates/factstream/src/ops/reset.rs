@@ -7,7 +7,7 @@
 
 use crate::app::App;
 use crate::error::Error;
-use crate::processor::{checkpoint, offsets};
+use crate::processor::{HandlerKind, checkpoint, offsets};
 use crate::registry::{self, Registered};
 use crate::statements as sql;
 use crate::tx::Tx;
@@ -100,6 +100,13 @@ impl App {
         }
         let goes_back =
             |step: &ResetStep| step.topic.is_none() && step.from.is_some_and(|from| step.to < from);
+        if found.kind == HandlerKind::Process.name() && plan.steps.iter().any(goes_back) {
+            return Err(Error::Wiring(format!(
+                "{} is a process, which does not go back: it would ask for its commands again. Make the state of an instance again \
+                 from its history with App::process and ProcessQuery::rebuild",
+                plan.handler
+            )));
+        }
         if !again && plan.steps.iter().any(goes_back) {
             return Err(Error::Wiring(format!(
                 "{} would handle events again that it has handled; ask for that, if it is what you want",

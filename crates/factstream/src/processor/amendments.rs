@@ -44,6 +44,11 @@ impl Amendments {
         Ok(Self { store: Arc::clone(store), handler: handler.to_owned(), decided })
     }
 
+    /// None, whatever was decided.
+    pub(crate) fn none(store: &Arc<dyn Store>) -> Self {
+        Self { store: Arc::clone(store), handler: String::new(), decided: BTreeMap::new() }
+    }
+
     /// The events as they are to be handled: without those that were discarded, and with the data that others were given.
     pub(crate) async fn apply(&self, mut events: Vec<RecordedEvent>) -> Result<Vec<RecordedEvent>, Error> {
         let (Some(first), Some(last)) = (events.first(), events.last()) else { return Ok(events) };

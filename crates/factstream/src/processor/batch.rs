@@ -29,6 +29,11 @@ use std::time::{Duration, Instant};
 /// How often a batch that met another writer's commit is run again before that is reported.
 const CONFLICTS_MAX: u32 = 16;
 
+/// And how often one of several events: then it goes on with half of them, for the fewer streams it writes to, the less is in its way.
+const CONFLICTS_OF_SEVERAL_MAX: u32 = 4;
+/// The longest pause before it is run again.
+const CONFLICT_PAUSE_MAX_MILLIS: u64 = 50;
+
 /// How long what a sabotage tears apart stays apart.
 pub(crate) const SABOTAGE_TAKES: Duration = Duration::from_millis(200);
 
@@ -67,8 +72,9 @@ impl Processor {
         let began = Instant::now();
         let mut met = BatchFailure::somewhere(Failure::transient("concurrent writers were faster each time"));
         let mut lost_on = BTreeSet::new();
-        for _ in 0..CONFLICTS_MAX {
-            let _turns = self.kernel.turns_of(&lost_on).await;
+        let conflicts_max = if slice.len() > 1 { CONFLICTS_OF_SEVERAL_MAX } else { CONFLICTS_MAX };
+        for conflicts in 1..=conflicts_max {
+            let turns = self.kernel.turns_of(&lost_on).await;
             let work = self.transact(slice, mark);
             match tokio::time::timeout(self.options.time_limit, work).await {
                 Ok(Err(Error::Conflict(conflict))) => {
@@ -90,9 +96,11 @@ impl Processor {
             }
             tracing::debug!(handler = %self.name, failure = ?met.failure, "other work was in the way; handling the batch again");
             // Who waits for locks each time has waited long enough.
-            if began.elapsed() > self.options.time_limit {
+            if began.elapsed() > self.options.time_limit || conflicts == conflicts_max {
                 break;
             }
+            drop(turns);
+            tokio::time::sleep(conflict_pause(conflicts)).await;
         }
         Ok(Err(met))
     }
@@ -199,7 +207,8 @@ impl Processor {
             match &delivery.content {
                 Content::Ready { event, origin } => {
                     places.push(at);
-                    batch.push(Ready { event, origin, outcome: delivery.outcome.get() });
+                    let (outcome, key) = (delivery.outcome.get(), delivery.key.as_str());
+                    batch.push(Ready { event, origin, outcome, key, edited: None });
                 }
                 Content::Unreadable(_) => return Ok(Err(BatchFailure::by_itself(at, unreadable(delivery)))),
                 Content::NotMine | Content::Skipped => {}
@@ -285,6 +294,17 @@ impl Processor {
             Disposition::Parked => return,
         }
         self.health.attempt_failed();
+    }
+}
+
+/// None after the first conflict, then one of a random length, so that two who were in each other's way are not so again.
+fn conflict_pause(conflicts: u32) -> Duration {
+    match conflicts {
+        0 | 1 => Duration::ZERO,
+        _ => {
+            let most = (1_u64 << conflicts.min(10)).min(CONFLICT_PAUSE_MAX_MILLIS);
+            Duration::from_millis(rand::random_range(0..=most))
+        }
     }
 }
 

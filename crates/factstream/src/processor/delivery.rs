@@ -14,8 +14,12 @@ use factstream_core::message::{Record, Unreadable};
 use jiff::Timestamp;
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
+use uuid::Uuid;
 
 pub(crate) use factstream_core::message::LOG;
+
+/// Names the identity of an event's delivery to one of several keys (RFC 9562, version 5).
+const ONE_OF_SEVERAL: Uuid = Uuid::from_u128(0x0c2d_8f1e_55ab_4c0b_8a43_7be1_91f4_2026);
 
 /// By what a record is known.
 #[derive(Clone, Copy)]
@@ -137,6 +141,32 @@ impl Delivery {
             outcome: OnceLock::new(),
             raw: Raw::Event(Box::new(event)),
         }
+    }
+
+    /// An event of the log: a delivery for each key that it is handled for.
+    pub(crate) fn each_of_event(
+        event: RecordedEvent,
+        reaction: &dyn Reaction,
+        service: &Arc<str>,
+    ) -> Vec<Self> {
+        let first = Self::of_event(event, reaction, service);
+        let Content::Ready { event, .. } = &first.content else { return vec![first] };
+        let further = reaction.further_keys(event);
+        let Raw::Event(event) = &first.raw else { return vec![first] };
+        if further.is_empty() {
+            return vec![first];
+        }
+        let again: Vec<Self> = further
+            .into_iter()
+            .map(|key| Self { key, ..Self::of_event((**event).clone(), reaction, service) })
+            .collect();
+        let scoped = |delivery: Self| {
+            // Each is marked by itself.
+            let name = [delivery.event_id.as_str(), delivery.key.as_str()].join("\0");
+            let scoped_id = Uuid::new_v5(&ONE_OF_SEVERAL, name.as_bytes()).to_string();
+            Self { scoped_id: Some(scoped_id), ..delivery }
+        };
+        std::iter::once(first).chain(again).map(scoped).collect()
     }
 
     /// An event of the log as it lies there, to be kept and not handled.

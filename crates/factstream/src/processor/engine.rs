@@ -2,7 +2,7 @@
 
 use super::checkpoint::Place;
 use super::claim::Claim;
-use super::spec::Spec;
+use super::spec::{HandlerKind, Spec};
 use crate::error::Error;
 use crate::handler::options::Options;
 use crate::handler::reaction::SharedReaction;
@@ -31,6 +31,8 @@ pub(crate) struct Processor {
     pub(super) options: Options,
     /// Whether its progress is a checkpoint; else it is offsets.
     pub(super) has_checkpoint: bool,
+    /// Whether an event may have several deliveries, each of which is marked by itself.
+    pub(super) is_process: bool,
     pub(super) tables: TableNames,
     /// What a projection's own tables are called when they are live.
     pub(super) tables_live: Vec<String>,
@@ -69,6 +71,7 @@ impl Processor {
             reaction: Arc::clone(&spec.reaction),
             options: spec.options,
             has_checkpoint: spec.source.has_checkpoint(),
+            is_process: spec.kind == HandlerKind::Process,
             tables: TableNames::Live,
             tables_live: tables.iter().map(|table| table.name.clone()).collect(),
             health,
@@ -105,7 +108,7 @@ impl Processor {
     /// Whether events are marked in the inbox. A projection with one lane needs no inbox, its checkpoint says it all, unless
     /// it had several lanes before.
     pub(super) fn marks_inbox(&self) -> bool {
-        !self.has_checkpoint || self.has_lanes() || self.claim.marks_inbox
+        !self.has_checkpoint || self.has_lanes() || self.is_process || self.claim.marks_inbox
     }
 
     /// The names of a projection's own tables, live or beside those.

@@ -9,6 +9,7 @@ use crate::processor::delivery::{Content, Delivery, unreadable};
 use crate::processor::fault::refuse_store_failures;
 use crate::processor::mark::CheckpointMark;
 use crate::processor::{Processor, letters};
+use factstream_core::envelope::Position;
 use std::collections::HashSet;
 
 /// Unreadable events that one transaction holds back.
@@ -27,7 +28,7 @@ impl Processor {
             let end = at + piece.len();
             let is_last = end == slice.len();
             let (part, after) =
-                if is_last { (rest, rest) } else { rest.cut(piece[piece.len() - 1].position) };
+                if is_last { (rest, rest) } else { rest.cut(reached(piece[piece.len() - 1], slice[end])) };
             let known = failed.take_if(|(place, _)| *place == at);
             if let Some((_, failure)) = known {
                 self.hold(&piece[..1], |_| &failure, part).await?;
@@ -148,6 +149,14 @@ impl Pace {
             Some(at) => (self.events, self.failing_next) = (at, true),
             None => (self.events, self.failing_next) = (piece_len / 2, false),
         }
+    }
+}
+
+/// How far the log is handled after a delivery, with another one to come: not as far as its event, if that has further deliveries.
+fn reached(last: &Delivery, next: &Delivery) -> Option<Position> {
+    match (last.position, next.position) {
+        (Some(last), Some(next)) if last == next => Some(last.saturating_sub(1)),
+        (last, _) => last,
     }
 }
 

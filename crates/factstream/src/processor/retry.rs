@@ -115,7 +115,9 @@ impl Processor {
             None => true,
         };
         if let Some((event, origin)) = ready.filter(|_| is_wanted) {
-            let ready = [Ready { event, origin, outcome: delivery.outcome.get() }];
+            let edited = letter.record.value.as_deref().and_then(|value| std::str::from_utf8(value).ok());
+            let outcome = delivery.outcome.get();
+            let ready = [Ready { event, origin, outcome, key: &letter.key, edited }];
             let reacted = inside(self.kernel.store_id(), self.reaction.react(&ready, &mut tx)).await;
             if let Err(failed) = blame(reacted, tx.take_fault())? {
                 return Ok(Attempted::Failed(failed.failure));

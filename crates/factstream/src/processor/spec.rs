@@ -34,6 +34,8 @@ pub enum HandlerKind {
     Consumer,
     /// What a service has scheduled: its inputs are timers.
     Scheduled,
+    /// A process manager.
+    Process,
 }
 
 impl HandlerKind {
@@ -44,11 +46,12 @@ impl HandlerKind {
             Self::Projection => "projection",
             Self::Consumer => "consumer",
             Self::Scheduled => "scheduled",
+            Self::Process => "process",
         }
     }
 
     /// Whether its events are those of the log, so that its progress is a position.
     pub(crate) fn reads_log(self) -> bool {
-        matches!(self, Self::ReadModel | Self::Projection)
+        matches!(self, Self::ReadModel | Self::Projection | Self::Process)
     }
 }

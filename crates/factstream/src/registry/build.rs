@@ -1,5 +1,6 @@
 //! A handler as this build's code declares it.
 
+use crate::handler::options::Start;
 use crate::handler::tables::Managed;
 use crate::leases::{Builds, LANES};
 use crate::processor::{HandlerKind, Spec};
@@ -30,6 +31,8 @@ pub(crate) struct Build {
     pub(crate) shards: u32,
     pub(crate) has_lanes: bool,
     pub(crate) reads_log: bool,
+    /// Where it begins in the log.
+    pub(crate) start: Start,
     /// Whether events that earlier builds have passed over may stay so.
     pub(crate) leaves_skipped: bool,
     /// The digest of all of it but the lanes, which change nothing that another process would have to know.
@@ -85,6 +88,7 @@ impl Build {
             shards: spec.options.shards,
             has_lanes: spec.options.concurrency > 1,
             reads_log,
+            start: spec.options.start,
             leaves_skipped: spec.options.leaves_skipped,
             id: Uuid::new_v5(&NAMESPACE, all.as_bytes()).to_string(),
         }

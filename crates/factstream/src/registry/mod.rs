@@ -37,7 +37,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Registered {
     /// Its name.
     pub handler: String,
-    /// `read_model`, `projection` or `consumer`.
+    /// `read_model`, `projection`, `consumer` or `process`.
     pub kind: String,
     /// The service that runs it.
     pub service: String,

@@ -3,6 +3,7 @@
 use super::Registered;
 use super::build::Build;
 use crate::error::Error;
+use crate::handler::options::Start;
 use crate::handler::tables::{self, Managed, TableMatch};
 use crate::kernel::Kernel;
 use crate::kernel::generation::Generation;
@@ -15,6 +16,7 @@ use factstream_core::sql::{now, placeholders};
 use factstream_core::store::Store;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Whether the store has seen this build before.
 pub(crate) async fn was_registered(store: &dyn Store, build: &Build) -> Result<bool, Error> {
@@ -34,6 +36,10 @@ pub(crate) async fn register(
     managed: Option<&Managed>,
     build: &Build,
 ) -> Result<(), Error> {
+    let begins_at = match build.start {
+        Start::Now => kernel.store.wait_beyond(0, Duration::ZERO).await?,
+        Start::Beginning => 0,
+    };
     let mut tx = Tx::begin(kernel).await?;
     lock_registry(&mut tx).await?;
     if !tx.query(sql::SELECT_HANDLER, params![&build.handler]).await?.is_empty() {
@@ -71,7 +77,7 @@ pub(crate) async fn register(
     };
     insert(&mut tx, build, &row).await?;
     if build.reads_log {
-        checkpoint::create(&mut tx, &build.handler, generation, shards, 0).await?;
+        checkpoint::create(&mut tx, &build.handler, generation, shards, begins_at).await?;
         checkpoint::forget_others(&mut tx, &build.handler, generation).await?;
     }
     if is_same {

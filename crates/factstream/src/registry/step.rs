@@ -21,17 +21,18 @@ pub(crate) enum Step {
     },
     /// It belongs to another service.
     OtherService,
-    /// A consumer would become a projection, or the other way round.
+    /// A consumer would become a projection or a process, or the other way round.
     OtherKind,
 }
 
 /// What a build has to do, seen the row of its handler.
 pub(crate) fn step(found: Option<&Registered>, build: &Build) -> Step {
     let Some(found) = found else { return Step::New };
-    let read_log =
+    let is_process = build.kind == HandlerKind::Process;
+    let projects =
         [HandlerKind::ReadModel, HandlerKind::Projection].iter().any(|kind| kind.name() == found.kind);
-    let is_other_kind = match build.reads_log {
-        true => !read_log,
+    let is_other_kind = match build.reads_log && !is_process {
+        true => !projects,
         false => found.kind != build.kind.name(),
     };
     if is_other_kind {
@@ -40,7 +41,7 @@ pub(crate) fn step(found: Option<&Registered>, build: &Build) -> Step {
     let is_same = found.build == build.id;
     if found.service != build.service {
         let was_ours = found.service == UNNAMED || build.formerly.contains(&found.service);
-        return match (was_ours, is_same && build.reads_log) {
+        return match (was_ours, is_same && build.reads_log && !is_process) {
             (true, _) if is_same => Step::Rename,
             (true, _) => of_build(found, build),
             // Two services may show the same read model, as long as they fold it alike.

@@ -1,11 +1,11 @@
-//! Idempotency keys and settled letters are kept for as long as somebody may come back to them; then they go, a little at a
+//! Idempotency keys, settled letters and processes that have ended are kept for as long as somebody may come back to them; then they go, a little at a
 //! time, so that no table grows for ever (G13). Ages are told by the store's clock.
 
 use crate::error::Error;
 use crate::kernel::Kernel;
 use crate::retention::Retention;
 use factstream_core::params;
-use factstream_core::sql::Params;
+use factstream_core::sql::{Params, Row};
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 
@@ -15,11 +15,12 @@ const ROWS_MAX: u32 = 5_000;
 const ROWS_PER_COMMIT: usize = 500;
 
 impl KeyTrim {
-    /// One pass over keys and letters.
+    /// One pass over keys, letters and processes.
     pub(crate) async fn tidy(&mut self, kernel: &Kernel, retention: Retention) -> Result<(), Error> {
         let now = kernel.clock.ask(kernel.store.as_ref()).await?;
         self.step(kernel, before(now, retention.command_keys)).await?;
-        trim_letters(kernel, before(now, retention.letters)).await
+        trim_letters(kernel, before(now, retention.letters)).await?;
+        trim_processes(kernel, before(now, retention.processes)).await
     }
 }
 
@@ -63,6 +64,19 @@ async fn trim_letters(kernel: &Kernel, before: Timestamp) -> Result<(), Error> {
         "DELETE FROM fs_dead_letter_history WHERE letter_id = $1",
         "DELETE FROM fs_dead_letter_mirror WHERE letter_id = $1",
         "DELETE FROM fs_dead_letters WHERE id = $1",
+    ];
+    delete(kernel, &deletes, ids).await
+}
+
+/// Forgets instances of processes that ended before this time, with their histories, at most [`ROWS_MAX`].
+async fn trim_processes(kernel: &Kernel, before: Timestamp) -> Result<(), Error> {
+    let sql = "SELECT process, process_id FROM fs_processes WHERE ended_at < $1 ORDER BY ended_at LIMIT $2";
+    let rows = kernel.store.query(sql, params![before, ROWS_MAX]).await?;
+    let of_row = |row: &Row| Ok(params![row.get::<String>("process")?, row.get::<String>("process_id")?]);
+    let ids = rows.iter().map(of_row).collect::<Result<Vec<_>, Error>>()?;
+    let deletes = [
+        "DELETE FROM fs_process_history WHERE process = $1 AND process_id = $2",
+        "DELETE FROM fs_processes WHERE process = $1 AND process_id = $2",
     ];
     delete(kernel, &deletes, ids).await
 }
@@ -166,6 +180,27 @@ mod tests {
         for wrong in [Duration::ZERO, Duration::from_secs(59), Duration::MAX] {
             let refused = builder(&dir).retention(Retention { inbox: wrong, ..retention }).open().await;
             assert!(refused.err().unwrap().to_string().contains("inbox"), "{wrong:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_process_that_has_ended_is_forgotten_after_its_time_and_one_that_runs_never_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let app = app(&dir).await;
+        let mut tx = app.begin().await.unwrap();
+        for (id, ended) in [("runs", None), ("young", Some(days_ago(1))), ("old", Some(days_ago(100)))] {
+            let sql = "INSERT INTO fs_processes (process, process_id, status, state, state_version, version, position, \
+                       started_at, updated_at, ended_at) VALUES ('p', $1, '', '{}', 1, 1, 1, $2, $2, $3)";
+            tx.sql(sql, params![id, days_ago(200), ended]).await.unwrap();
+            let sql = "INSERT INTO fs_process_history (process, process_id, version, kind, input_id, position, acts, at) \
+                       VALUES ('p', $1, 1, 'event', '', 1, '[]', $2)";
+            tx.sql(sql, params![id, days_ago(200)]).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        KeyTrim::default().tidy(app.kernel(), Retention::default()).await.unwrap();
+        for table in ["fs_processes", "fs_process_history"] {
+            let sql = format!("SELECT process_id FROM {table} ORDER BY process_id");
+            assert_eq!(texts(&app, &sql).await, ["runs", "young"], "{table}");
         }
     }
 

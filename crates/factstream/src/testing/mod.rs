@@ -5,12 +5,14 @@
 //! |---|---|
 //! | decisions of an aggregate | [`given`] |
 //! | a read model | [`fold`] |
+//! | a process | [`process`] |
 //! | one handler | [`handler`], [`external_handler`] |
 //! | the application | [`TestApp`] |
 //!
 //! A kit panics where something goes wrong, so that a test has no error to pass on.
 
 mod fold;
+mod process;
 #[cfg(feature = "sqlite")]
 mod clocked_store;
 #[cfg(feature = "sqlite")]
@@ -25,6 +27,7 @@ mod rebuilt;
 pub use crate::kernel::TestClock;
 pub use factstream_core::testkit::{Given, When, given};
 pub use fold::{Folded, fold};
+pub use process::{Playing, Reacted, process};
 
 #[cfg(feature = "sqlite")]
 pub use app::TestApp;

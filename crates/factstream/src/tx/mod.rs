@@ -72,6 +72,8 @@ pub struct Tx {
     own_origin: Origin,
     appends: Vec<Append>,
     states: HashMap<StreamId, Touched>,
+    /// Streams that events were appended to without a look at them.
+    unseen: HashMap<StreamId, Unseen>,
     /// Whether it has set timers, which is news once it is committed.
     sets_timers: bool,
 }
@@ -106,6 +108,26 @@ struct Touched {
     keep: fn(&Kernel, &StreamId, Box<dyn Any + Send + Sync>),
 }
 
+/// What was appended to a stream that was not loaded.
+struct Unseen {
+    /// A `Vec` of the aggregate's events.
+    events: Box<dyn Any + Send + Sync>,
+    bytes: usize,
+}
+
+impl Unseen {
+    fn new<A: Aggregate>() -> Self {
+        Self { events: Box::new(Vec::<A::Event>::new()), bytes: 0 }
+    }
+}
+
+fn two_aggregates(stream: &StreamId) -> Error {
+    Error::Wiring(format!(
+        "two aggregates have the same TYPE, {}; give each its own",
+        stream.aggregate_type()
+    ))
+}
+
 impl Touched {
     fn new<A: Aggregate>(state: State<A>) -> Self {
         let keep = |kernel: &Kernel, stream: &StreamId, state: Box<dyn Any + Send + Sync>| {
@@ -126,8 +148,9 @@ impl Tx {
         tables: TableNames,
     ) -> Self {
         let own_origin = origin.clone();
-        let (rows, appends, states) = (Rows::new(inner, tables), Vec::new(), HashMap::new());
-        Self { rows, kernel, origin, own_origin, appends, states, sets_timers: false }
+        let (rows, appends) = (Rows::new(inner, tables), Vec::new());
+        let (states, unseen) = (HashMap::new(), HashMap::new());
+        Self { rows, kernel, origin, own_origin, appends, states, unseen, sets_timers: false }
     }
 
     /// Begins a transaction on the live tables.
@@ -203,14 +226,31 @@ impl Tx {
         Ok((state.of, state.version))
     }
 
-    /// Appends events to an aggregate's stream, whatever its version: for facts that no decision stands on.
+    /// Appends events to an aggregate's stream, whatever its version: for facts that no decision stands on. Nothing of the stream is
+    /// read, and other writers are in nobody's way. But where this transaction loads the aggregate or puts a command to it, before or after,
+    /// the stream must still be as it was loaded.
     ///
     /// # Errors
     /// When the id is not valid or the events cannot be written as JSON.
-    pub async fn append<A: Aggregate>(&mut self, id: &str, events: &[A::Event]) -> Result<Version, Error> {
+    pub async fn append<A: Aggregate>(&mut self, id: &str, events: &[A::Event]) -> Result<(), Error> {
         let stream = StreamId::new(A::TYPE, id)?;
-        let state = self.state::<A>(&stream).await?;
-        self.buffer(&stream, state, events)
+        if self.states.contains_key(&stream) {
+            let state = self.state::<A>(&stream).await?;
+            return self.buffer(&stream, state, events).map(drop);
+        }
+        self.kernel.states.admit::<A>()?;
+        if events.is_empty() {
+            return Ok(());
+        }
+        let (stamped, events) = self.origin.stamp_all(events)?;
+        let unseen = self.unseen.entry(stream.clone()).or_insert_with(Unseen::new::<A>);
+        let Some(known) = unseen.events.downcast_mut::<Vec<A::Event>>() else {
+            return Err(two_aggregates(&stream));
+        };
+        known.extend(events);
+        unseen.bytes += stamped.iter().map(|event| event.data.len()).sum::<usize>();
+        self.appends.push(Append { stream, expected: Expected::Any, events: stamped });
+        Ok(())
     }
 
     /// Puts a command to an aggregate. Its events commit with everything else of this transaction.
@@ -259,12 +299,7 @@ impl Tx {
     async fn state<A: Aggregate>(&mut self, stream: &StreamId) -> Result<State<A>, Error> {
         if let Some(touched) = self.states.get(stream) {
             let state = touched.state.downcast_ref::<State<A>>();
-            return state.cloned().ok_or_else(|| {
-                Error::Wiring(format!(
-                    "two aggregates have the same TYPE, {}; give each its own",
-                    stream.aggregate_type()
-                ))
-            });
+            return state.cloned().ok_or_else(|| two_aggregates(stream));
         }
         let states = &self.kernel.states;
         states.admit::<A>()?;
@@ -287,8 +322,22 @@ impl Tx {
         if state.version == 0 {
             check_begins(stream, 0, self.rows.inner().query(sql::SELECT_HORIZON, horizon_of(stream)).await?)?;
         }
+        self.see_unseen::<A>(stream, &mut state)?;
         self.states.insert(stream.clone(), Touched::new(state.clone()));
         Ok(state)
+    }
+
+    /// The state with what was appended before it was loaded. What is decided on it stands on the version that was loaded.
+    fn see_unseen<A: Aggregate>(&mut self, stream: &StreamId, state: &mut State<A>) -> Result<(), Error> {
+        let Some(Unseen { events, bytes }) = self.unseen.remove(stream) else { return Ok(()) };
+        let events = events.downcast::<Vec<A::Event>>().map_err(|_| two_aggregates(stream))?;
+        let mut version = state.version;
+        for append in self.appends.iter_mut().filter(|append| append.stream == *stream) {
+            append.expected = Expected::Exact(version);
+            version += append.events.len() as Version;
+        }
+        state.apply(&events, bytes);
+        Ok(())
     }
 
     async fn read_stream(

@@ -1,6 +1,6 @@
 //! Transactions over several aggregates, run again when they lose.
 
-use crate::common::{Do, Order, Refused, Shop};
+use crate::common::{Do, Order, OrderEvent, Refused, Shop};
 use factstream::{Error, ExecuteError, params};
 use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::task::JoinSet;
@@ -63,4 +63,29 @@ async fn a_transaction_on_busy_aggregates_is_run_again_until_it_has_its_turn() {
         assert_eq!(order.notes.len(), 40);
     }
     println!("{} runs of 40 transactions", runs.load(Ordering::Relaxed));
+}
+
+#[tokio::test]
+async fn a_fact_is_appended_whatever_others_write_and_what_is_decided_after_it_knows_it() {
+    let shop = Shop::new();
+    let app = shop.open().await;
+    app.execute("o-1", Do::Create(1)).await.unwrap();
+    let mut tx = app.begin().await.unwrap();
+    let noted = |text: &str| OrderEvent::Noted { text: text.into() };
+    tx.append::<Order>("o-1", &[noted("a fact")]).await.unwrap();
+    tx.append::<Order>("o-2", &[OrderEvent::Created { customer_id: "c".into(), amount: 1 }]).await.unwrap();
+    tx.append::<Order>("o-2", &[noted("another")]).await.unwrap();
+    let refusal = tx.command("o-2", Do::Create(1)).await.unwrap_err();
+    assert!(matches!(refusal, ExecuteError::Rejected(Refused("Order already created"))), "{refusal}");
+    tx.command("o-2", Do::Close).await.unwrap();
+    tx.append::<Order>("o-2", &[noted("last")]).await.unwrap();
+    if std::env::var("FACTSTREAM_TEST_STORE").as_deref() == Ok("postgres") {
+        app.execute("o-1", Do::Note("meanwhile".into())).await.unwrap(); // SQLite has one writer
+    }
+    tx.commit().await.unwrap();
+    let (one, _) = app.load::<Order>("o-1").await.unwrap();
+    assert_eq!(one.notes.last().map(String::as_str), Some("a fact"));
+    let (two, version) = app.load::<Order>("o-2").await.unwrap();
+    assert_eq!((two.notes, two.closed, version), (vec!["another".to_owned(), "last".to_owned()], true, 4));
+    app.execute("o-1", Do::Note("on".into())).await.unwrap(); // what is in memory is older, and is not decided on
 }

@@ -16,7 +16,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The log.
-pub(crate) struct Log;
+pub(crate) struct Log {
+    /// Whether it may be read again from the beginning, so that what people decided about single events counts: a process never is, and
+    /// an event that was discarded for one of its instances may concern others.
+    pub(crate) is_read_again: bool,
+}
 
 #[async_trait]
 impl Source for Log {
@@ -41,7 +45,10 @@ impl Source for Log {
             read_to: opening.at,
             shard: opening.shard,
             layouts: opening.claim.layouts.clone(),
-            amendments: Amendments::load(&store, opening.handler, opening.at).await?,
+            amendments: match self.is_read_again {
+                true => Amendments::load(&store, opening.handler, opening.at).await?,
+                false => Amendments::none(&store),
+            },
             of: For::of(&opening),
             store,
         }))
@@ -97,9 +104,11 @@ impl Reader for LogReader {
         };
         let mine: Vec<RecordedEvent> = events.into_iter().filter(is_mine).collect();
         let mine = self.amendments.apply(mine).await?;
-        let deliveries: Vec<Delivery> =
-            mine.into_iter().map(|event| Delivery::of_event(event, reaction.as_ref(), service)).collect();
-        let skipped = (all - deliveries.len()) as u64;
+        let skipped = (all - mine.len()) as u64;
+        let deliveries: Vec<Delivery> = mine
+            .into_iter()
+            .flat_map(|event| Delivery::each_of_event(event, reaction.as_ref(), service))
+            .collect();
         Ok(Some(Batch {
             deliveries,
             end: End::Position(end),

@@ -35,7 +35,6 @@ const CLOCK_DIFFERS: SignedDuration = SignedDuration::from_secs(1);
 pub(crate) struct Timers;
 
 /// Timers, beside another source.
-#[allow(dead_code, reason = "processes wait for timers beside events")]
 pub(crate) struct WithTimers(pub(crate) Arc<dyn Source>);
 
 #[async_trait]

@@ -1,0 +1,230 @@
+//! What a reaction asks for. It is done after the reaction, in its transaction.
+
+use super::perform::{Appending, Cancelling, Commanding, Perform, Timing};
+use crate::timer::Due;
+use factstream_core::aggregate::{Aggregate, Command};
+use factstream_core::event::Event;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::fmt::{self, Debug};
+use std::time::Duration;
+
+/// Commands, appends and timers that one reaction may ask for.
+pub const ACTS_MAX: usize = 1_000;
+
+/// What a process asks for in one reaction: commands, events, timers and its own end. All of it is done in the order in which it was asked
+/// for, and commits together with the state.
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/shop.rs"));
+/// # fn main() {
+/// use factstream::Acts;
+///
+/// fn wind_up(order_id: &str, acts: &mut Acts) {
+///     acts.command::<Order, _>(order_id, ship());
+///     acts.cancel("payment");
+///     acts.end();
+/// }
+/// # let _ = wind_up;
+/// # }
+/// ```
+#[derive(Default)]
+pub struct Acts {
+    asked: Vec<(Act, Box<dyn Perform>)>,
+    /// How many were asked for, also those that were too many to be kept.
+    count: usize,
+    ends: bool,
+}
+
+/// One thing that a process asked for, as its history and a test show it.
+///
+/// ```
+/// use factstream::process::Act;
+///
+/// let act = Act::Command { aggregate: "stock".into(), id: "sku-1".into(), command: "Reserve { pieces: 2 }".into() };
+/// assert_eq!(serde_json::to_value(&act).unwrap()["act"], "command");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "act", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Act {
+    /// A command.
+    Command {
+        /// The aggregate's type.
+        aggregate: String,
+        /// The aggregate's id.
+        id: String,
+        /// The command's `Debug` text.
+        command: String,
+    },
+    /// Events that were recorded without a decision.
+    Append {
+        /// The aggregate's type.
+        aggregate: String,
+        /// The aggregate's id.
+        id: String,
+        /// Each event: its type's name and its JSON.
+        events: Vec<String>,
+    },
+    /// A timer, set or set anew.
+    Timer {
+        /// Its name.
+        name: String,
+        /// When it is due: `after 15m`, or `at` a time.
+        due: String,
+    },
+    /// A timer, cancelled.
+    Cancel {
+        /// Its name.
+        name: String,
+    },
+    /// The end of the process.
+    End,
+}
+
+impl Acts {
+    /// Puts a command to an aggregate. Its events commit with the process's state; a refusal is the next input,
+    /// [`Input::Refused`](crate::Input::Refused). The aggregate must be declared with
+    /// [`Builder::aggregate`](crate::Builder::aggregate).
+    ///
+    /// The command's `Debug` text is kept in the history of the instance.
+    pub fn command<A, C>(&mut self, id: impl Into<String>, command: C)
+    where
+        A: Aggregate,
+        C: Command<A> + Debug + 'static,
+    {
+        let Some(id) = self.admit(id) else { return };
+        let text = format!("{command:?}");
+        let act = Act::Command { aggregate: A::TYPE.to_owned(), id: id.clone(), command: text };
+        self.asked.push((act, Box::new(Commanding::<A, C>::new(id, command))));
+    }
+
+    /// Records events of an aggregate without a decision: facts.
+    pub fn append<A: Aggregate>(
+        &mut self,
+        id: impl Into<String>,
+        events: impl IntoIterator<Item = A::Event>,
+    ) {
+        let Some(id) = self.admit(id) else { return };
+        let events: Vec<A::Event> = events.into_iter().collect();
+        let text = |event: &A::Event| {
+            let json = event.encode().unwrap_or_else(|error| format!("cannot be written as JSON: {error}"));
+            format!("{} {json}", event.event_type().name)
+        };
+        let texts = events.iter().map(text).collect();
+        let act = Act::Append { aggregate: A::TYPE.to_owned(), id: id.clone(), events: texts };
+        self.asked.push((act, Box::new(Appending::<A>::new(id, events))));
+    }
+
+    /// Sets a timer of this instance, in the place of the one of that name, if there is one. When it is due, it is an input of the
+    /// instance: [`Input::Timer`](crate::Input::Timer). Say when: `.after(..)` or `.at(..)`.
+    ///
+    /// ```
+    /// # use factstream::Acts;
+    /// # use std::time::Duration;
+    /// fn wait_for_the_payment(acts: &mut Acts) {
+    ///     acts.timer("payment").after(Duration::from_secs(15 * 60));
+    /// }
+    /// # let _ = wait_for_the_payment;
+    /// ```
+    pub fn timer(&mut self, name: impl Into<String>) -> NewTimer<'_> {
+        NewTimer { name: name.into(), acts: self }
+    }
+
+    /// Cancels a timer of this instance. A missing one is no error.
+    pub fn cancel(&mut self, name: impl Into<String>) {
+        let Some(name) = self.admit(name) else { return };
+        let act = Act::Cancel { name: name.clone() };
+        self.asked.push((act, Box::new(Cancelling(name))));
+    }
+
+    /// Ends the process with this reaction, and cancels its timers. Refusals of commands that were asked for until now still come as inputs; every later input
+    /// changes nothing.
+    pub fn end(&mut self) {
+        self.ends = true;
+    }
+
+    /// The id, unless there is no room for one more.
+    fn admit(&mut self, id: impl Into<String>) -> Option<String> {
+        self.count += 1;
+        (self.count <= ACTS_MAX).then(|| id.into())
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
+    pub(super) fn ends(&self) -> bool {
+        self.ends
+    }
+
+    pub(super) fn take(&mut self) -> Vec<(Act, Box<dyn Perform>)> {
+        std::mem::take(&mut self.asked)
+    }
+
+    /// What was asked for.
+    pub(crate) fn list(&self) -> Vec<Act> {
+        let end = self.ends.then_some(Act::End);
+        self.asked.iter().map(|(act, _)| act.clone()).chain(end).collect()
+    }
+}
+
+/// A timer that is to be set, until it is said when it is due: made by [`Acts::timer`].
+#[must_use = "say when the timer is due: .after(..) or .at(..)"]
+#[derive(Debug)]
+pub struct NewTimer<'a> {
+    name: String,
+    acts: &'a mut Acts,
+}
+
+impl NewTimer<'_> {
+    /// It is due so long after the reaction, by the store's clock.
+    pub fn after(self, wait: Duration) {
+        let text =
+            SignedDuration::try_from(wait).map_or_else(|_| format!("{wait:?}"), |wait| format!("{wait:#}"));
+        self.set(Due::After(wait), format!("after {text}"));
+    }
+
+    /// It is due at this time; at once, where that has passed.
+    pub fn at(self, time: Timestamp) {
+        self.set(Due::At(time), format!("at {time}"));
+    }
+
+    fn set(self, due: Due, text: String) {
+        let Some(name) = self.acts.admit(self.name) else { return };
+        let act = Act::Timer { name: name.clone(), due: text };
+        self.acts.asked.push((act, Box::new(Timing { name, due })));
+    }
+}
+
+impl Debug for Acts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.list()).finish()
+    }
+}
+
+impl Act {
+    /// As it is kept: without an end where it is long.
+    pub(super) fn shortened(mut self) -> Self {
+        match &mut self {
+            Self::Command { command, .. } => shorten(command),
+            Self::Append { events, .. } => events.iter_mut().for_each(shorten),
+            Self::Timer { name, .. } | Self::Cancel { name } => shorten(name),
+            Self::End => {}
+        }
+        self
+    }
+}
+
+/// The most that the history keeps of one command or event.
+const TEXT_BYTES_MAX: usize = 1_000;
+
+fn shorten(text: &mut String) {
+    if text.contains('\0') {
+        *text = text.replace('\0', "\u{fffd}");
+    }
+    if text.len() > TEXT_BYTES_MAX {
+        text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
+        text.push_str(" ..");
+    }
+}

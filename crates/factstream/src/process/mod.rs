@@ -1,0 +1,28 @@
+//! Process managers (G15): pure state machines over the events of the log that send commands and record events.
+//!
+//! A user implements [`Process`]. Behind the one trait of all handlers ([`reaction`]) an event goes to the instances that it
+//! [correlates](correlate) with, one delivery for each, in the order of the process's id. [`step`] runs the state machine, [`perform`] does
+//! what it asked for, [`instances`] loads and writes the states, [`history`] keeps every input.
+//!
+//! Invariant: the mark of an input, the state, the history, the events and the commands' events commit in one transaction, which fails
+//! when the instance is not as it was read.
+
+mod acts;
+mod correlate;
+mod input;
+mod traits;
+mod step;
+mod perform;
+mod instances;
+mod history;
+mod query;
+pub(crate) mod reaction;
+
+pub use acts::{ACTS_MAX, Act, Acts, NewTimer};
+pub use correlate::{Correlate, Missing};
+pub use history::{Step, Taken};
+pub use input::{Input, Refused};
+pub use query::{Instance, InstanceStatus, ProcessQuery};
+pub use step::REACTIONS_MAX;
+pub(crate) use step::{take, targets_of};
+pub use traits::Process;

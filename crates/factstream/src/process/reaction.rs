@@ -1,0 +1,242 @@
+//! A process as the processor meets it: each event in the order of the instances that it concerns.
+
+use super::acts::{Act, Acts};
+use super::correlate::{Missing, Target};
+use super::history::{EVENT, REFUSED, TIMER};
+use super::input::{Input, Refused};
+use super::instances::{Entry, Instances};
+use super::perform::Of;
+use super::step::{REACTIONS_MAX, correlated, take};
+use super::traits::Process;
+use crate::handler::Failure;
+use crate::handler::reaction::{BatchFailure, Decoded, Reaction, Ready};
+use crate::timer::{self, DueTimer};
+use crate::tx::Tx;
+use async_trait::async_trait;
+use factstream_core::decode::{DecodeError, Decoder};
+use factstream_core::envelope::{Envelope, Position};
+use factstream_core::event::{EventSet, EventType};
+use factstream_core::sabotage::{Sabotage, is_on};
+use jiff::Timestamp;
+use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::marker::PhantomData;
+
+/// The reaction of a process.
+pub(crate) struct Managing<P> {
+    decoder: Decoder,
+    types: HashSet<&'static str>,
+    process: PhantomData<fn() -> P>,
+}
+
+/// What has come, and the instances that it concerns, or why these cannot be told.
+struct Correlated<E> {
+    arrived: Arrived<E>,
+    targets: Result<Vec<Target>, String>,
+}
+
+enum Arrived<E> {
+    Event(Box<Envelope<E>>),
+    Timer { name: String, token: String },
+}
+
+impl<P: Process> Managing<P> {
+    pub(crate) fn new(decoder: Decoder) -> Self {
+        let types = P::Events::event_types().into_iter().flat_map(EventType::names).collect();
+        Self { decoder, types, process: PhantomData }
+    }
+
+    /// The instance whose delivery it is.
+    fn target<'a>(ready: &Ready<'a>) -> Result<Option<&'a Target>, Failure> {
+        let correlated = arrival::<P::Events>(ready.event);
+        let targets = correlated.targets.as_ref().map_err(|reason| {
+            Failure::permanent(format!(
+                "{} cannot tell which instances this event concerns: {reason}",
+                P::NAME
+            ))
+        })?;
+        if is_on(Sabotage::ProcessKeyByAggregate) {
+            return Ok(targets.first());
+        }
+        match targets.iter().find(|target| target.id == ready.key) {
+            None if !targets.is_empty() => Err(Failure::permanent(format!(
+                "it stands in the order of the instance {:?}, and correlates with {:?} now; edit it so that it concerns the same \
+                 instance, or discard it",
+                ready.key,
+                targets.iter().map(|target| &target.id).collect::<Vec<_>>()
+            ))),
+            found => Ok(found),
+        }
+    }
+
+    /// Has the instance take the input and what follows from it.
+    async fn handle(
+        &self,
+        ready: &Ready<'_>,
+        instances: &mut Instances<P>,
+        now: Timestamp,
+        tx: &mut Tx,
+    ) -> Result<(), Failure> {
+        let Some(Target { id, starts, missing }) = Self::target(ready)? else { return Ok(()) };
+        let Some(open) = instances.open(id, *starts)? else {
+            return match missing {
+                Missing::Skip => Ok(()),
+                Missing::DeadLetter => Err(Failure::permanent(format!(
+                    "{} has no instance {id:?} to go on with; if it may be missing, write Correlate::go_on(..).or(Missing::Skip)",
+                    P::NAME
+                ))),
+            };
+        };
+        let arrived = &arrival::<P::Events>(ready.event).arrived;
+        if open.ended || !arrived.is_new_after(open.position) {
+            return Ok(()); // it comes after the end, or again
+        }
+        open.position = arrived.position().unwrap_or(open.position);
+        tx.caused_by(ready.origin.clone());
+        let acts = take(&mut open.state, arrived.input())?;
+        let mut ended = acts.ends();
+        open.ended = ended;
+        let mut refusals = VecDeque::new();
+        let entry = arrived.entry(ready.edited, acts.list(), now);
+        refusals.extend(self.done(id, instances, entry, acts, tx).await?);
+        let mut reactions = 1;
+        while let Some(refused) = refusals.pop_front() {
+            if reactions >= REACTIONS_MAX {
+                return Err(Failure::permanent(format!(
+                    "{} was refused {REACTIONS_MAX} commands because of one input; it must not answer a refusal with the same command",
+                    P::NAME
+                )));
+            }
+            let Some(open) = instances.open(id, false)? else { break };
+            let acts = take(&mut open.state, Input::Refused(&refused))?;
+            ended |= acts.ends();
+            open.ended = ended;
+            let input_id = format!("{}#{reactions}", arrived.id());
+            let input = Some(serde_json::to_string(&refused).map_err(Failure::permanent)?);
+            let entry = Entry { kind: REFUSED, input_id, input, acts: acts.list(), at: now };
+            refusals.extend(self.done(id, instances, entry, acts, tx).await?);
+            reactions += 1;
+        }
+        if ended {
+            timer::cancel_all(tx, P::NAME, id).await?;
+        }
+        Ok(())
+    }
+
+    /// Keeps an input that was taken and does what was asked for; the commands that were refused.
+    async fn done(
+        &self,
+        id: &str,
+        instances: &mut Instances<P>,
+        entry: Entry,
+        mut acts: Acts,
+        tx: &mut Tx,
+    ) -> Result<Vec<Refused>, Failure> {
+        instances.note(id, entry)?;
+        let mut refused = Vec::new();
+        for (_, act) in acts.take() {
+            refused.extend(act.perform(Of { process: P::NAME, id }, tx).await?);
+        }
+        Ok(refused)
+    }
+}
+
+impl<E> Arrived<E> {
+    fn input(&self) -> Input<'_, E> {
+        match self {
+            Self::Event(event) => Input::Event(event),
+            Self::Timer { name, .. } => Input::Timer(name),
+        }
+    }
+
+    fn id(&self) -> &str {
+        match self {
+            Self::Event(event) => &event.event_id,
+            Self::Timer { token, .. } => token,
+        }
+    }
+
+    fn position(&self) -> Option<Position> {
+        match self {
+            Self::Event(event) => event.position,
+            Self::Timer { .. } => None,
+        }
+    }
+
+    /// Whether an instance that has come to this position has not taken it yet.
+    fn is_new_after(&self, position: Position) -> bool {
+        self.position().is_none_or(|own| own > position)
+    }
+
+    /// What is kept of it.
+    fn entry(&self, edited: Option<&str>, acts: Vec<Act>, at: Timestamp) -> Entry {
+        let input_id = self.id().to_owned();
+        match self {
+            Self::Event(_) => Entry { kind: EVENT, input_id, input: edited.map(str::to_owned), acts, at },
+            Self::Timer { name, .. } => Entry { kind: TIMER, input_id, input: Some(name.clone()), acts, at },
+        }
+    }
+}
+
+fn arrival<E: 'static>(event: &Decoded) -> &Correlated<E> {
+    event.downcast_ref().expect("an event is decoded by the handler that it is given to")
+}
+
+#[async_trait]
+impl<P: Process> Reaction for Managing<P> {
+    fn event_types(&self) -> Vec<&'static EventType> {
+        P::Events::event_types()
+    }
+
+    fn handles(&self, event_type: &str) -> bool {
+        self.types.contains(event_type)
+    }
+
+    fn drops(&self, event_type: &str) -> bool {
+        self.decoder.drops(event_type)
+    }
+
+    fn decode(&self, envelope: Envelope<()>, json: &str) -> Result<Decoded, DecodeError> {
+        let event: P::Events = self.decoder.decode_envelope(&envelope, json)?;
+        let mut event = envelope.with(event);
+        event.scoped_id = None; // that of its delivery to one instance
+        let targets = correlated::<P>(&event);
+        Ok(Box::new(Correlated { arrived: Arrived::Event(Box::new(event)), targets }))
+    }
+
+    fn decode_timer(&self, timer: &DueTimer) -> Result<Decoded, String> {
+        let arrived = Arrived::<P::Events>::Timer { name: timer.name.clone(), token: timer.token.clone() };
+        let target = Target { id: timer.key.clone(), starts: false, missing: Missing::Skip };
+        Ok(Box::new(Correlated { arrived, targets: Ok(vec![target]) }))
+    }
+
+    /// Inputs of one instance wait for each other, whatever aggregates they come from (G15).
+    fn order_key(&self, event: &Decoded) -> Option<String> {
+        if is_on(Sabotage::ProcessKeyByAggregate) {
+            return None;
+        }
+        let targets = arrival::<P::Events>(event).targets.as_ref().ok()?;
+        targets.first().map(|target| target.id.clone())
+    }
+
+    /// An event of several instances is delivered to each.
+    fn further_keys(&self, event: &Decoded) -> Vec<String> {
+        let targets = arrival::<P::Events>(event).targets.as_deref().unwrap_or_default();
+        targets.iter().skip(1).map(|target| target.id.clone()).collect()
+    }
+
+    async fn react(&self, batch: &[Ready<'_>], tx: &mut Tx) -> Result<(), BatchFailure> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let whole = BatchFailure::somewhere;
+        let targets = batch.iter().filter_map(|ready| Self::target(ready).ok().flatten());
+        let ids: BTreeSet<&str> = targets.map(|target| target.id.as_str()).collect();
+        let mut instances = Instances::<P>::load(&ids, tx).await.map_err(whole)?;
+        let now = tx.kernel().clock.now();
+        for (at, ready) in batch.iter().enumerate() {
+            let handled = self.handle(ready, &mut instances, now, tx).await;
+            handled.map_err(|failure| BatchFailure::at(at, failure))?;
+        }
+        instances.save(now, tx).await.map_err(whole)
+    }
+}
