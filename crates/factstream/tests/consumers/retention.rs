@@ -6,6 +6,7 @@ use crate::unreadable::send;
 use factstream::broker::Embedded;
 use factstream::sql::now;
 use factstream::{App, Consumer, params};
+use jiff::Timestamp;
 
 const ALL: u32 = 1_000;
 const NOTED: (&str, &[u8]) = ("event_type", b"OrderNoted");
@@ -20,7 +21,7 @@ async fn send_notes(app: &App, from: u32, to: u32) {
     }
 }
 
-async fn trim(app: &App, before: jiff::Timestamp) -> u64 {
+async fn trim(app: &App, before: Timestamp) -> u64 {
     Embedded::new(app.store().clone()).trim(before, ALL).await.unwrap()
 }
 
@@ -30,15 +31,21 @@ async fn left(app: &App) -> Vec<i64> {
     rows.iter().map(|row| row.get("record_offset").unwrap()).collect()
 }
 
+/// When a record was published, by the store's clock; each of these in a transaction of its own, so each at another time.
+async fn published_at(app: &App, offset: i64) -> Timestamp {
+    let sql = "SELECT published_at FROM fs_records WHERE record_offset = $1";
+    let rows = app.store().query(sql, params![offset]).await.unwrap();
+    rows[0].get("published_at").unwrap()
+}
+
 #[tokio::test]
 async fn only_records_that_are_old_enough_themselves_are_deleted() {
     let shop = Shop::new();
     let app = with_ledger(&shop, consumer("one")).await;
     let running = app.start().await.unwrap();
-    send_notes(&app, 0, 3).await;
-    let before = now();
-    send_notes(&app, 3, 6).await;
+    send_notes(&app, 0, 6).await;
     settled(&app).await;
+    let before = published_at(&app, 3).await;
     assert_eq!(trim(&app, before).await, 3);
     assert_eq!(left(&app).await, [3, 4, 5]);
     assert_eq!(trim(&app, before).await, 0);
