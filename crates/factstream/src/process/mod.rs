@@ -1,8 +1,8 @@
 //! Process managers (G15): pure state machines over the events of the log that send commands and record events.
 //!
-//! A user implements [`Process`]. Behind the one trait of all handlers ([`reaction`]) an event goes to the instances that it
-//! [correlates](correlate) with, one delivery for each, in the order of the process's id. [`step`] runs the state machine, [`perform`] does
-//! what it asked for, [`instances`] loads and writes the states, [`history`] keeps every input.
+//! A user implements [`Process`]. Behind the one trait of all handlers (`reaction`) an event goes to the instances that it
+//! correlates with, one delivery for each, in the order of the process's id. `step` runs the state machine, `perform` does what it asked
+//! for, `instances` loads and writes the states, `history` keeps every input.
 //!
 //! Invariant: the mark of an input, the state, the history, the events and the commands' events commit in one transaction, which fails
 //! when the instance is not as it was read.

@@ -1,5 +1,5 @@
-//! Idempotency keys, settled letters and processes that have ended are kept for as long as somebody may come back to them; then they go, a little at a
-//! time, so that no table grows for ever (G13). Ages are told by the store's clock.
+//! Idempotency keys, settled letters and processes that have ended are kept for as long as somebody may come back to them; then they go,
+//! a little at a time, so that no table grows for ever (G13). Ages are told by the store's clock.
 
 use crate::error::Error;
 use crate::kernel::Kernel;
