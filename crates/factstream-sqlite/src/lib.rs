@@ -9,7 +9,7 @@
 //! | what makes a file a store | `open` |
 //! | whose turn it is on the writer thread | `queue` |
 //! | how appends become commits | `writer`, `append` |
-//! | what a transaction can do, and for how long | [`SqliteTransaction`], `serve`, `watchdog` |
+//! | what a transaction can do, for how long, and on which thread | [`SqliteTransaction`], `serve`, `watchdog`, `desk`, `pace` |
 //! | how reading goes on beside it | `readers`, `query`, `rows` |
 //! | how news travels | `news` |
 //!
@@ -22,6 +22,8 @@ mod options;
 mod open;
 mod patience;
 mod place;
+mod pace;
+mod desk;
 mod append;
 mod writer;
 mod watchdog;

@@ -1,7 +1,7 @@
 //! Statements of users on a connection: what they answer with, and those that are not a user's to say.
 
 use crate::bind::{bind, numbers};
-use crate::error::first_line;
+use crate::error::{self, first_line};
 use crate::rows;
 use factstream_core::sql::{Params, Row, code};
 use factstream_core::store::StoreError;
@@ -20,6 +20,46 @@ pub(crate) fn query(
     let numbers = numbers(&statement, sql, params.len())?;
     bind(&mut statement, &numbers, params).map_err(failed)?;
     rows::collect(statement.raw_query()).map_err(failed)
+}
+
+/// A step is taken only within the transaction, and must leave it open.
+pub(crate) fn guarded<T>(
+    connection: &Connection,
+    step: impl FnOnce() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    check_open(connection)?;
+    let result = step()?;
+    check_open(connection)?;
+    Ok(result)
+}
+
+pub(crate) fn check_open(connection: &Connection) -> Result<(), StoreError> {
+    if connection.is_autocommit() {
+        let text = "the transaction has ended (rolled back after an error, or by a statement of its own); begin another";
+        return Err(StoreError::Engine(text.into()));
+    }
+    Ok(())
+}
+
+pub(crate) fn execute(connection: &Connection, sql: &str, params: &[Params]) -> Result<Vec<u64>, StoreError> {
+    refuse_control(sql)?;
+    let failed = |error: rusqlite::Error| error::of_statement(sql, &error);
+    let mut statement = connection.prepare_cached(sql).map_err(failed)?;
+    if statement.column_count() > 0 {
+        // Refused before it runs: it would have written by the time that SQLite finds rows where none are wanted.
+        let message = "it answers with rows; use query for it".to_owned();
+        return Err(StoreError::statement(message, first_line(sql)));
+    }
+    let mut touched = Vec::with_capacity(params.len());
+    for params in params {
+        let numbers = numbers(&statement, sql, params.len())?;
+        bind(&mut statement, &numbers, params).map_err(failed)?;
+        let before = connection.total_changes();
+        let changes = statement.raw_execute().map_err(failed)? as u64;
+        // A statement that is no INSERT, UPDATE or DELETE leaves the count of the one before it.
+        touched.push(if connection.total_changes() == before { 0 } else { changes });
+    }
+    Ok(touched)
 }
 
 /// What begins and ends a transaction, or changes the connection for those who come after, is not a user's to say.

@@ -42,7 +42,7 @@ pub(crate) fn run(mut writer: Writer, mut queue: mpsc::Receiver<Request>) {
         }
     }
     // What is not folded in now is by whoever opens the file next: neither is needed for what was acknowledged.
-    let folded = writer.connection.execute_batch("PRAGMA optimize; PRAGMA wal_checkpoint(PASSIVE)");
+    let folded = writer.desk.take().execute_batch("PRAGMA optimize; PRAGMA wal_checkpoint(PASSIVE)");
     if let Err(error) = folded {
         tracing::warn!(%error, "the write-ahead log was not folded into the file when the store was closed");
     }

@@ -2,16 +2,20 @@
 
 use crate::open;
 use crate::options::Options;
+use crate::pace::Pace;
 use factstream_core::store::StoreError;
 use rusqlite::Connection;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::coop::consume_budget;
 
 pub(crate) struct Readers {
     idle: Arc<Mutex<Vec<Connection>>>,
     permits: Arc<Semaphore>,
+    pace: Arc<Pace>,
 }
 
 /// A connection that goes back when it is done with, also when its caller has gone away.
@@ -32,11 +36,12 @@ impl Readers {
         let count = options.readers.max(1);
         let idle: Vec<Connection> =
             (0..count).map(|_| open::reader(path, options)).collect::<Result<_, _>>()?;
-        Ok(Self { idle: Arc::new(Mutex::new(idle)), permits: Arc::new(Semaphore::new(count)) })
+        let (idle, permits) = (Arc::new(Mutex::new(idle)), Arc::new(Semaphore::new(count)));
+        Ok(Self { idle, permits, pace: Arc::default() })
     }
 
-    /// Runs a read on one of the connections, on a thread that may block.
-    pub(crate) async fn read<T, F>(&self, read: F) -> Result<T, StoreError>
+    /// Runs a read on one of the connections: in this task when reads of this `name` are quick, else on a thread that may block.
+    pub(crate) async fn read<T, F>(&self, name: &str, read: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
@@ -46,9 +51,19 @@ impl Readers {
         let lent = Lent { connection, idle: Arc::clone(&self.idle), _permit: permit };
         let work = move || {
             let connection = lent.connection.as_ref().ok_or(StoreError::Closed)?;
-            catch_unwind(AssertUnwindSafe(|| read(connection)))
-                .unwrap_or_else(|_| Err(StoreError::Engine("a read panicked".into())))
+            let began = Instant::now();
+            let result = catch_unwind(AssertUnwindSafe(|| read(connection)))
+                .unwrap_or_else(|_| Err(StoreError::Engine("a read panicked".into())));
+            Ok((result, began.elapsed()))
         };
-        tokio::task::spawn_blocking(work).await.unwrap_or(Err(StoreError::Closed))
+        let worked: Result<_, StoreError> = if self.pace.is_quick(name) {
+            consume_budget().await;
+            work()
+        } else {
+            tokio::task::spawn_blocking(work).await.unwrap_or(Err(StoreError::Closed))
+        };
+        let (result, time) = worked?;
+        self.pace.took(name, time);
+        result
     }
 }

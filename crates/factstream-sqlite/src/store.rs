@@ -1,6 +1,7 @@
 //! The store: the port's verbs, each handed to the writer or to a reader.
 
 use crate::append;
+use crate::desk::Desk;
 use crate::error;
 use crate::news::News;
 use crate::open;
@@ -27,6 +28,10 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+const SELECT_STREAM: &str = include_str!("../sql/select_stream.sql");
+const SELECT_LOG: &str = include_str!("../sql/select_log.sql");
+/// What a look at the head is known as.
+const LOOK: &str = "head";
 /// Waits are shorter than this, so that a deadline can always be told.
 const WAIT_MAX: Duration = Duration::from_secs(365 * 24 * 3_600);
 
@@ -114,7 +119,8 @@ impl SqliteStore {
             |error: std::io::Error| StoreError::Engine(format!("a thread cannot be started: {error}"));
         let watchdog = Watchdog::start(connection.get_interrupt_handle()).map_err(thread)?;
         let place = Place::of(path);
-        let writer = Writer { connection, watchdog, news: Arc::clone(&news), options, place };
+        let desk = Arc::new(Desk::new(connection));
+        let writer = Writer { desk, watchdog, news: Arc::clone(&news), options, place };
         std::thread::Builder::new()
             .name("factstream-writer".into())
             .spawn(move || queue::run(writer, queue))
@@ -136,7 +142,7 @@ impl SqliteStore {
         let head = self
             .inner
             .readers
-            .read(|connection| append::head(connection).map_err(|error| error::of_engine(&error)));
+            .read(LOOK, |connection| append::head(connection).map_err(|error| error::of_engine(&error)));
         let head = head.await?;
         self.inner.news.tell(head);
         Ok(head)
@@ -159,7 +165,7 @@ impl Store for SqliteStore {
         let (aggregate_type, id) = (stream.aggregate_type().to_owned(), stream.id().to_owned());
         let after = clamp(after);
         let read = move |connection: &rusqlite::Connection| -> rusqlite::Result<Vec<RecordedEvent>> {
-            let mut select = connection.prepare_cached(include_str!("../sql/select_stream.sql"))?;
+            let mut select = connection.prepare_cached(SELECT_STREAM)?;
             rows::events(
                 select.query(rusqlite::params![aggregate_type, id, after, clamp(limit as u64)])?,
                 limit,
@@ -167,25 +173,28 @@ impl Store for SqliteStore {
         };
         self.inner
             .readers
-            .read(move |connection| read(connection).map_err(|error| error::of_engine(&error)))
+            .read(SELECT_STREAM, move |connection| read(connection).map_err(|error| error::of_engine(&error)))
             .await
     }
 
     async fn read_log(&self, after: Position, limit: usize) -> Result<Vec<RecordedEvent>, StoreError> {
         let after = clamp(after);
         let read = move |connection: &rusqlite::Connection| -> rusqlite::Result<Vec<RecordedEvent>> {
-            let mut select = connection.prepare_cached(include_str!("../sql/select_log.sql"))?;
+            let mut select = connection.prepare_cached(SELECT_LOG)?;
             rows::events(select.query([after, clamp(limit as u64)])?, limit)
         };
         self.inner
             .readers
-            .read(move |connection| read(connection).map_err(|error| error::of_engine(&error)))
+            .read(SELECT_LOG, move |connection| read(connection).map_err(|error| error::of_engine(&error)))
             .await
     }
 
     async fn query(&self, sql: &str, params: Params) -> Result<Vec<Row>, StoreError> {
-        let sql = sql.to_owned();
-        self.inner.readers.read(move |connection| query(connection, &sql, &params, error::of_reading)).await
+        let text = sql.to_owned();
+        self.inner
+            .readers
+            .read(sql, move |connection| query(connection, &text, &params, error::of_reading))
+            .await
     }
 
     async fn begin(&self) -> Result<Box<dyn Transaction>, StoreError> {

@@ -1,10 +1,14 @@
-//! A transaction: its handle in the caller's task. What it asks for is done on the writer thread.
+//! A transaction: its handle in the caller's task. Quick statements run there, the others, and every beginning and end, on the writer
+//! thread.
 //!
 //! Invariants: from `BEGIN IMMEDIATE` to its end it is the only writer. Dropping the handle rolls back. It has a time
 //! limit, after which it is rolled back and says so; once it has said so it is never committed. It never reports a commit
 //! that did not happen.
 
+use crate::desk::Desk;
 use crate::error;
+use crate::pace::QUICK_ROWS_MAX;
+use crate::query::{execute, guarded, query};
 use crate::watchdog::Stopper;
 use async_trait::async_trait;
 use factstream_core::recordable;
@@ -13,17 +17,17 @@ use factstream_core::store::{Append, Commit, Dependent, StoreError, TableRows, T
 use rusqlite::Connection;
 use std::any::Any;
 use std::fmt;
-use std::sync::mpsc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
+use tokio::task::coop::consume_budget;
 
 type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
-type Native = Box<dyn FnOnce(&Connection) + Send>;
+type Work = Box<dyn FnOnce(&Connection) + Send>;
 
 pub(crate) enum Step {
-    Execute { sql: String, params: Vec<Params>, reply: Reply<Vec<u64>> },
-    Query { sql: String, params: Params, reply: Reply<Vec<Row>> },
-    Native { run: Native, done: Reply<()> },
+    Run(Work),
     Commit { appends: Vec<Append>, reply: Reply<Commit> },
 }
 
@@ -32,6 +36,8 @@ pub(crate) type PendingBegin = oneshot::Sender<Result<Session, StoreError>>;
 
 /// What the writer gives to whoever began a transaction.
 pub(crate) struct Session {
+    pub(crate) desk: Arc<Desk>,
+    pub(crate) number: u64,
     pub(crate) steps: mpsc::Sender<Step>,
     pub(crate) stopper: Stopper,
     pub(crate) deadline: Instant,
@@ -72,20 +78,67 @@ impl SqliteTransaction {
         T: Send + 'static,
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
-        let (result, taken) = oneshot::channel();
-        let run = Box::new(move |connection: &Connection| {
-            let _ = result.send(work(connection));
-        });
-        self.step(|done| Step::Native { run, done }).await?;
-        match taken.await {
-            Ok(result) => result.map_err(|error| error::of_statement("native access", &error)),
-            Err(_) => Err(StoreError::Engine("the native access panicked".into())),
+        let run = move |connection: &Connection| {
+            catch_unwind(AssertUnwindSafe(|| work(connection)))
+                .map_err(|_| StoreError::Engine("the native access panicked".into()))
+        };
+        self.on_writer(run).await?.map_err(|error| error::of_statement("native access", &error))
+    }
+
+    /// Runs a statement for so many rows.
+    async fn statement<T, F>(&mut self, sql: &str, rows: usize, run: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection, &str) -> Result<T, StoreError> + Send + 'static,
+    {
+        let (desk, is_small) = (Arc::clone(&self.session.desk), rows <= QUICK_ROWS_MAX);
+        if is_small && desk.pace.is_quick(sql) {
+            return self.here(&desk, sql, run).await;
+        }
+        let sql = sql.to_owned();
+        self.on_writer(move |connection| {
+            let began = Instant::now();
+            let result = run(connection, &sql);
+            if is_small {
+                desk.pace.took(&sql, began.elapsed());
+            }
+            result
+        })
+        .await
+    }
+
+    /// Runs a statement in this task.
+    async fn here<T>(
+        &mut self,
+        desk: &Desk,
+        sql: &str,
+        run: impl FnOnce(&Connection, &str) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        consume_budget().await; // other tasks have their turn in a transaction of many statements
+        if self.over {
+            return Err(self.ended());
+        }
+        let began = Instant::now();
+        let result =
+            desk.within(self.session.number, |connection| guarded(connection, || run(connection, sql)));
+        desk.pace.took(sql, began.elapsed());
+        match result {
+            Some(answer) => self.in_time(answer),
+            None => Err(self.ended()),
         }
     }
 
-    async fn step<T>(&mut self, step: impl FnOnce(Reply<T>) -> Step) -> Result<T, StoreError> {
+    /// Runs something on the writer thread.
+    async fn on_writer<T, F>(&mut self, run: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
         let (reply, answer) = oneshot::channel();
-        if self.over || self.session.steps.send(step(reply)).is_err() {
+        let work: Work = Box::new(move |connection| {
+            let _ = reply.send(guarded(connection, || run(connection)));
+        });
+        if self.over || self.session.steps.send(Step::Run(work)).is_err() {
             return Err(self.ended());
         }
         self.running = true;
@@ -94,10 +147,16 @@ impl SqliteTransaction {
         };
         self.running = false;
         match answer {
-            // What the time limit interrupted says so, and not that it was interrupted.
-            Ok(Err(_)) if Instant::now() >= self.session.deadline => Err(self.time_is_over()),
-            Ok(answer) => answer,
+            Ok(answer) => self.in_time(answer),
             Err(_) => Err(self.ended()),
+        }
+    }
+
+    /// What the time limit interrupted says so, and not that it was interrupted.
+    fn in_time<T>(&mut self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
+        match answer {
+            Err(_) if Instant::now() >= self.session.deadline => Err(self.time_is_over()),
+            answer => answer,
         }
     }
 
@@ -135,21 +194,21 @@ impl Transaction for SqliteTransaction {
     }
 
     async fn execute_many(&mut self, sql: &str, params: Vec<Params>) -> Result<Vec<u64>, StoreError> {
-        let sql = sql.to_owned();
-        self.step(|reply| Step::Execute { sql, params, reply }).await
+        self.statement(sql, params.len(), move |connection, sql| execute(connection, sql, &params)).await
     }
 
     async fn query(&mut self, sql: &str, params: Params) -> Result<Vec<Row>, StoreError> {
-        let sql = sql.to_owned();
-        self.step(|reply| Step::Query { sql, params, reply }).await
+        self.statement(sql, 1, move |connection, sql| query(connection, sql, &params, error::of_statement))
+            .await
     }
 
     async fn write_rows(&mut self, rows: TableRows) -> Result<(), StoreError> {
         if rows.rows.is_empty() {
             return Ok(());
         }
-        let sql = rows.insert_sql();
-        self.step(|reply| Step::Execute { sql, params: rows.rows, reply }).await.map(drop)
+        let (sql, count) = (rows.insert_sql(), rows.rows.len());
+        self.statement(&sql, count, move |connection, sql| execute(connection, sql, &rows.rows).map(drop))
+            .await
     }
 
     async fn dependents(&mut self, tables: &[String]) -> Result<Vec<Dependent>, StoreError> {

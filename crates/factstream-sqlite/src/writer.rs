@@ -4,6 +4,7 @@
 //! disturb its neighbours.
 
 use crate::append::{self, Appender};
+use crate::desk::Desk;
 use crate::error;
 use crate::news::News;
 use crate::options::Options;
@@ -21,7 +22,7 @@ pub(crate) struct PendingAppend {
 }
 
 pub(crate) struct Writer {
-    pub(crate) connection: Connection,
+    pub(crate) desk: Arc<Desk>,
     pub(crate) watchdog: Watchdog,
     pub(crate) news: Arc<News>,
     pub(crate) options: Options,
@@ -60,10 +61,12 @@ impl Writer {
         group: &mut Vec<PendingAppend>,
         late: &mut dyn FnMut() -> Option<PendingAppend>,
     ) -> Result<Vec<Outcome>, StoreError> {
-        let written = self.write_group(group, late).map_err(|error| error::of_engine(&error));
+        let desk = self.desk.take();
+        let written = self.write_group(&desk, group, late).map_err(|error| error::of_engine(&error));
         if written.is_err() {
-            self.roll_back();
+            desk.roll_back();
         }
+        drop(desk);
         let (outcomes, head) = written?;
         self.place.check()?;
         self.news.tell(head);
@@ -72,12 +75,13 @@ impl Writer {
 
     fn write_group(
         &self,
+        connection: &Connection,
         group: &mut Vec<PendingAppend>,
         late: &mut dyn FnMut() -> Option<PendingAppend>,
     ) -> rusqlite::Result<(Vec<Outcome>, u64)> {
-        self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        let mut head = append::head(&self.connection)?;
-        let mut appender = Appender::new(&self.connection)?;
+        connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        let mut head = append::head(connection)?;
+        let mut appender = Appender::new(connection)?;
         let mut outcomes = Vec::with_capacity(group.len());
         while let Some(PendingAppend { append, key, .. }) = group.get(outcomes.len()) {
             outcomes.push(appender.append(&mut head, append, key.as_ref())?);
@@ -85,17 +89,8 @@ impl Writer {
                 group.extend(late());
             }
         }
-        self.connection.prepare_cached("COMMIT")?.execute([])?;
+        connection.prepare_cached("COMMIT")?.execute([])?;
         Ok((outcomes, head))
-    }
-
-    /// Ends whatever transaction is left. After some errors SQLite has done so by itself.
-    pub(crate) fn roll_back(&self) {
-        if !self.connection.is_autocommit()
-            && let Err(error) = self.connection.execute_batch("ROLLBACK")
-        {
-            tracing::error!(%error, "a transaction could not be rolled back");
-        }
     }
 }
 

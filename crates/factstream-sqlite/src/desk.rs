@@ -1,0 +1,72 @@
+//! The writing connection, and which transaction may use it now.
+//!
+//! The writer thread begins and ends every transaction. Between the two, quick statements of the transaction that is served run in its
+//! own task ([`Desk::within`]), the others on the writer thread.
+//!
+//! Invariant: the connection is used by one thread at a time, and within a transaction only for that transaction: its number is
+//! compared under the lock that its end takes, too.
+
+use crate::pace::Pace;
+use rusqlite::Connection;
+use std::ops::Deref;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pub(crate) struct Desk {
+    place: Mutex<Place>,
+    pub(crate) pace: Pace,
+}
+
+/// The connection in use.
+pub(crate) struct Place {
+    connection: Connection,
+    /// The number of the transaction that is served.
+    served: Option<u64>,
+    begun: u64,
+}
+
+impl Desk {
+    pub(crate) fn new(connection: Connection) -> Self {
+        Self { place: Mutex::new(Place { connection, served: None, begun: 0 }), pace: Pace::default() }
+    }
+
+    pub(crate) fn take(&self) -> MutexGuard<'_, Place> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs something of a transaction; `None` when that is served no more.
+    pub(crate) fn within<T>(&self, number: u64, run: impl FnOnce(&Connection) -> T) -> Option<T> {
+        let place = self.take();
+        (place.served == Some(number)).then(|| run(&place.connection))
+    }
+}
+
+impl Deref for Place {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.connection
+    }
+}
+
+impl Place {
+    /// A transaction is served from now on; its number.
+    pub(crate) fn serve(&mut self) -> u64 {
+        self.begun += 1;
+        self.served = Some(self.begun);
+        self.begun
+    }
+
+    /// It is served no more.
+    pub(crate) fn end(&mut self) {
+        self.served = None;
+    }
+
+    /// Ends whatever transaction is left. After some errors SQLite has done so by itself.
+    pub(crate) fn roll_back(&self) {
+        if !self.connection.is_autocommit()
+            && let Err(error) = self.connection.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "a transaction could not be rolled back");
+        }
+    }
+}
