@@ -8,6 +8,7 @@ use crate::timer::DueTimer;
 use crate::tx::Tx;
 use async_trait::async_trait;
 use factstream_core::aggregate::{Aggregate, Command};
+use factstream_core::decode::read_json;
 use factstream_core::envelope::check_id;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -36,11 +37,11 @@ struct Typed<A, C>(PhantomData<fn() -> (A, C)>);
 #[async_trait]
 impl<A: Aggregate, C: Command<A> + DeserializeOwned + 'static> AnyCommand for Typed<A, C> {
     fn check(&self, json: &str) -> Result<(), String> {
-        serde_json::from_str::<C>(json).map(drop).map_err(|error| error.to_string())
+        read_json::<C>(json).map(drop).map_err(|error| error.to_string())
     }
 
     async fn execute(&self, key: &str, json: &str, tx: &mut Tx) -> Result<(), Failure> {
-        let command: C = serde_json::from_str(json).map_err(Failure::permanent)?;
+        let command: C = read_json(json).map_err(Failure::permanent)?;
         let id = key.strip_prefix(A::TYPE).and_then(|rest| rest.strip_prefix('/'));
         let Some(id) = id else {
             return Err(Failure::permanent(format!("{key} is no {}", A::TYPE)));
@@ -118,5 +119,62 @@ pub(crate) struct Planned {
 impl Planned {
     pub(super) async fn execute(&self, tx: &mut Tx) -> Result<(), Failure> {
         self.command.execute(&self.key, &self.json, tx).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate as factstream;
+    use factstream_macros::Event;
+    use jiff::Timestamp;
+    use serde::Deserialize;
+
+    #[derive(Event, Serialize, Deserialize)]
+    #[event(topic = "letters.events")]
+    enum LetterEvent {
+        Sent {},
+    }
+
+    #[derive(Default, Clone)]
+    struct Letter;
+
+    impl Aggregate for Letter {
+        const TYPE: &'static str = "letter";
+        type Event = LetterEvent;
+
+        fn apply(&mut self, _: &LetterEvent) {}
+    }
+
+    #[derive(Serialize, Deserialize)]
+    struct Send {
+        copies: u32,
+    }
+
+    impl Command<Letter> for Send {
+        type Error = std::convert::Infallible;
+
+        fn decide(&self, _: &Letter) -> Result<Vec<LetterEvent>, Self::Error> {
+            Ok(vec![LetterEvent::Sent {}])
+        }
+    }
+
+    #[test]
+    fn content_that_does_not_fit_is_told_by_its_place_and_not_quoted() {
+        let mut commands = Commands::default();
+        commands.add::<Letter, Send>("send".into()).unwrap();
+        let timer = DueTimer {
+            key: "letter/l-1".into(),
+            name: "t".into(),
+            token: "t-1".into(),
+            due_at: Timestamp::UNIX_EPOCH,
+            payload_type: "send".into(),
+            payload: r#"{"copies":"Jane Doe"}"#.into(),
+            origin: "{}".into(),
+            set_at: Timestamp::UNIX_EPOCH,
+        };
+        let Err(told) = commands.plan(&timer) else { panic!("it is taken") };
+        assert!(told.contains("copies: invalid type: string, expected u32"), "{told}");
+        assert!(!told.contains("Jane"), "{told}");
     }
 }
