@@ -39,12 +39,12 @@ pub struct CommandHeaders {
 
 impl CommandHeaders {
     /// The command, to be executed as the headers say. Its key stands for its content ([`Execute::key`]).
-    pub fn apply<A, C>(self, execute: Execute<'_, A, C>) -> Execute<'_, A, C>
+    pub fn apply<A, C>(mut self, execute: Execute<'_, A, C>) -> Execute<'_, A, C>
     where
         A: Aggregate,
         C: Command<A> + Serialize + 'static,
     {
-        let key = self.key.clone();
+        let key = self.key.take();
         let execute = self.apply_but_key(execute);
         match key {
             Some(IdempotencyKey(key)) => execute.key(key),
@@ -54,7 +54,7 @@ impl CommandHeaders {
 
     /// As [`CommandHeaders::apply`]; the key stands for `content`, for example the request ([`Execute::key_for`]).
     pub fn apply_for<'a, A, C>(
-        self,
+        mut self,
         content: &(impl Serialize + ?Sized),
         execute: Execute<'a, A, C>,
     ) -> Execute<'a, A, C>
@@ -62,7 +62,7 @@ impl CommandHeaders {
         A: Aggregate,
         C: Command<A> + 'static,
     {
-        let key = self.key.clone();
+        let key = self.key.take();
         let execute = self.apply_but_key(execute);
         match key {
             Some(IdempotencyKey(key)) => execute.key_for(key, content),

@@ -59,6 +59,12 @@ impl Context {
         }
     }
 
+    /// The context that metadata was made of; the inverse of [`Context::metadata`].
+    pub fn of_metadata(metadata: Metadata) -> Self {
+        let Metadata { actor, correlation_id, causation_id, traceparent, attributes, .. } = metadata;
+        Self { actor, correlation_id, causation_id, traceparent, attributes }
+    }
+
     /// The context of what is done because of an event: its conversation, actor, trace and attributes, and the event as the cause.
     ///
     /// A handler's own transaction has it already, and so have commands that an external handler executes. This is for work that is handed on,

@@ -49,11 +49,15 @@ impl Deref for Place {
 }
 
 impl Place {
-    /// A transaction is served from now on; its number.
-    pub(crate) fn serve(&mut self) -> u64 {
+    /// Begins a transaction, which is served from now on; its number.
+    pub(crate) fn begin(&mut self) -> rusqlite::Result<u64> {
+        if let Err(error) = self.connection.execute_batch("BEGIN IMMEDIATE") {
+            self.roll_back();
+            return Err(error);
+        }
         self.begun += 1;
         self.served = Some(self.begun);
-        self.begun
+        Ok(self.begun)
     }
 
     /// It is served no more.

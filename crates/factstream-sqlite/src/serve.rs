@@ -18,20 +18,11 @@ pub(crate) fn serve(writer: &mut Writer, begin: PendingBegin) {
     if begin.is_closed() {
         return;
     }
-    let begun = {
-        let mut desk = writer.desk.take();
-        match desk.execute_batch("BEGIN IMMEDIATE") {
-            Ok(()) => Ok(desk.serve()),
-            Err(error) => {
-                desk.roll_back();
-                Err(error::of_engine(&error))
-            }
-        }
-    };
+    let begun = writer.desk.take().begin();
     let number = match begun {
         Ok(number) => number,
         Err(error) => {
-            let _ = begin.send(Err(error));
+            let _ = begin.send(Err(error::of_engine(&error)));
             return;
         }
     };

@@ -138,8 +138,8 @@ impl Acts {
         self.asked.push((act, Box::new(Cancelling(name))));
     }
 
-    /// Ends the process with this reaction, and cancels its timers. Refusals of commands that were asked for until now still come as inputs; every later input
-    /// changes nothing.
+    /// Ends the process with this reaction, and cancels its timers. Refusals of commands that were asked for until now still come as
+    /// inputs; every later input changes nothing.
     pub fn end(&mut self) {
         self.ends = true;
     }
@@ -154,12 +154,15 @@ impl Acts {
         self.count
     }
 
-    pub(super) fn ends(&self) -> bool {
+    pub(crate) fn ends(&self) -> bool {
         self.ends
     }
 
-    pub(super) fn take(&mut self) -> Vec<(Act, Box<dyn Perform>)> {
-        std::mem::take(&mut self.asked)
+    /// What was asked for, to be kept, and to be done.
+    pub(super) fn into_parts(self) -> (Vec<Act>, Vec<Box<dyn Perform>>) {
+        let (mut acts, to_do): (Vec<_>, Vec<_>) = self.asked.into_iter().unzip();
+        acts.extend(self.ends.then_some(Act::End));
+        (acts, to_do)
     }
 
     /// What was asked for.

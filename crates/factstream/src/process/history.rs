@@ -2,7 +2,7 @@
 
 use super::acts::Act;
 use super::input::{Input, Refused};
-use super::instances::error_of;
+use super::instances::{error, error_of};
 use super::step::take;
 use super::traits::Process;
 use crate::error::Error;
@@ -87,9 +87,17 @@ pub(super) async fn steps<P: Process>(
 }
 
 fn step_of<P: Process>(id: &str, row: &Row) -> Result<Step, Error> {
-    let damaged = |source| damaged::<P>(id, source);
-    let input = match row.get::<String>("kind")?.as_str() {
-        REFUSED => Taken::Refused(serde_json::from_str(&row.get::<String>("input")?).map_err(damaged)?),
+    let acts =
+        serde_json::from_str(&row.get::<String>("acts")?).map_err(|source| damaged::<P>(id, source))?;
+    Ok(Step { version: row.get("step")?, input: taken_of::<P>(id, row)?, acts, at: row.get("at")? })
+}
+
+fn taken_of<P: Process>(id: &str, row: &Row) -> Result<Taken, Error> {
+    Ok(match row.get::<String>("kind")?.as_str() {
+        REFUSED => {
+            let refused = serde_json::from_str(&row.get::<String>("input")?);
+            Taken::Refused(refused.map_err(|source| damaged::<P>(id, source))?)
+        }
         TIMER => Taken::Timer { name: row.get("input")? },
         REBUILT => Taken::Rebuilt,
         _ => Taken::Event {
@@ -97,14 +105,11 @@ fn step_of<P: Process>(id: &str, row: &Row) -> Result<Step, Error> {
             event_type: row.get::<Option<String>>("event_type")?.unwrap_or_default(),
             position: row.get("input_position")?,
         },
-    };
-    let acts = serde_json::from_str(&row.get::<String>("acts")?).map_err(damaged)?;
-    Ok(Step { version: row.get("step")?, input, acts, at: row.get("at")? })
+    })
 }
 
 fn damaged<P: Process>(id: &str, source: serde_json::Error) -> Error {
-    let reason = format!("its history is damaged: {}", ContentError::from(source));
-    Error::Process { process: P::NAME, id: id.to_owned(), reason }
+    error::<P>(id, format!("its history is damaged: {}", ContentError::from(source)))
 }
 
 /// The state after the first `until` steps, made from them alone; and how many steps there were. What the steps asked for is not
@@ -125,9 +130,11 @@ pub(super) async fn replay<P: Process>(
         for row in &rows {
             let step: u64 = row.get("step")?;
             if step != version + 1 {
-                let reason =
-                    format!("its history has no step {}; it cannot be made again from it", version + 1);
-                return Err(Error::Process { process: P::NAME, id: id.to_owned(), reason });
+                let missing = version + 1;
+                return Err(error::<P>(
+                    id,
+                    format!("its history has no step {missing}; it cannot be made again from it"),
+                ));
             }
             again(&mut state, decoder, id, row)?;
             version = step;
@@ -138,28 +145,29 @@ pub(super) async fn replay<P: Process>(
 
 /// Has the state take the input of a step again.
 fn again<P: Process>(state: &mut P, decoder: &Decoder, id: &str, row: &Row) -> Result<(), Error> {
-    let taken = match row.get::<String>("kind")?.as_str() {
-        REBUILT => return Ok(()),
-        REFUSED => {
-            let refused: Refused = serde_json::from_str(&row.get::<String>("input")?)
-                .map_err(|source| damaged::<P>(id, source))?;
-            take(state, Input::Refused(&refused))
-        }
-        TIMER => take(state, Input::Timer(&row.get::<String>("input")?)),
-        _ => {
-            let event = event_of::<P>(decoder, id, row)?;
+    let taken = match taken_of::<P>(id, row)? {
+        Taken::Rebuilt => return Ok(()),
+        Taken::Refused(refused) => take(state, Input::Refused(&refused)),
+        Taken::Timer { name } => take(state, Input::Timer(&name)),
+        Taken::Event { position, .. } => {
+            let event = event_of::<P>(decoder, id, position, row)?;
             take(state, Input::Event(&event))
         }
     };
     taken.map(drop).map_err(|failure| error_of::<P>(id, &failure))
 }
 
-fn event_of<P: Process>(decoder: &Decoder, id: &str, row: &Row) -> Result<Envelope<P::Events>, Error> {
-    let position: Position = row.get("input_position")?;
+fn event_of<P: Process>(
+    decoder: &Decoder,
+    id: &str,
+    position: Position,
+    row: &Row,
+) -> Result<Envelope<P::Events>, Error> {
     if row.get::<Option<String>>("event_type")?.is_none() {
-        let reason =
-            format!("the event at position {position}, which it has taken, is not in the log any more");
-        return Err(Error::Process { process: P::NAME, id: id.to_owned(), reason });
+        return Err(error::<P>(
+            id,
+            format!("the event at position {position}, which it has taken, is not in the log any more"),
+        ));
     }
     let mut recorded = sql::recorded_event(row)?;
     if let Some(edited) = row.get::<Option<String>>("input")? {

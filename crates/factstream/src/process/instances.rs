@@ -58,7 +58,6 @@ pub(super) struct Entry {
     pub(super) kind: &'static str,
     pub(super) input_id: String,
     pub(super) input: Option<String>,
-    pub(super) acts: Vec<Act>,
     pub(super) at: Timestamp,
 }
 
@@ -108,11 +107,11 @@ impl<P: Process> Instances<P> {
         })
     }
 
-    /// Keeps an input that the instance has taken.
-    pub(super) fn note(&mut self, id: &str, entry: Entry) -> Result<(), Failure> {
+    /// Keeps an input that the instance has taken, and what it asked for then.
+    pub(super) fn note(&mut self, id: &str, entry: Entry, acts: Vec<Act>) -> Result<(), Failure> {
         let Some(Slot::Open(open)) = self.by_id.get_mut(id) else { return Ok(()) };
         open.version += 1;
-        let acts: Vec<Act> = entry.acts.into_iter().map(Act::shortened).collect();
+        let acts: Vec<Act> = acts.into_iter().map(Act::shortened).collect();
         let acts = serde_json::to_string(&acts).map_err(Failure::permanent)?;
         self.history.push(params![
             P::NAME,
@@ -241,6 +240,11 @@ pub(super) fn state_of<P: Process>(version: u32, json: &str) -> Result<P, Failur
 }
 
 /// An error about one instance, for whoever asks about it.
+pub(super) fn error<P: Process>(id: &str, reason: impl Into<String>) -> Error {
+    Error::Process { process: P::NAME, id: id.to_owned(), reason: reason.into() }
+}
+
+/// The same, of a failure.
 pub(super) fn error_of<P: Process>(id: &str, failure: &Failure) -> Error {
-    Error::Process { process: P::NAME, id: id.to_owned(), reason: failure.chain().join(": ") }
+    error::<P>(id, failure.chain().join(": "))
 }

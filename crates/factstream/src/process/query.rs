@@ -1,7 +1,7 @@
 //! Looking at the instances of a process.
 
 use super::history::{self, REBUILT, Step};
-use super::instances::{ENDED, error_of, history_rows, json_of, state_of};
+use super::instances::{ENDED, error, error_of, history_rows, json_of, state_of};
 use super::traits::Process;
 use crate::app::App;
 use crate::error::Error;
@@ -170,10 +170,6 @@ impl<P: Process> ProcessQuery<'_, P> {
     fn decoder(&self) -> Result<Decoder, Error> {
         Ok(self.app.kernel().states.decoder::<P::Events>()?)
     }
-}
-
-fn error<P: Process>(id: &str, reason: &str) -> Error {
-    Error::Process { process: P::NAME, id: id.to_owned(), reason: reason.to_owned() }
 }
 
 fn instance_of<P: Process>(row: &Row) -> Result<Instance<P>, Error> {

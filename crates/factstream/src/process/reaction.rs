@@ -1,6 +1,5 @@
 //! A process as the processor meets it: each event in the order of the instances that it concerns.
 
-use super::acts::{Act, Acts};
 use super::correlate::{Missing, Target};
 use super::history::{EVENT, REFUSED, TIMER};
 use super::input::{Input, Refused};
@@ -92,12 +91,8 @@ impl<P: Process> Managing<P> {
         }
         open.position = arrived.position().unwrap_or(open.position);
         tx.caused_by(ready.origin.clone());
-        let acts = take(&mut open.state, arrived.input())?;
-        let mut ended = acts.ends();
-        open.ended = ended;
-        let mut refusals = VecDeque::new();
-        let entry = arrived.entry(ready.edited, acts.list(), now);
-        refusals.extend(self.done(id, instances, entry, acts, tx).await?);
+        let entry = arrived.entry(ready.edited, now);
+        let mut refusals = VecDeque::from(self.step(id, instances, arrived.input(), entry, tx).await?);
         let mut reactions = 1;
         while let Some(refused) = refusals.pop_front() {
             if reactions >= REACTIONS_MAX {
@@ -106,34 +101,34 @@ impl<P: Process> Managing<P> {
                     P::NAME
                 )));
             }
-            let Some(open) = instances.open(id, false)? else { break };
-            let acts = take(&mut open.state, Input::Refused(&refused))?;
-            ended |= acts.ends();
-            open.ended = ended;
             let input_id = format!("{}#{reactions}", arrived.id());
             let input = Some(serde_json::to_string(&refused).map_err(Failure::permanent)?);
-            let entry = Entry { kind: REFUSED, input_id, input, acts: acts.list(), at: now };
-            refusals.extend(self.done(id, instances, entry, acts, tx).await?);
+            let entry = Entry { kind: REFUSED, input_id, input, at: now };
+            refusals.extend(self.step(id, instances, Input::Refused(&refused), entry, tx).await?);
             reactions += 1;
         }
-        if ended {
+        if instances.open(id, false)?.is_some_and(|open| open.ended) {
             timer::cancel_all(tx, P::NAME, id).await?;
         }
         Ok(())
     }
 
-    /// Keeps an input that was taken and does what was asked for; the commands that were refused.
-    async fn done(
+    /// Has the instance take one input, keeps it, and does what was asked for; the commands that were refused.
+    async fn step(
         &self,
         id: &str,
         instances: &mut Instances<P>,
+        input: Input<'_, P::Events>,
         entry: Entry,
-        mut acts: Acts,
         tx: &mut Tx,
     ) -> Result<Vec<Refused>, Failure> {
-        instances.note(id, entry)?;
+        let Some(open) = instances.open(id, false)? else { return Ok(Vec::new()) };
+        let acts = take(&mut open.state, input)?;
+        open.ended |= acts.ends();
+        let (acts, to_do) = acts.into_parts();
+        instances.note(id, entry, acts)?;
         let mut refused = Vec::new();
-        for (_, act) in acts.take() {
+        for act in to_do {
             refused.extend(act.perform(Of { process: P::NAME, id }, tx).await?);
         }
         Ok(refused)
@@ -168,11 +163,11 @@ impl<E> Arrived<E> {
     }
 
     /// What is kept of it.
-    fn entry(&self, edited: Option<&str>, acts: Vec<Act>, at: Timestamp) -> Entry {
+    fn entry(&self, edited: Option<&str>, at: Timestamp) -> Entry {
         let input_id = self.id().to_owned();
         match self {
-            Self::Event(_) => Entry { kind: EVENT, input_id, input: edited.map(str::to_owned), acts, at },
-            Self::Timer { name, .. } => Entry { kind: TIMER, input_id, input: Some(name.clone()), acts, at },
+            Self::Event(_) => Entry { kind: EVENT, input_id, input: edited.map(str::to_owned), at },
+            Self::Timer { name, .. } => Entry { kind: TIMER, input_id, input: Some(name.clone()), at },
         }
     }
 }

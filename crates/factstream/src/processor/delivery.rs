@@ -143,19 +143,21 @@ impl Delivery {
         }
     }
 
-    /// An event of the log: a delivery for each key that it is handled for.
-    pub(crate) fn each_of_event(
+    /// Adds an event of the log: a delivery for each key that it is handled for.
+    pub(crate) fn add_each_of_event(
         event: RecordedEvent,
         reaction: &dyn Reaction,
         service: &Arc<str>,
-    ) -> Vec<Self> {
+        deliveries: &mut Vec<Self>,
+    ) {
         let first = Self::of_event(event, reaction, service);
-        let Content::Ready { event, .. } = &first.content else { return vec![first] };
-        let further = reaction.further_keys(event);
-        let Raw::Event(event) = &first.raw else { return vec![first] };
-        if further.is_empty() {
-            return vec![first];
-        }
+        let further = match &first.content {
+            Content::Ready { event, .. } => reaction.further_keys(event),
+            _ => Vec::new(),
+        };
+        let (false, Raw::Event(event)) = (further.is_empty(), &first.raw) else {
+            return deliveries.push(first);
+        };
         let again: Vec<Self> = further
             .into_iter()
             .map(|key| Self { key, ..Self::of_event((**event).clone(), reaction, service) })
@@ -166,7 +168,7 @@ impl Delivery {
             let scoped_id = Uuid::new_v5(&ONE_OF_SEVERAL, name.as_bytes()).to_string();
             Self { scoped_id: Some(scoped_id), ..delivery }
         };
-        std::iter::once(first).chain(again).map(scoped).collect()
+        deliveries.extend(std::iter::once(first).chain(again).map(scoped));
     }
 
     /// An event of the log as it lies there, to be kept and not handled.

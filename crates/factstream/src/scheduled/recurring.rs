@@ -258,7 +258,7 @@ impl Recurrence {
         }
         // Each occurrence is a conversation of its own.
         for slot in slots {
-            tx.caused_by(Origin::command(std::sync::Arc::clone(&tx.kernel().service)));
+            tx.caused_by(Origin::command(Arc::clone(&tx.kernel().service)));
             timer::set(tx, handler, &[run(name, slot)]).await?;
         }
         let next = schedule.next_after(now);

@@ -1,7 +1,7 @@
 //! One instance of a process and its inputs, without a store.
 
 use crate::handler::Failure;
-use crate::process::{Act, Acts, Input, Process, Refused, take, targets_of};
+use crate::process::{Acts, Input, Process, Refused, take, targets_of};
 use factstream_core::aggregate::{Aggregate, Command};
 use factstream_core::envelope::Envelope;
 use std::fmt::Debug;
@@ -138,7 +138,7 @@ impl<P: Process> Playing<P> {
         }
         let acts = take(&mut self.state, input);
         if let Ok(acts) = &acts {
-            self.ended = acts.list().contains(&Act::End);
+            self.ended = acts.ends();
             self.state = read_back(&self.state);
         }
         Reacted { playing: self, acts }

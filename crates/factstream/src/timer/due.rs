@@ -3,7 +3,6 @@
 use crate::error::Error;
 use factstream_core::broker::Partition;
 use factstream_core::context::Context;
-use factstream_core::envelope::Metadata;
 use factstream_core::message::{Headers, Record};
 use factstream_core::sql::Row;
 use jiff::Timestamp;
@@ -24,7 +23,7 @@ pub(crate) struct DueTimer {
     pub(crate) payload_type: String,
     /// JSON.
     pub(crate) payload: String,
-    /// Who asked for it, in which conversation: [`Metadata`] as JSON.
+    /// Who asked for it, in which conversation: the metadata of an event, as JSON.
     pub(crate) origin: String,
     pub(crate) set_at: Timestamp,
 }
@@ -45,14 +44,7 @@ impl DueTimer {
 
     /// Whose request it goes on with.
     pub(crate) fn context(&self) -> Context {
-        let metadata: Metadata = serde_json::from_str(&self.origin).unwrap_or_default();
-        let mut context = Context::new();
-        context.actor = metadata.actor;
-        context.correlation_id = metadata.correlation_id;
-        context.causation_id = metadata.causation_id;
-        context.traceparent = metadata.traceparent;
-        context.attributes = metadata.attributes;
-        context
+        Context::of_metadata(serde_json::from_str(&self.origin).unwrap_or_default())
     }
 
     /// As it is kept among the letters.

@@ -11,6 +11,7 @@ use factstream_core::sql::{Params, Value};
 use factstream_core::store::TableRows;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -69,12 +70,12 @@ pub(crate) async fn set(tx: &mut Tx, handler: &str, timers: &[NewTimer]) -> Resu
         let token = Uuid::now_v7().to_string();
         let row = params![handler, key, name, token, at, at, payload_type, payload, &origin, now];
         // The last one counts.
-        match places.insert((key, name), rows.len()) {
-            Some(place) => {
-                places.insert((key, name), place);
-                rows[place] = row;
+        match places.entry((key, name)) {
+            Entry::Occupied(place) => rows[*place.get()] = row,
+            Entry::Vacant(place) => {
+                place.insert(rows.len());
+                rows.push(row);
             }
-            None => rows.push(row),
         }
     }
     write(tx, rows).await?;

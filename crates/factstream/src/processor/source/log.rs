@@ -105,10 +105,10 @@ impl Reader for LogReader {
         let mine: Vec<RecordedEvent> = events.into_iter().filter(is_mine).collect();
         let mine = self.amendments.apply(mine).await?;
         let skipped = (all - mine.len()) as u64;
-        let deliveries: Vec<Delivery> = mine
-            .into_iter()
-            .flat_map(|event| Delivery::each_of_event(event, reaction.as_ref(), service))
-            .collect();
+        let mut deliveries = Vec::with_capacity(mine.len());
+        for event in mine {
+            Delivery::add_each_of_event(event, reaction.as_ref(), service, &mut deliveries);
+        }
         Ok(Some(Batch {
             deliveries,
             end: End::Position(end),
