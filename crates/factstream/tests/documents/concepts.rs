@@ -141,7 +141,7 @@ async fn the_concepts_work_as_they_are_shown() {
     app.settle().await;
     let letters = app.dead_letters().list(Some("readers"), false, 0).await.unwrap();
     assert_eq!(letters[0].reason.as_deref(), Some("the readers' office is closed"));
-    OPEN.store(true, Ordering::Relaxed); // what was wrong is mended
+    OPEN.store(true, Ordering::Relaxed); // what was wrong is fixed
     app.dead_letters().redrive(letters[0].id).await.unwrap();
     app.settle().await;
     assert_eq!(app.load::<Reader>("ada").await.unwrap().0.loans, 1);
