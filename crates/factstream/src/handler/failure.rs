@@ -8,11 +8,14 @@ use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
 /// The most that is kept of one error's text. It may quote the event, which may be large.
 const TEXT_BYTES_MAX: usize = 4_096;
 /// The most errors of one chain.
 const CHAIN_MAX: usize = 32;
+/// The longest wait that a failure can ask for ([`Failure::retry_after`]).
+pub(crate) const RETRY_AFTER_MAX: Duration = Duration::from_secs(15 * 60);
 
 /// Why a handler could not handle an event, and whether trying again can help.
 ///
@@ -30,18 +33,39 @@ const CHAIN_MAX: usize = 32;
 /// ```
 pub struct Failure {
     permanent: bool,
+    retry_after: Option<Duration>,
     error: Box<dyn Error + Send + Sync>,
 }
 
 impl Failure {
     /// Trying again cannot help: the event becomes a dead letter at once.
     pub fn permanent(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { permanent: true, error: error.into() }
+        Self { permanent: true, retry_after: None, error: error.into() }
     }
 
     /// Trying again may help: the event is retried as the handler's `retry` says, then becomes a dead letter.
     pub fn transient(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { permanent: false, error: error.into() }
+        Self { permanent: false, retry_after: None, error: error.into() }
+    }
+
+    /// The next attempt comes after this wait and not before, in the place of the backoff that the handler's `retry` gives: what the
+    /// other side asked for, such as HTTP's `Retry-After`. At most 15 minutes count. It is an attempt like any other: with
+    /// [`Retry::max_attempts`](crate::Retry) of them the event becomes a dead letter. Of a permanent failure it changes nothing.
+    ///
+    /// ```
+    /// # use factstream::Failure;
+    /// # use std::time::Duration;
+    /// let busy = Failure::transient("429 Too Many Requests").retry_after(Duration::from_secs(30));
+    /// assert!(!busy.is_permanent());
+    /// ```
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait.min(RETRY_AFTER_MAX));
+        self
+    }
+
+    /// The wait that was asked for.
+    pub(crate) fn asked_wait(&self) -> Option<Duration> {
+        self.retry_after
     }
 
     /// Whether trying again cannot help.
@@ -124,6 +148,14 @@ mod tests {
         let chain = failure.chain();
         assert!(chain[0].starts_with("a\u{fffd}b") && chain[0].len() <= TEXT_BYTES_MAX + 10, "{chain:?}");
         assert_eq!(Failure::transient("as it is").chain(), ["as it is"]);
+    }
+
+    #[test]
+    fn a_failure_waits_as_long_as_it_asks_for_and_no_longer_than_the_maximum() {
+        let asked = |wait| Failure::transient("busy").retry_after(wait).asked_wait();
+        assert_eq!(asked(Duration::from_secs(30)), Some(Duration::from_secs(30)));
+        assert_eq!(asked(Duration::MAX), Some(RETRY_AFTER_MAX));
+        assert_eq!(Failure::transient("busy").asked_wait(), None);
     }
 
     #[test]

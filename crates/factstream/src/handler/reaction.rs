@@ -41,9 +41,10 @@ pub(crate) struct BatchFailure {
 }
 
 impl BatchFailure {
-    /// An event failed within a transaction that it shared: the cause may lie with another event.
+    /// An event failed within a transaction that it shared: the cause may lie with another event, unless the failure says when the
+    /// event is to be tried again.
     pub(crate) fn at(at: usize, failure: Failure) -> Self {
-        Self { at: Some(at), by_itself: false, failure }
+        Self { at: Some(at), by_itself: failure.asked_wait().is_some(), failure }
     }
 
     /// An event failed by itself.

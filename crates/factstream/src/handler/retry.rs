@@ -1,5 +1,6 @@
 //! When a failing event is tried again.
 
+use super::failure::RETRY_AFTER_MAX;
 use std::time::Duration;
 
 /// When a failing event is tried again. Exponential backoff with jitter.
@@ -48,9 +49,9 @@ impl Retry {
         Duration::try_from_secs_f64(jittered.max(0.0)).unwrap_or(self.max_delay)
     }
 
-    /// No plan is for later than this.
+    /// No plan is for later than this, whether of this backoff or of a failure that asked to wait.
     pub(crate) fn longest_delay(&self) -> Duration {
-        self.delay(u32::MAX, 1.0)
+        self.delay(u32::MAX, 1.0).max(RETRY_AFTER_MAX)
     }
 
     pub(crate) fn delay_with_jitter(&self, attempts: u32) -> Duration {

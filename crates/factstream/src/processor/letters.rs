@@ -164,7 +164,8 @@ fn next_attempt(now: Timestamp, failure: &Failure, attempts: u32, retry: &Retry)
     if failure.is_permanent() || attempts >= retry.max_attempts {
         return None;
     }
-    now.checked_add(retry.delay_with_jitter(attempts.max(1))).ok()
+    let delay = failure.asked_wait().unwrap_or_else(|| retry.delay_with_jitter(attempts.max(1)));
+    now.checked_add(delay).ok()
 }
 
 async fn next_id(tx: &mut Tx) -> Result<u64, Error> {

@@ -1,0 +1,8 @@
+//! Limits on a real store, before a real HTTP server that counts what it is asked: G20.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod server;
+
+mod retry_after;
