@@ -173,7 +173,10 @@ fn settle(system: &System, report: &mut Report) -> Duration {
     let within = if sabotage().is_some() { SETTLE_SABOTAGED_WITHIN } else { SETTLE_WITHIN };
     let healed = Instant::now();
     while !system.is_settled() {
-        assert!(healed.elapsed() < within, "not settled within {within:?}:\n{}", system.told());
+        if healed.elapsed() > within {
+            println!("{}", system.told());
+            panic!("not settled within {within:?}:\n{}", system.under_way());
+        }
         report.aborted += system.revive();
         thread::sleep(LOOK); // the last look reads whole tables
     }

@@ -15,6 +15,7 @@ use factstream_tests::ledger;
 use factstream_tests::pair::Pair;
 use factstream_tests::postgres::Postgres;
 use factstream_tests::process::{Server, binary};
+use serde_json::{Value, json};
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -272,13 +273,30 @@ impl System {
     /// What each process says, for a storm that does not settle.
     pub(crate) fn told(&self) -> String {
         let mut told: Vec<String> = self.clients().iter().map(|client| client.status().to_string()).collect();
-        told.push(format!("the workers' work: {:?}", self.progress()));
-        let missing = effects::missing_partners(&self.store, &lock(&self.partners));
-        told.push(format!("messages of other teams of which nothing came: {missing:?}"));
         for sql in WHO_DOES_WHAT {
             told.extend(ledger::query(&self.store, sql).iter().map(|row| format!("{row:?}")));
         }
         told.join("\n")
+    }
+
+    /// What is still under way, in a few lines.
+    pub(crate) fn under_way(&self) -> String {
+        let mut lines = vec![format!("the workers' work: {:?}", self.progress())];
+        let missing = effects::missing_partners(&self.store, &lock(&self.partners));
+        if !missing.is_empty() {
+            lines.push(format!("messages of other teams of which nothing came: {missing:?}"));
+        }
+        for (number, url) in self.urls.iter().enumerate().filter(|(number, _)| SERVICES[*number] != WORKER) {
+            let status = Client::new(&lock(url)).status();
+            let is_busy = |part: &Value| {
+                part["lag_events"].as_u64() != Some(0) || part["retrying"].as_u64().unwrap_or(0) > 0
+            };
+            let handlers = status["handlers"].as_array().map_or(&[][..], Vec::as_slice);
+            let busy: Vec<_> =
+                handlers.iter().chain([&status["relay"]]).filter(|part| is_busy(part)).collect();
+            lines.push(format!("{} {number} at {}: {}", SERVICES[number], status["position"], json!(busy)));
+        }
+        lines.join("\n")
     }
 
     /// Leaves no process behind after a storm that failed.
