@@ -71,7 +71,7 @@ pub async fn joined<T>(task: tokio::task::JoinHandle<T>) -> T {
 }
 
 /// The stream of the aggregate `id`.
-pub fn stream(id: impl Into<String>) -> StreamId {
+pub fn stream(id: impl AsRef<str>) -> StreamId {
     StreamId::new("conformance", id).expect("the checks' ids are valid")
 }
 

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// The place of an event in the log, from 1; 0 is before the first event.
@@ -18,11 +19,12 @@ pub type Position = u64;
 /// The place of an event in its stream, from 1; 0 is a stream without events.
 pub type Version = u64;
 
-/// Names one stream: an aggregate's type and its id.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// Names one stream: an aggregate's type and its id. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamId {
-    aggregate_type: String,
-    id: String,
+    /// Type and id, one after the other.
+    names: Arc<str>,
+    type_len: usize,
 }
 
 impl StreamId {
@@ -30,27 +32,40 @@ impl StreamId {
     ///
     /// # Errors
     /// [`InvalidId`] when either is empty, longer than [`ID_BYTES_MAX`] bytes, or holds a control character.
-    pub fn new(aggregate_type: impl Into<String>, id: impl Into<String>) -> Result<Self, InvalidId> {
-        let (aggregate_type, id) = (aggregate_type.into(), id.into());
-        check_id("aggregate type", &aggregate_type)?;
-        check_id("aggregate id", &id)?;
-        Ok(Self { aggregate_type, id })
+    pub fn new(aggregate_type: impl AsRef<str>, id: impl AsRef<str>) -> Result<Self, InvalidId> {
+        let (aggregate_type, id) = (aggregate_type.as_ref(), id.as_ref());
+        check_id("aggregate type", aggregate_type)?;
+        check_id("aggregate id", id)?;
+        Ok(Self::of(aggregate_type, id))
+    }
+
+    fn of(aggregate_type: &str, id: &str) -> Self {
+        Self { names: [aggregate_type, id].concat().into(), type_len: aggregate_type.len() }
     }
 
     /// The aggregate's type, for example `order`.
     pub fn aggregate_type(&self) -> &str {
-        &self.aggregate_type
+        &self.names[..self.type_len]
     }
 
     /// The aggregate's id.
     pub fn id(&self) -> &str {
-        &self.id
+        &self.names[self.type_len..]
+    }
+}
+
+impl fmt::Debug for StreamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamId")
+            .field("aggregate_type", &self.aggregate_type())
+            .field("id", &self.id())
+            .finish()
     }
 }
 
 impl fmt::Display for StreamId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.aggregate_type, self.id)
+        write!(f, "{}/{}", self.aggregate_type(), self.id())
     }
 }
 
@@ -242,7 +257,7 @@ impl RecordedEvent {
 
     /// The stream that it lies in.
     pub fn stream(&self) -> StreamId {
-        StreamId { aggregate_type: self.aggregate_type.clone(), id: self.aggregate_id.clone() }
+        StreamId::of(&self.aggregate_type, &self.aggregate_id)
     }
 
     /// The envelope without the event's content.

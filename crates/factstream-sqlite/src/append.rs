@@ -17,6 +17,7 @@ pub(crate) fn head(connection: &Connection) -> Result<Position> {
 /// Appends within one transaction, with the statements that each of them needs.
 pub(crate) struct Appender<'c> {
     connection: &'c Connection,
+    head: Position,
     insert: CachedStatement<'c>,
     select_version: CachedStatement<'c>,
     /// Whether events were ever deleted. Only then may a stream reach further than its newest event.
@@ -28,25 +29,26 @@ impl<'c> Appender<'c> {
         let some_deleted = "SELECT EXISTS (SELECT 1 FROM fs_horizons)";
         Ok(Self {
             some_deleted: connection.prepare_cached(some_deleted)?.query_row([], |row| row.get(0))?,
+            head: head(connection)?,
             connection,
             insert: connection.prepare_cached(include_str!("../sql/insert_event.sql"))?,
             select_version: connection.prepare_cached(include_str!("../sql/select_version.sql"))?,
         })
     }
 
+    /// How far the log reaches, with what was appended here.
+    pub(crate) fn head(&self) -> Position {
+        self.head
+    }
+
     /// Appends, or says why not. Nothing is written unless it is appended.
-    pub(crate) fn append(
-        &mut self,
-        head: &mut Position,
-        append: &Append,
-        key: Option<&CommandKey>,
-    ) -> Result<Outcome> {
+    pub(crate) fn append(&mut self, append: &Append, key: Option<&CommandKey>) -> Result<Outcome> {
         if let Some(key) = key
             && let Some(first) = first_use(self.connection, key)?
         {
             return Ok(key.again(&append.stream, &first));
         }
-        let appended = match self.append_events(head, append)? {
+        let appended = match self.append_events(append)? {
             Ok(appended) => appended,
             Err(conflict) => return Ok(Outcome::Conflict(conflict)),
         };
@@ -66,11 +68,7 @@ impl<'c> Appender<'c> {
     }
 
     /// The events alone. The inner error is a conflict.
-    pub(crate) fn append_events(
-        &mut self,
-        head: &mut Position,
-        append: &Append,
-    ) -> Result<Result<Appended, Conflict>> {
+    pub(crate) fn append_events(&mut self, append: &Append) -> Result<Result<Appended, Conflict>> {
         let Append { stream, expected, events } = append;
         // Nobody looks whether a stream that begins here is new: its first version can be taken only once.
         let begins = *expected == Expected::Exact(0) && !events.is_empty() && !self.some_deleted;
@@ -81,7 +79,7 @@ impl<'c> Appender<'c> {
             return Ok(Err(Conflict { stream: stream.clone(), expected, actual: version }));
         }
         for event in events {
-            let inserted = self.insert(stream, version + 1, *head + 1, event);
+            let inserted = self.insert(stream, version + 1, self.head + 1, event);
             if inserted.as_ref().is_err_and(|error| begins && version == 0 && is_constraint(error)) {
                 let actual = self.version_of(stream)?;
                 if actual > 0 {
@@ -90,9 +88,9 @@ impl<'c> Appender<'c> {
             }
             inserted?;
             version += 1;
-            *head += 1;
+            self.head += 1;
         }
-        Ok(Ok(Appended { stream: stream.clone(), version, position: *head }))
+        Ok(Ok(Appended { stream: stream.clone(), version, position: self.head }))
     }
 
     fn insert(

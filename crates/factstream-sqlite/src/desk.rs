@@ -1,7 +1,8 @@
 //! The writing connection, and which transaction may use it now.
 //!
 //! The writer thread begins and ends every transaction. Between the two, quick statements of the transaction that is served run in its
-//! own task ([`Desk::within`]), the others on the writer thread.
+//! own task ([`Desk::within`]), the others on the writer thread. Where nobody else wants the connection, a quick append runs in its
+//! caller's task, too.
 //!
 //! Invariant: the connection is used by one thread at a time, and within a transaction only for that transaction: its number is
 //! compared under the lock that its end takes, too.
@@ -9,10 +10,13 @@
 use crate::pace::Pace;
 use rusqlite::Connection;
 use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub(crate) struct Desk {
     place: Mutex<Place>,
+    /// Whether the writer thread has something to do: then everybody else goes there, too.
+    pub(crate) busy: AtomicBool,
     pub(crate) pace: Pace,
 }
 
@@ -26,11 +30,20 @@ pub(crate) struct Place {
 
 impl Desk {
     pub(crate) fn new(connection: Connection) -> Self {
-        Self { place: Mutex::new(Place { connection, served: None, begun: 0 }), pace: Pace::default() }
+        let place = Mutex::new(Place { connection, served: None, begun: 0 });
+        Self { place, busy: AtomicBool::default(), pace: Pace::default() }
     }
 
     pub(crate) fn take(&self) -> MutexGuard<'_, Place> {
         self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connection, when nobody wants it at this moment.
+    pub(crate) fn take_if_free(&self) -> Option<MutexGuard<'_, Place>> {
+        if self.busy.load(Ordering::Acquire) {
+            return None;
+        }
+        self.place.try_lock().ok().filter(|place| place.served.is_none())
     }
 
     /// Runs something of a transaction; `None` when that is served no more.

@@ -5,6 +5,7 @@ use crate::serve::serve;
 use crate::transaction::PendingBegin;
 use crate::writer::{PendingAppend, Writer};
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
 
 /// Transactions taken out of the queue and waiting for their turn.
@@ -23,10 +24,13 @@ pub(crate) fn run(mut writer: Writer, mut queue: mpsc::Receiver<Request>) {
     let mut begins = VecDeque::new();
     loop {
         if begins.is_empty() {
+            let busy = &writer.log.desk.busy;
+            busy.store(!queue.is_empty(), Ordering::Release);
             match queue.blocking_recv() {
                 Some(request) => sort(request, &mut appends, &mut begins),
                 None => break,
             }
+            busy.store(true, Ordering::Release);
         }
         while appends.len() < writer.options.append_batch_max && begins.len() < BEGINS_MAX {
             match queue.try_recv() {
@@ -42,7 +46,7 @@ pub(crate) fn run(mut writer: Writer, mut queue: mpsc::Receiver<Request>) {
         }
     }
     // What is not folded in now is by whoever opens the file next: neither is needed for what was acknowledged.
-    let folded = writer.desk.take().execute_batch("PRAGMA optimize; PRAGMA wal_checkpoint(PASSIVE)");
+    let folded = writer.log.desk.take().execute_batch("PRAGMA optimize; PRAGMA wal_checkpoint(PASSIVE)");
     if let Err(error) = folded {
         tracing::warn!(%error, "the write-ahead log was not folded into the file when the store was closed");
     }

@@ -3,7 +3,7 @@
 //! Invariant: a statement that ended the transaction by itself (a full disk, a user's own ROLLBACK) is noticed after each step, so
 //! that no commit is reported that did not happen.
 
-use crate::append::{self, Appender};
+use crate::append::Appender;
 use crate::error;
 use crate::query::check_open;
 use crate::transaction::{PendingBegin, Session, Step};
@@ -18,7 +18,7 @@ pub(crate) fn serve(writer: &mut Writer, begin: PendingBegin) {
     if begin.is_closed() {
         return;
     }
-    let begun = writer.desk.take().begin();
+    let begun = writer.log.desk.take().begin();
     let number = match begun {
         Ok(number) => number,
         Err(error) => {
@@ -30,7 +30,7 @@ pub(crate) fn serve(writer: &mut Writer, begin: PendingBegin) {
     let limit = writer.options.transaction_time_limit;
     let deadline = Instant::now() + limit;
     let stopper = writer.watchdog.begin(deadline);
-    let desk = Arc::clone(&writer.desk);
+    let desk = Arc::clone(&writer.log.desk);
     if begin.send(Ok(Session { desk, number, steps, stopper, deadline, limit })).is_ok() {
         while let Ok(step) = received.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             // A step that waited behind one that took all the time is not taken: its caller is told by the drop.
@@ -40,7 +40,7 @@ pub(crate) fn serve(writer: &mut Writer, begin: PendingBegin) {
         }
     }
     // The watchdog stops what still runs in the caller's task, until the connection is free.
-    let mut desk = writer.desk.take();
+    let mut desk = writer.log.desk.take();
     desk.end();
     writer.watchdog.end();
     desk.roll_back();
@@ -48,7 +48,7 @@ pub(crate) fn serve(writer: &mut Writer, begin: PendingBegin) {
 
 /// Takes one step; `true` when the transaction has ended.
 fn take(writer: &mut Writer, step: Step) -> bool {
-    let desk = writer.desk.take();
+    let desk = writer.log.desk.take();
     match step {
         Step::Run(run) => {
             run(&desk);
@@ -57,14 +57,14 @@ fn take(writer: &mut Writer, step: Step) -> bool {
         Step::Commit { appends, reply } => {
             writer.watchdog.end();
             let committed = commit(&desk, &appends).and_then(|done| {
-                writer.place.check()?;
+                writer.log.place.check()?;
                 Ok(done)
             });
             if !matches!(committed, Ok((Commit::Committed(_), _))) {
                 desk.roll_back();
             }
             let _ = reply.send(committed.map(|(commit, head)| {
-                writer.news.tell(head);
+                writer.log.news.tell(head);
                 commit
             }));
             true
@@ -75,15 +75,14 @@ fn take(writer: &mut Writer, step: Step) -> bool {
 fn commit(connection: &Connection, appends: &[Append]) -> Result<(Commit, u64), StoreError> {
     check_open(connection)?;
     let failed = |error: rusqlite::Error| error::of_engine(&error);
-    let mut head = append::head(connection).map_err(failed)?;
     let mut appender = Appender::new(connection).map_err(failed)?;
     let mut appended = Vec::with_capacity(appends.len());
     for append in appends {
-        match appender.append_events(&mut head, append).map_err(failed)? {
+        match appender.append_events(append).map_err(failed)? {
             Ok(done) => appended.push(done),
             Err(conflict) => return Ok((Commit::Conflict(conflict), 0)),
         }
     }
     connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([])).map_err(failed)?;
-    Ok((Commit::Committed(appended), head))
+    Ok((Commit::Committed(appended), appender.head()))
 }

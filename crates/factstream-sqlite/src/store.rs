@@ -14,7 +14,7 @@ use crate::rows;
 use crate::transaction::SqliteTransaction;
 use crate::url;
 use crate::watchdog::Watchdog;
-use crate::writer::{PendingAppend, Writer};
+use crate::writer::{Log, PendingAppend, Writer};
 use async_trait::async_trait;
 use factstream_core::envelope::{Position, RecordedEvent, StreamId, Version};
 use factstream_core::recordable;
@@ -26,6 +26,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::coop::consume_budget;
 use tokio::time::Instant;
 
 const SELECT_STREAM: &str = include_str!("../sql/select_stream.sql");
@@ -64,8 +65,8 @@ impl fmt::Debug for SqliteStore {
 struct Inner {
     /// The writer ends when this is gone and everything that was accepted is answered.
     requests: mpsc::Sender<Request>,
+    log: Arc<Log>,
     readers: Readers,
-    news: Arc<News>,
     poll_interval: Duration,
     event_bytes_max: usize,
 }
@@ -120,12 +121,13 @@ impl SqliteStore {
         let watchdog = Watchdog::start(connection.get_interrupt_handle()).map_err(thread)?;
         let place = Place::of(path);
         let desk = Arc::new(Desk::new(connection));
-        let writer = Writer { desk, watchdog, news: Arc::clone(&news), options, place };
+        let log = Arc::new(Log { desk, news, place });
+        let writer = Writer { log: Arc::clone(&log), watchdog, options };
         std::thread::Builder::new()
             .name("factstream-writer".into())
             .spawn(move || queue::run(writer, queue))
             .map_err(thread)?;
-        Ok(Self { inner: Arc::new(Inner { requests, readers, news, poll_interval, event_bytes_max }) })
+        Ok(Self { inner: Arc::new(Inner { requests, log, readers, poll_interval, event_bytes_max }) })
     }
 
     async fn request<T>(
@@ -144,7 +146,7 @@ impl SqliteStore {
             .readers
             .read(LOOK, |connection| append::head(connection).map_err(|error| error::of_engine(&error)));
         let head = head.await?;
-        self.inner.news.tell(head);
+        self.inner.log.news.tell(head);
         Ok(head)
     }
 }
@@ -153,6 +155,10 @@ impl SqliteStore {
 impl Store for SqliteStore {
     async fn append(&self, append: Append, key: Option<CommandKey>) -> Result<Outcome, StoreError> {
         recordable::check([&append], self.inner.event_bytes_max)?;
+        consume_budget().await;
+        if let Some(outcome) = self.inner.log.append_here(&append, key.as_ref()) {
+            return outcome;
+        }
         self.request(|reply| Request::Append(Box::new(PendingAppend { append, key, reply }))).await
     }
 
@@ -208,7 +214,7 @@ impl Store for SqliteStore {
 
     async fn wait_beyond(&self, after: Position, timeout: Duration) -> Result<Position, StoreError> {
         let deadline = Instant::now() + timeout.min(WAIT_MAX);
-        let mut news = self.inner.news.follow();
+        let mut news = self.inner.log.news.follow();
         let mut head = *news.borrow_and_update();
         if timeout.is_zero() || head <= after {
             head = self.look().await?;
@@ -217,7 +223,7 @@ impl Store for SqliteStore {
             let next_look = deadline.min(Instant::now() + self.inner.poll_interval);
             let told = tokio::time::timeout_at(next_look, news.changed()).await.is_ok();
             head = *news.borrow_and_update();
-            if !told && self.inner.news.is_time_to_look(self.inner.poll_interval) {
+            if !told && self.inner.log.news.is_time_to_look(self.inner.poll_interval) {
                 head = self.look().await?;
             }
         }

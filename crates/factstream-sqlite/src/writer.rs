@@ -3,16 +3,19 @@
 //! Invariants: an append is answered after its COMMIT has returned, never before (G1). An append that is refused does not
 //! disturb its neighbours.
 
-use crate::append::{self, Appender};
-use crate::desk::Desk;
+use crate::append::Appender;
+use crate::desk::{self, Desk};
 use crate::error;
 use crate::news::News;
 use crate::options::Options;
+use crate::pace::QUICK_ROWS_MAX;
 use crate::place::Place;
 use crate::watchdog::Watchdog;
+use factstream_core::envelope::Position;
 use factstream_core::store::{Append, CommandKey, Outcome, StoreError};
 use rusqlite::Connection;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 pub(crate) struct PendingAppend {
@@ -21,12 +24,58 @@ pub(crate) struct PendingAppend {
     pub(crate) reply: oneshot::Sender<Result<Outcome, StoreError>>,
 }
 
+/// What the writer thread works with.
 pub(crate) struct Writer {
-    pub(crate) desk: Arc<Desk>,
+    pub(crate) log: Arc<Log>,
     pub(crate) watchdog: Watchdog,
-    pub(crate) news: Arc<News>,
     pub(crate) options: Options,
+}
+
+/// The end of the log, where it grows.
+pub(crate) struct Log {
+    pub(crate) desk: Arc<Desk>,
+    pub(crate) news: Arc<News>,
     pub(crate) place: Place,
+}
+
+/// What an append is known as that is committed alone.
+const APPEND: &str = "append";
+
+impl Log {
+    /// Appends and commits in the caller's task, while that is quick: when appends come one at a time and a commit takes no longer
+    /// than other quick statements. `None`, and nothing was done, when it is for the writer thread.
+    pub(crate) fn append_here(
+        &self,
+        append: &Append,
+        key: Option<&CommandKey>,
+    ) -> Option<Result<Outcome, StoreError>> {
+        if append.events.len() > QUICK_ROWS_MAX || !self.desk.pace.is_quick(APPEND) {
+            return None;
+        }
+        let desk = self.desk.take_if_free()?;
+        let began = Instant::now();
+        begin(&desk).ok()?; // another process is writing: the thread waits for it
+        let outcome = self.commit(desk, |appender| appender.append(append, key));
+        self.desk.pace.took(APPEND, began.elapsed());
+        Some(outcome)
+    }
+
+    /// Appends to the transaction that has begun, and commits it.
+    fn commit<T>(
+        &self,
+        desk: MutexGuard<'_, desk::Place>,
+        write: impl FnOnce(&mut Appender<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        let committed = write_and_commit(&desk, write).map_err(|error| error::of_engine(&error));
+        if committed.is_err() {
+            desk.roll_back();
+        }
+        drop(desk);
+        let (written, head) = committed?;
+        self.place.check()?;
+        self.news.tell(head);
+        Ok(written)
+    }
 }
 
 impl Writer {
@@ -61,37 +110,38 @@ impl Writer {
         group: &mut Vec<PendingAppend>,
         late: &mut dyn FnMut() -> Option<PendingAppend>,
     ) -> Result<Vec<Outcome>, StoreError> {
-        let desk = self.desk.take();
-        let written = self.write_group(&desk, group, late).map_err(|error| error::of_engine(&error));
-        if written.is_err() {
-            desk.roll_back();
-        }
-        drop(desk);
-        let (outcomes, head) = written?;
-        self.place.check()?;
-        self.news.tell(head);
-        Ok(outcomes)
-    }
-
-    fn write_group(
-        &self,
-        connection: &Connection,
-        group: &mut Vec<PendingAppend>,
-        late: &mut dyn FnMut() -> Option<PendingAppend>,
-    ) -> rusqlite::Result<(Vec<Outcome>, u64)> {
-        connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        let mut head = append::head(connection)?;
-        let mut appender = Appender::new(connection)?;
-        let mut outcomes = Vec::with_capacity(group.len());
-        while let Some(PendingAppend { append, key, .. }) = group.get(outcomes.len()) {
-            outcomes.push(appender.append(&mut head, append, key.as_ref())?);
-            if outcomes.len() == group.len() && group.len() < self.options.append_batch_max {
-                group.extend(late());
+        let (log, began) = (&self.log, Instant::now());
+        let desk = log.desk.take();
+        begin(&desk).map_err(|error| error::of_engine(&error))?;
+        let outcomes = log.commit(desk, |appender| {
+            let mut outcomes = Vec::with_capacity(group.len());
+            while let Some(PendingAppend { append, key, .. }) = group.get(outcomes.len()) {
+                outcomes.push(appender.append(append, key.as_ref())?);
+                if outcomes.len() == group.len() && group.len() < self.options.append_batch_max {
+                    group.extend(late());
+                }
             }
-        }
-        connection.prepare_cached("COMMIT")?.execute([])?;
-        Ok((outcomes, head))
+            Ok(outcomes)
+        });
+        // What comes together is committed together, here.
+        log.desk.pace.took(APPEND, if group.len() == 1 { began.elapsed() } else { Duration::MAX });
+        outcomes
     }
+}
+
+fn begin(connection: &Connection) -> rusqlite::Result<()> {
+    connection.prepare_cached("BEGIN IMMEDIATE")?.execute([]).map(drop)
+}
+
+/// What was written, and how far the log reaches now.
+fn write_and_commit<T>(
+    connection: &Connection,
+    write: impl FnOnce(&mut Appender<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<(T, Position)> {
+    let mut appender = Appender::new(connection)?;
+    let written = write(&mut appender)?;
+    connection.prepare_cached("COMMIT")?.execute([])?;
+    Ok((written, appender.head()))
 }
 
 /// Whether the failure is one append's own (a duplicate event id, for example), not the file's or the disk's.

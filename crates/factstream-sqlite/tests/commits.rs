@@ -64,6 +64,22 @@ async fn appends_that_wait_together_are_one_commit_and_one_that_waits_alone_is_o
 }
 
 #[tokio::test]
+async fn an_append_holds_no_task_up_while_another_process_writes() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("s.db");
+    let store = SqliteStore::open(&path).await.unwrap();
+    // One at a time: they are committed in this task by now, where the disk is quick.
+    for n in 0..50 {
+        store.append(appending_one(&format!("alone-{n}"), Expected::Exact(0)), None).await.unwrap();
+    }
+    let other = rusqlite::Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let waiting = queued(&store, appending_one("behind", Expected::Exact(0)), None);
+    other.execute_batch("COMMIT").unwrap();
+    assert!(matches!(waiting.await.unwrap(), Outcome::Appended(_)));
+}
+
+#[tokio::test]
 async fn an_append_that_is_refused_in_a_batch_does_not_touch_its_neighbours() {
     let dir = tempdir().unwrap();
     let store = SqliteStore::open(dir.path().join("s.db")).await.unwrap();
