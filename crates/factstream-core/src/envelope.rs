@@ -4,10 +4,11 @@
 //! event of one conversation carries the same correlation id, and its causation id names the event or command before it.
 
 pub use crate::id::{ID_BYTES_MAX, InvalidId, check_id};
+pub use crate::metadata::{Metadata, MetadataJson};
 use crate::read_context;
 use crate::size::Size;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -69,36 +70,6 @@ impl fmt::Display for StreamId {
     }
 }
 
-/// What is kept beside an event's own fields, as the JSON text of the `metadata` column.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
-pub struct Metadata {
-    /// The service that recorded it.
-    #[serde(default)]
-    pub source: String,
-    /// The whole conversation.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub correlation_id: Option<String>,
-    /// The event or command that caused it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub causation_id: Option<String>,
-    /// The topic it goes to, fixed when it is recorded, so that the relay needs no registry; `None` stays home.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub topic: Option<String>,
-    /// W3C trace context, when a trace was on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub traceparent: Option<String>,
-    /// Who asked for it.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "read_context::actor")]
-    pub actor: Option<String>,
-    /// What else came with the request.
-    #[serde(
-        default,
-        skip_serializing_if = "BTreeMap::is_empty",
-        deserialize_with = "read_context::attributes"
-    )]
-    pub attributes: BTreeMap<String, String>,
-}
-
 /// An event on its way into the store.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NewEvent {
@@ -110,8 +81,8 @@ pub struct NewEvent {
     pub schema_version: u32,
     /// The event's own fields: one flat JSON object, kept to the letter.
     pub data: String,
-    /// [`Metadata`] as JSON, kept to the letter.
-    pub metadata: String,
+    /// Kept to the letter.
+    pub metadata: MetadataJson,
     /// When it was recorded, UTC, microseconds.
     pub timestamp: Timestamp,
 }
@@ -149,7 +120,7 @@ impl fmt::Debug for NewEvent {
             .field("event_type", event_type)
             .field("schema_version", schema_version)
             .field("data", &Size::of(data))
-            .field("metadata", &Size::of(metadata))
+            .field("metadata", metadata)
             .field("timestamp", timestamp)
             .finish()
     }

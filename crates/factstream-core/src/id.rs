@@ -24,6 +24,12 @@ pub fn check_id(what: &'static str, id: &str) -> Result<(), InvalidId> {
     Ok(())
 }
 
+/// Whether this can be the name of a topic, as Kafka has it.
+pub(crate) fn is_topic(name: &str) -> bool {
+    let is_sign = |sign: u8| sign.is_ascii_alphanumeric() || matches!(sign, b'.' | b'_' | b'-');
+    (1..=249).contains(&name.len()) && name.bytes().all(is_sign) && name != "." && name != ".."
+}
+
 /// Why an id cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

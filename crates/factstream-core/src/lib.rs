@@ -26,6 +26,7 @@ pub mod event;
 pub mod aggregate;
 mod id;
 mod read_context;
+mod metadata;
 pub mod envelope;
 pub mod context;
 pub mod expected;

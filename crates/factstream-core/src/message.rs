@@ -22,6 +22,7 @@ pub use headers::Headers;
 pub use unreadable::Unreadable;
 
 use crate::envelope::{Metadata, RecordedEvent};
+use crate::id::is_topic;
 use crate::partition::Partition;
 use crate::size::Size;
 use crate::sql::format_timestamp;
@@ -178,12 +179,6 @@ fn headers_with(event: &RecordedEvent, metadata: &Metadata) -> Headers {
         headers.push(ATTRIBUTES, json);
     }
     headers
-}
-
-/// Whether this can be the name of a topic, as Kafka has it.
-pub(crate) fn is_topic(name: &str) -> bool {
-    let is_sign = |sign: u8| sign.is_ascii_alphanumeric() || matches!(sign, b'.' | b'_' | b'-');
-    (1..=249).contains(&name.len()) && name.bytes().all(is_sign) && name != "." && name != ".."
 }
 
 /// `{"aggregate_id":"..",` and then the event's own fields, to the letter.

@@ -4,7 +4,7 @@
 //! itself). One that was written by other means all the same becomes a letter of the relay's.
 
 use crate::envelope::{NewEvent, StreamId};
-use crate::message::is_topic;
+use crate::id::is_topic;
 use crate::sql::has_nanoseconds;
 use crate::store::{Append, StoreError};
 use serde::Deserialize;
@@ -66,6 +66,9 @@ fn check_event(event: &NewEvent, bytes_max: usize) -> Result<(), String> {
     }
     if let Err(error) = serde_json::from_str::<IgnoredAny>(&event.data) {
         return Err(format!("its data is not JSON: {error}"));
+    }
+    if event.metadata.is_recordable() {
+        return Ok(());
     }
     match serde_json::from_str::<Readable<'_>>(&event.metadata) {
         Ok(Readable { topic: Some(topic), .. }) if !is_topic(&topic) => Err(format!(

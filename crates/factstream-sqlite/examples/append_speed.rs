@@ -115,7 +115,7 @@ fn raw(path: &Path, per_commit: u32) -> f64 {
                     event.event_type,
                     1,
                     event.data,
-                    event.metadata,
+                    &*event.metadata,
                     time
                 ])
                 .unwrap();

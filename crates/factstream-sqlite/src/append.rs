@@ -110,7 +110,7 @@ impl<'c> Appender<'c> {
             event.event_type,
             event.schema_version,
             event.data,
-            event.metadata,
+            &*event.metadata,
             format_timestamp(event.timestamp)
         ])?;
         Ok(())

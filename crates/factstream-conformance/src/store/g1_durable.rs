@@ -104,7 +104,7 @@ pub async fn json_text_is_kept_to_the_letter(under_test: &dyn StoreUnderTest) {
         for (stored, written) in stored.iter().zip(&written) {
             assert_eq!(stored.data, written.data, "{way}: the data's JSON text is not kept to the letter");
             assert_eq!(
-                stored.metadata, written.metadata,
+                stored.metadata, *written.metadata,
                 "{way}: the metadata's JSON text is not kept to the letter"
             );
         }

@@ -109,10 +109,10 @@ pub(crate) struct States {
     upcasters: Upcasters,
     emitters: Mutex<Emitters>,
     /// The aggregates that the application declares.
-    declared: HashSet<TypeId>,
+    declared: HashSet<TypeId, lru::DefaultHasher>,
     snapshot_writers: Arc<Semaphore>,
     /// Command types whose last aggregate that was not in the cache was there already; of others it is taken to be new.
-    continues_stream: Mutex<HashSet<&'static str>>,
+    continues_stream: Mutex<HashSet<&'static str, lru::DefaultHasher>>,
 }
 
 impl States {
@@ -122,7 +122,7 @@ impl States {
             cache: Mutex::new(Cache::new(limits)),
             decoders: Mutex::default(),
             upcasters,
-            declared: emitters.known().clone(),
+            declared: emitters.known().iter().copied().collect(),
             emitters: Mutex::new(emitters),
             snapshot_writers: Arc::new(Semaphore::new(1)),
             continues_stream: Mutex::default(),
@@ -145,7 +145,7 @@ impl States {
 
     /// Makes sure that this aggregate shares neither its type nor a name of an event with another one.
     pub(crate) fn admit<A: Aggregate>(&self) -> Result<(), Error> {
-        lock(&self.emitters).add::<A>()
+        if self.is_declared::<A>() { Ok(()) } else { lock(&self.emitters).add::<A>() }
     }
 
     /// Whether the application declares this aggregate.

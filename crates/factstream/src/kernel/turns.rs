@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::tasks::lock;
 use factstream_core::envelope::StreamId;
 use std::any::Any;
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
@@ -48,7 +49,7 @@ pub(crate) struct Turns {
 
 #[derive(Default)]
 struct Streams {
-    queues: HashMap<StreamId, Queue>,
+    queues: HashMap<StreamId, Queue, lru::DefaultHasher>,
     last_number: u64,
 }
 
@@ -103,12 +104,10 @@ impl Turns {
     /// The turn, when nobody has it.
     pub(crate) fn enter(self: &Arc<Self>, stream: &StreamId) -> Option<Turn> {
         let mut streams = self.streams();
-        if streams.queues.contains_key(stream) {
-            return None;
-        }
         let number = streams.next_number();
-        let queue = Queue { holder: number, may_be_overtaken: true, waiting: VecDeque::new() };
-        streams.queues.insert(stream.clone(), queue);
+        let Entry::Vacant(free) = streams.queues.entry(stream.clone()) else { return None };
+        free.insert(Queue { holder: number, may_be_overtaken: true, waiting: VecDeque::new() });
+        drop(streams);
         Some(Turn { turns: Arc::clone(self), stream: stream.clone(), number })
     }
 
@@ -156,9 +155,11 @@ impl Turns {
         let mut left = Vec::new();
         let mut streams = self.streams();
         let number = streams.next_number();
-        let Some(queue) = streams.queues.get_mut(stream).filter(|queue| queue.holder == holder) else {
+        let Entry::Occupied(mut held) = streams.queues.entry(stream.clone()) else { return };
+        let queue = held.get_mut();
+        if queue.holder != holder {
             return;
-        };
+        }
         let next = loop {
             match queue.waiting.pop_front() {
                 Some((_, waiter)) if waiter.has_left() => left.push(waiter),
@@ -166,7 +167,7 @@ impl Turns {
             }
         };
         let Some((_, waiter)) = next else {
-            streams.queues.remove(stream);
+            held.remove();
             return;
         };
         (queue.holder, queue.may_be_overtaken) = (number, false);
