@@ -34,8 +34,10 @@ use std::time::{Duration, Instant};
 use system::System;
 
 const CLIENTS: usize = 4;
-/// How long all may take to settle after the last fault: session time-outs, and what has queued up.
-const SETTLE_WITHIN: Duration = Duration::from_secs(180);
+/// How long nothing may move after the last fault before all is done: session time-outs, and a rebuild that begins.
+const STAND_STILL_MAX: Duration = Duration::from_secs(90);
+/// How long all may take to settle, on a slow machine: what has queued up.
+const SETTLE_WITHIN: Duration = Duration::from_secs(600);
 /// The same where something is broken on purpose and may never settle.
 const SETTLE_SABOTAGED_WITHIN: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(500);
@@ -172,10 +174,19 @@ impl Storm {
 fn settle(system: &System, report: &mut Report) -> Duration {
     let within = if sabotage().is_some() { SETTLE_SABOTAGED_WITHIN } else { SETTLE_WITHIN };
     let healed = Instant::now();
+    let (mut moved, mut under_way) = (Instant::now(), String::new());
     while !system.is_settled() {
-        if healed.elapsed() > within {
+        let now_under_way = system.under_way();
+        if now_under_way != under_way {
+            (moved, under_way) = (Instant::now(), now_under_way);
+        }
+        if healed.elapsed() > within || moved.elapsed() > STAND_STILL_MAX {
             println!("{}", system.told());
-            panic!("not settled within {within:?}:\n{}", system.under_way());
+            panic!(
+                "not settled after {:?}, and nothing moves since {:?}:\n{under_way}",
+                healed.elapsed(),
+                moved.elapsed()
+            );
         }
         report.aborted += system.revive();
         thread::sleep(LOOK); // the last look reads whole tables

@@ -48,7 +48,8 @@ pub async fn injected_sql_comes_back_to_the_letter(under_test: &dyn StoreUnderTe
     for text in TEXTS {
         let id = StreamId::new(text, text).expect("a valid id");
         let json = format!("{{\"text\":\"{}\"}}", text.replace('\\', "\\\\").replace('"', "\\\""));
-        let written = NewEvent { event_type: text.into(), metadata: json.as_str().into(), ..event(json.clone()) };
+        let written =
+            NewEvent { event_type: text.into(), metadata: json.as_str().into(), ..event(json.clone()) };
         let first =
             submit(&*store, appending(&id, Expected::Exact(0), vec![written.clone()]), Some(key(text, text)))
                 .await;
