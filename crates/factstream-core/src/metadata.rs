@@ -3,6 +3,7 @@
 use crate::id::is_topic;
 use crate::read_context;
 use crate::size::Size;
+use crate::variant::written;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -61,7 +62,7 @@ impl MetadataJson {
     /// What serde_json reports.
     pub fn of(metadata: &Metadata) -> Result<Self, serde_json::Error> {
         let is_recordable = metadata.topic.as_deref().is_none_or(is_topic);
-        Ok(Self { text: serde_json::to_string(metadata)?, is_recordable })
+        Ok(Self { text: written(metadata)?, is_recordable })
     }
 
     /// Whether every reader can read it and its topic is one.

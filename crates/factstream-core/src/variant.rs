@@ -35,11 +35,18 @@ pub fn encode_variant<T: Serialize>(event: &T) -> Result<String, Error> {
 /// JSON text of a value that has no NaN and no infinity: these would be written as `null`. Only where there is a `null` is
 /// looked for one.
 pub(crate) fn to_json<T: Serialize + ?Sized>(value: &T) -> Result<String, Error> {
-    let json = serde_json::to_string(value)?;
+    let json = written(value)?;
     if json.contains("null") {
         finite::check(value).map_err(|error| invalid(&error.to_string()))?;
     }
     Ok(json)
+}
+
+/// JSON text. Most events and their metadata fit into what it begins with.
+pub(crate) fn written<T: Serialize + ?Sized>(value: &T) -> Result<String, Error> {
+    let mut json = Vec::with_capacity(512);
+    serde_json::to_writer(&mut json, value)?;
+    String::from_utf8(json).map_err(|_| invalid("it is not text"))
 }
 
 /// The byte at which the content begins in `{"Tag":content}`.

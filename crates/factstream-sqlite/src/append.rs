@@ -19,6 +19,7 @@ pub(crate) struct Appender<'c> {
     connection: &'c Connection,
     head: Position,
     insert: CachedStatement<'c>,
+    insert_next: CachedStatement<'c>,
     select_version: CachedStatement<'c>,
     /// Whether events were ever deleted. Only then may a stream reach further than its newest event.
     some_deleted: bool,
@@ -32,6 +33,7 @@ impl<'c> Appender<'c> {
             head: head(connection)?,
             connection,
             insert: connection.prepare_cached(include_str!("../sql/insert_event.sql"))?,
+            insert_next: connection.prepare_cached(include_str!("../sql/insert_next_event.sql"))?,
             select_version: connection.prepare_cached(include_str!("../sql/select_version.sql"))?,
         })
     }
@@ -70,20 +72,24 @@ impl<'c> Appender<'c> {
     /// The events alone. The inner error is a conflict.
     pub(crate) fn append_events(&mut self, append: &Append) -> Result<Result<Appended, Conflict>> {
         let Append { stream, expected, events } = append;
-        // Nobody looks whether a stream that begins here is new: its first version can be taken only once.
-        let begins = *expected == Expected::Exact(0) && !events.is_empty() && !self.some_deleted;
-        let mut version = if begins { 0 } else { self.version_of(stream)? };
+        // Nobody looks first how far the stream reaches: a version can be taken only once, and only behind the one before it.
+        let checked_by_insert = !events.is_empty() && !self.some_deleted;
+        let mut version = match *expected {
+            Expected::Exact(version) if checked_by_insert => version,
+            _ => self.version_of(stream)?,
+        };
         if let Expected::Exact(expected) = *expected
             && expected != version
         {
             return Ok(Err(Conflict { stream: stream.clone(), expected, actual: version }));
         }
         for event in events {
-            let inserted = self.insert(stream, version + 1, self.head + 1, event);
-            if inserted.as_ref().is_err_and(|error| begins && version == 0 && is_constraint(error)) {
+            let is_first = *expected == Expected::Exact(version) && checked_by_insert;
+            let inserted = self.insert(stream, version + 1, event, is_first);
+            if inserted.as_ref().is_err_and(|error| is_first && is_constraint(error)) {
                 let actual = self.version_of(stream)?;
-                if actual > 0 {
-                    return Ok(Err(Conflict { stream: stream.clone(), expected: 0, actual }));
+                if actual != version {
+                    return Ok(Err(Conflict { stream: stream.clone(), expected: version, actual }));
                 }
             }
             inserted?;
@@ -97,12 +103,13 @@ impl<'c> Appender<'c> {
         &mut self,
         stream: &StreamId,
         version: Version,
-        position: Position,
         event: &NewEvent,
+        checks_version: bool,
     ) -> Result<()> {
         let mut id = [0; Hyphenated::LENGTH];
-        self.insert.execute(params![
-            position.cast_signed(),
+        let insert = if checks_version && version > 1 { &mut self.insert_next } else { &mut self.insert };
+        insert.execute(params![
+            (self.head + 1).cast_signed(),
             stream.aggregate_type(),
             stream.id(),
             version.cast_signed(),
