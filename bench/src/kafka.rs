@@ -1,4 +1,4 @@
-//! Kafka: the relay (K1), a consumer with effects in PostgreSQL (K2), and the whole way from one service to another (K3),
+//! Kafka: the relay (K1), a consumer with effects in PostgreSQL (K2; with causal order, K2c), and the whole way from one service to another (K3),
 //! beside plain rdkafka and tokio-postgres.
 
 mod support;
@@ -17,6 +17,7 @@ use crate::contest::{
 const RAW_PRODUCE: &str = "raw, idempotent produce";
 const RAW_BATCHES: &str = "raw, batches of 500";
 const RAW_1: &str = "raw, 1 commit a message";
+const WITHOUT_CAUSAL: &str = "factstream, without causal order";
 const RAW_CHAIN: &str = "raw, commit, produce, consume, commit";
 
 pub(crate) const CONTESTS: &[Contest] = &[
@@ -51,6 +52,19 @@ pub(crate) const CONTESTS: &[Contest] = &[
             Target::rate(10.0, RAW_1),
             Target::memory(MEMORY_UNDER_LOAD),
         ],
+    },
+    Contest {
+        name: "K2c",
+        what: "K2 with causal order",
+        unit: "messages/s",
+        size: Size { quick: 50_000, full: 300_000 },
+        servers: Servers::BOTH,
+        prepare: Some(Run::Task(|place| Box::pin(consumer::prepare_with_causes(place)))),
+        entries: &[
+            Entry { name: WITHOUT_CAUSAL, run: Run::Task(|place| Box::pin(consumer::consumer(place))) },
+            Entry { name: FACTSTREAM, run: Run::Task(|place| Box::pin(consumer::causal_consumer(place))) },
+        ],
+        targets: &[Target::rate(0.9, WITHOUT_CAUSAL), Target::memory(MEMORY_UNDER_LOAD)],
     },
     Contest {
         name: "K3",

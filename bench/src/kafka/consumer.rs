@@ -9,8 +9,9 @@ use crate::contest::Place;
 use crate::figures::{Figures, Step};
 use crate::postgres::connect;
 use crate::workload::{Ids, RawEvent, event};
+use factstream::causes::Causes;
 use factstream::message::Message;
-use factstream::{App, Consumer, Envelope, Event, Failure, Handler, ReadModel, RecordedEvent, Tx};
+use factstream::{App, Causal, Consumer, Envelope, Event, Failure, Handler, ReadModel, RecordedEvent, Tx};
 use orders::order::OrderEvent;
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -41,6 +42,31 @@ pub(crate) fn group() -> String {
 
 /// A topic with as many orders as the contest's size.
 pub(crate) async fn prepare(place: Place) -> Result<Figures, Failed> {
+    prepare_with(place, message).await
+}
+
+/// As [`prepare`]; each order of the second half has one of the first half as its cause, which is handled by then.
+pub(crate) async fn prepare_with_causes(place: Place) -> Result<Figures, Failed> {
+    let (half, mut published) = (place.size / 2, Vec::<String>::new());
+    prepare_with(place, move |ids, number| {
+        let mut message = message(ids, number)?;
+        let cause = number.checked_sub(half).and_then(|cause| published.get(usize::try_from(cause).ok()?));
+        if let Some(cause) = cause {
+            let causes = Causes::default().and(cause, "OrderCreated", TOPIC);
+            message.headers.push("causes", causes.as_str());
+        } else {
+            let id = message.headers.get("event_id").unwrap_or_default();
+            published.push(String::from_utf8_lossy(id).into_owned());
+        }
+        Ok(message)
+    })
+    .await
+}
+
+async fn prepare_with(
+    place: Place,
+    mut message: impl FnMut(Ids, u64) -> Result<Message, Failed>,
+) -> Result<Figures, Failed> {
     topic_anew(&place.kafka, TOPIC).await?;
     let began = Instant::now();
     let ids = Ids::new();
@@ -108,10 +134,19 @@ impl Handler for Placing {
 }
 
 pub(crate) async fn consumer(place: Place) -> Result<Figures, Failed> {
+    consumer_with(place, |consumer| consumer).await
+}
+
+/// The same with causal order (G19).
+pub(crate) async fn causal_consumer(place: Place) -> Result<Figures, Failed> {
+    consumer_with(place, |consumer| consumer.causal(Causal::wait(PATIENCE))).await
+}
+
+async fn consumer_with(place: Place, options: impl Fn(Consumer) -> Consumer) -> Result<Figures, Failed> {
     let client = connect(&place.database).await?;
     client.batch_execute(TABLE).await?;
     let handled = Arc::<Handled>::default();
-    let consumer = Consumer::new(group()).handler(Placing { handled: Arc::clone(&handled) });
+    let consumer = options(Consumer::new(group()).handler(Placing { handled: Arc::clone(&handled) }));
     let app = App::builder(&place.database).broker(&place.kafka).consumer(consumer).open().await?;
     let started = Instant::now();
     let running = app.start().await?;

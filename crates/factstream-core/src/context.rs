@@ -4,6 +4,7 @@
 //! Invariant: what a caller gives is checked before anything is recorded; what is read (a store, other teams' messages) is never in
 //! the way: what cannot be an actor or an attribute is left where it is, and not read.
 
+use crate::causes::Causes;
 use crate::envelope::{Envelope, InvalidId, Metadata, check_id};
 pub use crate::read_context::ATTRIBUTES_MAX;
 use std::collections::BTreeMap;
@@ -40,6 +41,8 @@ pub struct Context {
     pub traceparent: Option<String>,
     /// What else is to be known: a channel, a campaign, a version of the client.
     pub attributes: BTreeMap<String, String>,
+    /// The events that led to it, for consumers with causal order (G19). It is made by the framework, and carried on with the context.
+    pub causes: Causes,
 }
 
 impl Context {
@@ -56,13 +59,14 @@ impl Context {
             causation_id: event.causation_id.clone(),
             traceparent: event.traceparent.clone(),
             attributes: event.attributes.clone(),
+            causes: event.causes.clone(),
         }
     }
 
     /// The context that metadata was made of; the inverse of [`Context::metadata`].
     pub fn of_metadata(metadata: Metadata) -> Self {
-        let Metadata { actor, correlation_id, causation_id, traceparent, attributes, .. } = metadata;
-        Self { actor, correlation_id, causation_id, traceparent, attributes }
+        let Metadata { actor, correlation_id, causation_id, traceparent, attributes, causes, .. } = metadata;
+        Self { actor, correlation_id, causation_id, traceparent, attributes, causes }
     }
 
     /// The context of what is done because of an event: its conversation, actor, trace and attributes, and the event as the cause.
@@ -81,12 +85,14 @@ impl Context {
     pub fn caused_by<E>(event: &Envelope<E>) -> Self {
         let fit = |text: Option<String>| text.filter(|text| check_id("id", text).is_ok());
         let Self { actor, correlation_id, traceparent, attributes, .. } = Self::of(event);
+        let causes = event.onward_causes();
         Self {
             actor: fit(actor),
             correlation_id: fit(correlation_id).or_else(|| Some(event.event_id.clone())),
             causation_id: Some(event.event_id.clone()),
             traceparent: traceparent.filter(|text| check_traceparent(text).is_ok()),
             attributes,
+            causes,
         }
     }
 
@@ -130,6 +136,7 @@ impl Context {
             traceparent: self.traceparent.clone(),
             actor: self.actor.clone(),
             attributes: self.attributes.clone(),
+            causes: self.causes.clone(),
         }
     }
 

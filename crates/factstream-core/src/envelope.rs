@@ -3,6 +3,7 @@
 //! Invariants: a stream's versions are 1, 2, 3, ..; the log's positions are 1, 2, 3, .. in commit order (G3); every
 //! event of one conversation carries the same correlation id, and its causation id names the event or command before it.
 
+use crate::causes::Causes;
 pub use crate::id::{ID_BYTES_MAX, InvalidId, check_id};
 pub use crate::metadata::{Metadata, MetadataJson};
 use crate::read_context;
@@ -182,6 +183,10 @@ pub struct Envelope<E> {
     pub actor: Option<String>,
     /// What else came with the request.
     pub attributes: BTreeMap<String, String>,
+    /// The topic that it was published to; `None` where it stays home.
+    pub topic: Option<String>,
+    /// Its newest public causes, for consumers with [causal order](https://docs.rs/factstream/latest/factstream/struct.Consumer.html#method.causal) (G19).
+    pub causes: Causes,
 }
 
 impl<E> Envelope<E> {
@@ -190,6 +195,14 @@ impl<E> Envelope<E> {
     /// has at most 190.
     pub fn identity(&self) -> &str {
         self.scoped_id.as_deref().unwrap_or(&self.event_id)
+    }
+
+    /// The causes of what it leads to: its own and, unless it stays home, itself.
+    pub fn onward_causes(&self) -> Causes {
+        match &self.topic {
+            Some(topic) => self.causes.and(self.identity(), &self.event_type, topic),
+            None => self.causes.clone(),
+        }
     }
 
     /// The same envelope around another content.
@@ -216,6 +229,8 @@ impl<E> Envelope<E> {
             traceparent: self.traceparent,
             actor: self.actor,
             attributes: self.attributes,
+            topic: self.topic,
+            causes: self.causes,
         }
     }
 }
@@ -263,8 +278,16 @@ impl RecordedEvent {
         aggregate_id: String,
         aggregate_type: String,
     ) -> Envelope<()> {
-        let Surroundings { source, correlation_id, causation_id, traceparent, actor, attributes } =
-            surroundings;
+        let Surroundings {
+            source,
+            correlation_id,
+            causation_id,
+            topic,
+            traceparent,
+            actor,
+            attributes,
+            causes,
+        } = surroundings;
         Envelope {
             event: (),
             event_id: self.event_id.to_string(),
@@ -282,6 +305,8 @@ impl RecordedEvent {
             traceparent,
             actor,
             attributes,
+            topic,
+            causes,
         }
     }
 }
@@ -293,11 +318,14 @@ struct Surroundings {
     source: String,
     correlation_id: Option<String>,
     causation_id: Option<String>,
+    topic: Option<String>,
     traceparent: Option<String>,
     #[serde(default, deserialize_with = "read_context::actor")]
     actor: Option<String>,
     #[serde(default, deserialize_with = "read_context::attributes")]
     attributes: BTreeMap<String, String>,
+    #[serde(default)]
+    causes: Causes,
 }
 
 #[cfg(test)]

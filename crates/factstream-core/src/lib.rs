@@ -25,6 +25,7 @@ pub mod schema;
 pub mod event;
 pub mod aggregate;
 mod id;
+pub mod causes;
 mod read_context;
 mod metadata;
 pub mod envelope;

@@ -3,7 +3,7 @@
 //! Key: the aggregate id. Value: `aggregate_id` and the event's own fields in one object. Headers (UTF-8): `event_id`,
 //! `event_type`, `timestamp` (RFC 3339, UTC), `source`, `correlation_id`, `causation_id`, `aggregate_type`,
 //! `aggregate_version`, `schema_version`, `position`, and W3C `traceparent`; and, where the request brought
-//! them, `actor` and `attributes` (a JSON object of texts). A reader takes messages with only the first five of them. What it
+//! them, `actor` and `attributes` (a JSON object of texts); and `causes` ([`Causes`](crate::causes::Causes)) of an event that others led to. A reader takes messages with only the first five of them. What it
 //! makes of the key stands in [`order_key`](Record::order_key), of a missing or foreign `event_id` in [`Envelope::identity`].
 
 mod headers;
@@ -57,6 +57,10 @@ const HEADERS: [&str; 11] = [
 const ACTOR: &str = "actor";
 /// What else came with the request, as a JSON object of texts. As with [`ACTOR`], anything else is not read.
 const ATTRIBUTES: &str = "attributes";
+/// The newest public causes. As with [`ACTOR`], anything else is not read.
+const CAUSES: &str = "causes";
+/// Of a record of the [`LOG`], which is only kept and never sent: the topic that the event was published to.
+const TOPIC: &str = "topic";
 
 /// A message to be published.
 #[derive(Clone, PartialEq, Eq)]
@@ -146,9 +150,15 @@ impl Message {
     }
 }
 
-/// The headers of a recorded event, public or private. Metadata that cannot be read gives none of its own headers.
+/// The headers of a recorded event, public or private, as a record of the [`LOG`] has them. Metadata that cannot be read gives none of its
+/// own headers.
 pub fn headers(event: &RecordedEvent) -> Headers {
-    headers_with(event, &serde_json::from_str(&event.metadata).unwrap_or_default())
+    let metadata: Metadata = serde_json::from_str(&event.metadata).unwrap_or_default();
+    let mut headers = headers_with(event, &metadata);
+    if let Some(topic) = &metadata.topic {
+        headers.push(TOPIC, topic);
+    }
+    headers
 }
 
 fn headers_with(event: &RecordedEvent, metadata: &Metadata) -> Headers {
@@ -178,6 +188,9 @@ fn headers_with(event: &RecordedEvent, metadata: &Metadata) -> Headers {
     {
         headers.push(ATTRIBUTES, json);
     }
+    if !metadata.causes.is_empty() {
+        headers.push(CAUSES, metadata.causes.as_str());
+    }
     headers
 }
 
@@ -196,6 +209,14 @@ impl Record {
     pub fn bytes(&self) -> usize {
         let of = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
         of(&self.key) + of(&self.value) + self.headers.bytes()
+    }
+
+    /// The topic that it was published to; `None` of a record of the [`LOG`] that stays home.
+    pub fn topic(&self) -> Option<&str> {
+        match self.partition.topic.as_str() {
+            LOG => self.header(TOPIC),
+            topic => Some(topic),
+        }
     }
 
     /// The first header of this name, as text: UTF-8 without a NUL, which no database text may hold.

@@ -1,5 +1,6 @@
 //! What is kept beside an event's own fields, and its JSON.
 
+use crate::causes::Causes;
 use crate::id::is_topic;
 use crate::read_context;
 use crate::size::Size;
@@ -37,6 +38,9 @@ pub struct Metadata {
         deserialize_with = "read_context::attributes"
     )]
     pub attributes: BTreeMap<String, String>,
+    /// Its newest public causes.
+    #[serde(default, skip_serializing_if = "Causes::is_empty")]
+    pub causes: Causes,
 }
 
 /// The JSON text of an event's metadata: written from [`Metadata`], or by somebody else. A store reads the latter before it takes it.

@@ -40,6 +40,8 @@ pub enum Sabotage {
     ProcessKeyByAggregate,
     /// An instance of a process that has ended is forgotten at once, so that what comes later begins it again (G15).
     EndedForgotten,
+    /// Events are handled whether or not their causes are (G19).
+    CausesIgnored,
 }
 
 impl Sabotage {
@@ -62,6 +64,7 @@ impl Sabotage {
         Self::TimerDeletedOutside,
         Self::ProcessKeyByAggregate,
         Self::EndedForgotten,
+        Self::CausesIgnored,
     ];
 
     /// What `FACTSTREAM_SABOTAGE` calls it.
@@ -84,6 +87,7 @@ impl Sabotage {
             Self::TimerDeletedOutside => "timer-deleted-outside",
             Self::ProcessKeyByAggregate => "process-key-by-aggregate",
             Self::EndedForgotten => "ended-forgotten",
+            Self::CausesIgnored => "causes-ignored",
         }
     }
 }

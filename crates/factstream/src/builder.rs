@@ -410,7 +410,8 @@ impl Builder {
         let mut managed: Vec<Managed> = Vec::new();
         let (mut builds, mut specs): (Vec<Build>, Vec<Spec>) = (Vec::new(), Vec::new());
         for declared in self.handlers {
-            let spec = declared.wire(&states, &mut managed)?;
+            let mut spec = declared.wire(&states, &mut managed)?;
+            spec.options.plan_causal(&spec.handler, self.retention.inbox)?;
             if builds.iter().any(|other| other.handler == spec.handler) {
                 let text = format!("two handlers are called {:?}; give each a name of its own", spec.handler);
                 return Err(Error::Wiring(text));

@@ -58,7 +58,7 @@ pub use error::{Error, ExecuteError};
 pub use handler::declare::{Consumer, Projection};
 pub use handler::json_topic::{Json, JsonTopic, TopicOf};
 pub use handler::options::{Start, Tombstones, UnknownTypes};
-pub use handler::{ExternalHandler, Failure, Handler, Projector, Retry};
+pub use handler::{Causal, ExternalHandler, Failure, Handler, Late, Projector, Retry};
 pub use leases::{Doing, LeaseOwner, RunningProcess};
 pub use ops::{ResetPlan, ResetStep, ResetTo, dead_letters, status};
 pub use process::{Acts, Correlate, Input, Missing, Process};
@@ -81,6 +81,7 @@ pub use tx::{Decided, Rows, Tx};
 
 pub use factstream_core::aggregate::{self, Aggregate, Command, SnapshotPolicy};
 pub use factstream_core::broker::{BrokerError, Member, Namespace, PublishError, Topic};
+pub use factstream_core::causes;
 pub use factstream_core::context::{self, Context};
 pub use factstream_core::decode::{self, Upcasters};
 pub use factstream_core::envelope::{self, Envelope, Position, RecordedEvent, Version};

@@ -24,6 +24,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("sql/migrations/0009_timers.sql"),
     include_str!("sql/migrations/0010_schedules.sql"),
     include_str!("sql/migrations/0011_processes.sql"),
+    include_str!("sql/migrations/0012_causal.sql"),
 ];
 /// Since this version, records of foreign producers have another identity.
 const IDENTITY: u32 = 3;

@@ -163,7 +163,7 @@ pub enum DeadLettersAction {
         /// Of this handler only
         #[arg(long, value_name = "NAME")]
         handler: Option<String>,
-        /// Also the events that wait for another attempt
+        /// Also the events that wait for another attempt or for a cause
         #[arg(long)]
         retrying: bool,
         /// Those behind this letter: up to 1,000 are shown at once

@@ -89,6 +89,8 @@ mod tests {
             traceparent: None,
             actor: None,
             attributes: BTreeMap::new(),
+            topic: None,
+            causes: factstream::causes::Causes::default(),
             scoped_id: None,
         }
     }

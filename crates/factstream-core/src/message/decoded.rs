@@ -169,6 +169,8 @@ impl Record {
             traceparent: header("traceparent"),
             actor: asked.actor(),
             attributes: asked.attributes(),
+            topic: self.topic().map(str::to_owned),
+            causes: asked.causes(),
         })
     }
 }

@@ -66,6 +66,8 @@ impl Record {
             traceparent: owned("traceparent"),
             actor: headers.asked.actor(),
             attributes: headers.asked.attributes(),
+            topic: self.topic().map(str::to_owned),
+            causes: headers.asked.causes(),
         })
     }
 }

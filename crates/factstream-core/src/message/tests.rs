@@ -60,6 +60,46 @@ fn a_published_event_is_read_back_whole() {
 }
 
 #[test]
+fn causes_go_along_and_what_cannot_be_that_is_not_in_the_way() {
+    let before = recorded("{}");
+    assert!(before.envelope().unwrap().causes.is_empty(), "an event of an earlier release");
+    assert!(Message::of(&before).unwrap().unwrap().headers.get("causes").is_none());
+    let text = "e-1/OrderPlaced/orders.events,e-0/Pay%20%c3%a4/payments.events";
+    let mut event = recorded("{}");
+    event.metadata = event.metadata.replace('}', &format!(r#","causes":"{text}"}}"#));
+    let message = Message::of(&event).unwrap().expect("public");
+    assert_eq!(message.headers.get("causes"), Some(text.as_bytes()));
+    let read = record(message).envelope().unwrap().with(());
+    assert_eq!(read, event.envelope().unwrap());
+    assert_eq!((read.topic.as_deref(), read.causes.as_str()), (Some("orders.events"), text));
+    assert_eq!(
+        read.causes.iter().map(|cause| cause.event_type).collect::<Vec<_>>(),
+        ["OrderPlaced", "Pay ä"]
+    );
+    // What it leads to has it as its newest cause; also once it was kept as a letter.
+    let mut kept = published();
+    kept.partition.topic = LOG.to_owned();
+    kept.headers = headers(&event);
+    let kept = kept.envelope().unwrap();
+    for envelope in [&read, &kept.with(())] {
+        assert_eq!(
+            envelope.onward_causes().as_str(),
+            format!("{}/OrderShipped/orders.events,{text}", event.event_id)
+        );
+    }
+    for value in [&b""[..], &[0xff], b"because", b"a/b/c\0", &[b'x'; 5_000]] {
+        let mut record = published();
+        record.headers.push("causes", value);
+        assert!(record.envelope().unwrap().causes.is_empty());
+    }
+    for other in ["5", "null", r#"["a"]"#, r#"{"a":1}"#, r#""because""#] {
+        event.metadata = format!(r#"{{"source":"s","topic":"t","causes":{other}}}"#);
+        assert!(event.envelope().unwrap().causes.is_empty());
+        assert!(Message::of(&event).unwrap().is_some());
+    }
+}
+
+#[test]
 fn who_asked_goes_along_and_what_cannot_be_that_is_not_in_the_way() {
     let mut event = recorded("{}");
     let asked = r#","actor":"user-ä","attributes":{"channel":"web","a\"b":"c,d=e"}}"#;

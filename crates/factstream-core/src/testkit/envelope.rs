@@ -1,6 +1,7 @@
 //! Envelopes for tests of folds and handlers: an event with all that surrounds it.
 
 use super::through_json;
+use crate::causes::Causes;
 use crate::envelope::{Envelope, Version};
 use crate::event::Event;
 use jiff::Timestamp;
@@ -54,6 +55,8 @@ impl<E: Event> Envelope<E> {
             traceparent: None,
             actor: None,
             attributes: BTreeMap::new(),
+            topic: event_type.topic.map(str::to_owned),
+            causes: Causes::default(),
         }
     }
 }

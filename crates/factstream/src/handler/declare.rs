@@ -4,7 +4,7 @@ use crate::handler::dispatch::Handlers;
 use crate::handler::effect::AnyHandler;
 use crate::handler::options::{Options, Tombstones, UnknownTypes, option_methods};
 use crate::handler::tables::Table;
-use crate::handler::{ExternalHandler, Handler, Projector};
+use crate::handler::{Causal, ExternalHandler, Handler, Projector};
 use factstream_core::message::{Decoded, Record};
 use factstream_core::read_model::ReadModel;
 use std::fmt;
@@ -209,6 +209,31 @@ impl Consumer {
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         self.handlers.decode_with(decode);
+        self
+    }
+
+    /// Handles an event after those of its last 16 causes that this consumer takes, too, whatever their stream or topic; or after the stated
+    /// wait, which is counted (G19).
+    ///
+    /// Causes are those that factstream has recorded: the event because of which a handler, a process or a timer acted, and what led to that.
+    /// An event of a type that this consumer handles, from a topic that it reads, is waited for until it is handled or discarded, and as
+    /// long as it is younger than [`Retention::inbox`](crate::Retention::inbox). Later events of the same key wait behind. None of it is a
+    /// failure or an attempt.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/shop.rs"));
+    /// use factstream::{Causal, Consumer, Late};
+    /// # use std::time::Duration;
+    /// # fn main() {
+    ///
+    /// let analytics = Consumer::new("analytics")
+    ///     .handler(Mailing)
+    ///     .causal(Causal::wait(Duration::from_secs(30)).then(Late::Handle));
+    /// # let _ = analytics;
+    /// # }
+    /// ```
+    pub fn causal(mut self, causal: Causal) -> Self {
+        self.options.causal = Some(causal);
         self
     }
 

@@ -4,6 +4,7 @@
 //! trait ([`reaction`]) the processor runs them all: a consumer's or a projection's are dispatched by event type ([`dispatch`], [`effect`]);
 //! a read model's fold is another reaction.
 
+mod causal;
 pub(crate) mod declare;
 pub(crate) mod dispatch;
 pub(crate) mod effect;
@@ -16,6 +17,7 @@ mod retry;
 pub(crate) mod tables;
 mod traits;
 
+pub use causal::{Causal, Late};
 pub use failure::Failure;
 pub use retry::Retry;
 pub use traits::{ExternalHandler, Handler, Projector};

@@ -1,6 +1,8 @@
 //! How a handler is run: retries, parallelism, batches, limits.
 
+use super::causal::Causal;
 use super::retry::Retry;
+use crate::error::Error;
 use std::time::Duration;
 
 /// What a consumer does with an event type that none of its handlers names (G12).
@@ -55,6 +57,8 @@ pub(crate) struct Options {
     pub(crate) time_limit: Duration,
     pub(crate) unknown_types: UnknownTypes,
     pub(crate) tombstones: Tombstones,
+    /// Whether events wait for their causes.
+    pub(crate) causal: Option<Causal>,
     /// Into how many parts a projection is split, at least 1.
     pub(crate) shards: u32,
     /// Of the logic that makes a projection's rows: another one has them made anew.
@@ -74,6 +78,7 @@ impl Default for Options {
             time_limit: Duration::from_secs(20),
             unknown_types: UnknownTypes::default(),
             tombstones: Tombstones::default(),
+            causal: None,
             shards: 1,
             version: 1,
             start: Start::Beginning,
@@ -81,6 +86,30 @@ impl Default for Options {
         }
     }
 }
+
+impl Options {
+    /// Checks the causal order against how long the inbox knows what was handled.
+    pub(crate) fn plan_causal(&mut self, handler: &str, inbox: Duration) -> Result<(), Error> {
+        let Some(causal) = &mut self.causal else { return Ok(()) };
+        if !(CAUSAL_WAIT_SHORTEST..=inbox).contains(&causal.wait) {
+            return Err(Error::Wiring(format!(
+                "{handler} waits {:?} for causes; it can be from {CAUSAL_WAIT_SHORTEST:?} to {inbox:?}, which is how long its inbox knows what was \
+                 handled (Retention::inbox)",
+                causal.wait
+            )));
+        }
+        causal.known = inbox;
+        Ok(())
+    }
+
+    /// Nothing of a handler is planned for later than this.
+    pub(crate) fn longest_plan(&self) -> Duration {
+        self.retry.longest_delay().max(self.causal.map_or(Duration::ZERO, |causal| causal.wait))
+    }
+}
+
+/// The shortest wait for causes.
+const CAUSAL_WAIT_SHORTEST: Duration = Duration::from_millis(1);
 
 /// The options that projections and consumers share, as builder methods.
 macro_rules! option_methods {

@@ -41,12 +41,16 @@ impl Origin {
         if context.attributes.is_empty() {
             context.attributes.clone_from(&known.attributes);
         }
+        if context.causes.is_empty() {
+            context.causes.clone_from(&known.causes);
+        }
         Self { source: Arc::clone(&self.source), context: Arc::new(context) }
     }
 
     /// An event that is being handled: its conversation goes on, as it reads there, and it is the cause.
     pub(crate) fn event<E>(source: Arc<str>, envelope: &Envelope<E>) -> Self {
         let mut context = Context::of(envelope);
+        context.causes = envelope.onward_causes();
         context.correlation_id.get_or_insert_with(|| envelope.event_id.clone());
         context.causation_id = Some(envelope.event_id.clone());
         Self { source, context: Arc::new(context) }

@@ -38,7 +38,7 @@ pub struct Summary {
     pub handler: String,
     /// The key that stands still behind it.
     pub key: String,
-    /// `dead`, `retrying`, `handled`, `discarded` or `superseded`.
+    /// `dead`, `retrying`, `waiting` (for a cause), `handled`, `discarded` or `superseded`.
     pub state: String,
     /// The event's id.
     pub event_id: String,
@@ -52,7 +52,7 @@ pub struct Summary {
     pub attempts: u32,
     /// Events parked behind it.
     pub parked_behind: u64,
-    /// When it is tried again.
+    /// When it is tried again, or when its wait for a cause is over.
     pub next_attempt_at: Option<Timestamp>,
     /// When it failed first.
     pub created_at: Timestamp,
@@ -158,7 +158,7 @@ impl App {
 }
 
 impl DeadLetters<'_> {
-    /// The letters that wait for a person, and with `retrying` also the events that wait for another attempt; oldest
+    /// The letters that wait for a person, and with `retrying` also the events that wait for another attempt or for a cause; oldest
     /// first, after the id `after`, at most [`LIST_MAX`].
     ///
     /// # Errors
@@ -169,8 +169,8 @@ impl DeadLetters<'_> {
         retrying: bool,
         after: u64,
     ) -> Result<Vec<Summary>, Error> {
-        let other = if retrying { "retrying" } else { "dead" };
-        let params = params!["dead", other, handler.map(str::to_owned), after, LIST_MAX];
+        let [retried, waiting] = if retrying { ["retrying", "waiting"] } else { ["dead", "dead"] };
+        let params = params!["dead", retried, waiting, handler.map(str::to_owned), after, LIST_MAX];
         let rows = self.app.store().query(sql::SELECT_LETTERS, params).await?;
         rows.iter().map(summary).collect()
     }
@@ -187,7 +187,7 @@ impl DeadLetters<'_> {
         let history = self.history(id, None).await?;
         let sql = "SELECT id, event_id, event_type FROM fs_dead_letters \
                    WHERE handler = $1 AND event_key = $2 AND state = 'parked' ORDER BY id LIMIT $3";
-        let waits = matches!(letter.state.as_str(), "dead" | "retrying");
+        let waits = matches!(letter.state.as_str(), "dead" | "retrying" | "waiting");
         let parked = match waits {
             true => store.query(sql, params![&letter.handler, &letter.key, LIST_MAX]).await?,
             false => Vec::new(),
@@ -312,7 +312,7 @@ async fn set_going(tx: &mut Tx, letter: &Letter) -> Result<(), Error> {
     let now = tx.kernel().clock.now();
     let sql = "UPDATE fs_dead_letters SET state = 'retrying', attempts = 0, updated_at = $2 WHERE id = $1";
     tx.sql(sql, params![letter.id, now]).await?;
-    let sql = "UPDATE fs_blocked_keys SET next_attempt_at = $2 WHERE head_id = $1";
+    let sql = "UPDATE fs_blocked_keys SET next_attempt_at = $2, waits_for = NULL WHERE head_id = $1";
     tx.sql(sql, params![letter.id, now]).await?;
     Ok(())
 }

@@ -41,23 +41,25 @@ impl Processor {
     /// Handles a batch. With one lane its progress is recorded in the batch's own last transaction; with several, every lane
     /// marks its events in the inbox, and the caller records the progress afterwards.
     pub(crate) async fn handle_batch(&self, batch: &[Delivery], progress: Progress<'_>) -> Result<(), Error> {
+        let ordered = self.in_causal_order(batch);
         if self.has_lanes() {
-            let lanes = partition_lanes(batch, self.options.concurrency);
             let mark = match progress {
                 Progress::Checkpoint(checkpoint) => CheckpointMark::Stays(checkpoint.from),
                 Progress::Timers(Some(at)) => CheckpointMark::Stays(at),
                 Progress::Offsets(_) | Progress::Timers(None) => CheckpointMark::Fence,
             };
-            try_join_all(lanes.iter().map(|lane| self.isolate(lane, mark))).await?;
+            for wave in self.waves(&ordered) {
+                let lanes = partition_lanes(wave, self.options.concurrency);
+                try_join_all(lanes.iter().map(|lane| self.isolate(lane, mark))).await?;
+            }
             return Ok(());
         }
-        let all: Vec<&Delivery> = batch.iter().collect();
         let mark = match progress {
             Progress::Checkpoint(checkpoint) => CheckpointMark::Moves(checkpoint),
             Progress::Offsets(reached) => CheckpointMark::Reaches(reached),
             Progress::Timers(at) => at.map_or(CheckpointMark::Fence, CheckpointMark::Stays),
         };
-        self.isolate(&all, mark).await
+        self.isolate(&ordered, mark).await
     }
 
     /// One transaction over the slice. The inner error is an event's failure; nothing of the slice has taken effect.
@@ -121,7 +123,8 @@ impl Processor {
         if wanting.is_empty() {
             return Ok(Ok(()));
         }
-        let done = self.handled_or_blocked(&wanting).await?;
+        let mut done = self.handled_or_blocked(&wanting).await?;
+        done.extend(self.waiting_of(&wanting).await?);
         for (at, delivery) in wanting {
             if done.contains(delivery.identity()) || done.contains(delivery.key.as_str()) {
                 continue;
@@ -194,7 +197,8 @@ impl Processor {
         slice: &[&Delivery],
     ) -> Result<Result<(), BatchFailure>, Error> {
         let fresh = self.take_fresh(tx, slice).await?;
-        let blocked = self.blocked_keys(tx, slice).await?;
+        let (mut blocked, mut any_blocked) = self.blocked_keys(tx, slice).await?;
+        let mut causes = self.causes_of(tx, slice, &fresh).await?;
         let mut places = Vec::with_capacity(slice.len());
         let mut batch = Vec::with_capacity(slice.len());
         for (at, delivery) in slice.iter().enumerate().filter(|(at, _)| fresh[*at]) {
@@ -204,6 +208,12 @@ impl Processor {
                 }
                 continue;
             }
+            if self.wait_for_causes(tx, &causes, delivery).await? {
+                blocked.insert(delivery.key.clone());
+                any_blocked = true;
+                continue;
+            }
+            causes.handled(delivery);
             match &delivery.content {
                 Content::Ready { event, origin } => {
                     places.push(at);
@@ -215,6 +225,10 @@ impl Processor {
             }
         }
         let reacted = inside(self.kernel.store_id(), self.reaction.react(&batch, tx)).await;
+        if any_blocked && reacted.is_ok() && self.options.causal.is_some() {
+            let handled: Vec<&Delivery> = places.iter().map(|at| slice[*at]).collect();
+            self.release(tx, &handled).await?;
+        }
         Ok(reacted.map_err(|failed| BatchFailure { at: failed.at.map(|at| places[at]), ..failed }))
     }
 
@@ -239,8 +253,8 @@ impl Processor {
         }
     }
 
-    /// Which keys of a slice are blocked. A consumer's transaction is fenced here: it fails when another build has taken over.
-    async fn blocked_keys(&self, tx: &mut Tx, slice: &[&Delivery]) -> Result<HashSet<String>, Error> {
+    /// Which keys of a slice are blocked, and whether any key is. A consumer's transaction is fenced here: it fails when another build has taken over.
+    async fn blocked_keys(&self, tx: &mut Tx, slice: &[&Delivery]) -> Result<(HashSet<String>, bool), Error> {
         let any_blocked = match self.has_checkpoint {
             true => {
                 let any = "SELECT 1 FROM fs_blocked_keys WHERE handler = $1 LIMIT 1";
@@ -249,7 +263,7 @@ impl Processor {
             false => self.fence(tx).await?,
         };
         if slice.is_empty() || !any_blocked || is_on(Sabotage::NoParking) {
-            return Ok(HashSet::new()); // a list of no keys is not SQL: `IN ()`
+            return Ok((HashSet::new(), any_blocked)); // a list of no keys is not SQL: `IN ()`
         }
         let keys: HashSet<&String> = slice.iter().map(|delivery| &delivery.key).collect();
         let list = placeholders(2, keys.len());
@@ -258,7 +272,7 @@ impl Processor {
         let mut params = params![&self.name];
         params.extend(keys.into_iter().map(Into::into));
         let rows = tx.query(&sql, params).await?;
-        Ok(rows.iter().map(|row| row.get("event_key")).collect::<Result<_, _>>()?)
+        Ok((rows.iter().map(|row| row.get("event_key")).collect::<Result<_, _>>()?, any_blocked))
     }
 
     /// Makes sure that this generation is the live one; whether any key of the handler is blocked.
@@ -309,7 +323,7 @@ fn conflict_pause(conflicts: u32) -> Duration {
 }
 
 /// The batch in lanes: one key is in one lane, in order.
-fn partition_lanes(batch: &[Delivery], lanes: usize) -> Vec<Vec<&Delivery>> {
+fn partition_lanes<'d>(batch: &[&'d Delivery], lanes: usize) -> Vec<Vec<&'d Delivery>> {
     let mut by_lane: Vec<Vec<&Delivery>> = (0..lanes).map(|_| Vec::new()).collect();
     for delivery in batch {
         let lane = partition_of(delivery.key.as_bytes(), u32::try_from(lanes).unwrap_or(u32::MAX));

@@ -60,6 +60,8 @@ pub(crate) struct Standing {
     /// By the name of the handler or its shard; the relay's by its key.
     pub(crate) positions: HashMap<String, Position>,
     pub(crate) generations: HashMap<String, Generation>,
+    /// How many events of a handler were not preceded by their causes when their wait was over.
+    pub(crate) late: HashMap<String, u64>,
 }
 
 /// Where every handler that the store knows stands.
@@ -71,6 +73,7 @@ pub(crate) async fn all(store: &dyn Store) -> Result<Standing, Error> {
             let shard = Shard::of(row.get("shard")?, row.get("shards")?);
             standing.positions.insert(shard.name(&handler), position);
         }
+        standing.late.insert(handler.clone(), row.get("late")?);
         standing.generations.insert(handler, row.get("generation")?);
     }
     Ok(standing)

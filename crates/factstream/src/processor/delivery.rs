@@ -8,6 +8,7 @@ use crate::handler::reaction::{Decoded, Outcome, Reaction};
 use crate::kernel::origin::Origin;
 use crate::timer::{DueTimer, TIMERS};
 use factstream_core::broker::Partition;
+use factstream_core::causes::Causes;
 use factstream_core::decode::{ContentError, DecodeError};
 use factstream_core::envelope::{Envelope, Position, RecordedEvent};
 use factstream_core::message::{Record, Unreadable};
@@ -44,6 +45,10 @@ pub(crate) struct Delivery {
     pub(crate) content: Content,
     /// What the outside world answered, once it was asked.
     pub(crate) outcome: OnceLock<Outcome>,
+    /// What led to it.
+    pub(super) causes: Causes,
+    /// Those of its causes that this handler has to wait for, once they are known.
+    pub(super) awaited: OnceLock<Vec<String>>,
     raw: Raw,
 }
 
@@ -120,6 +125,8 @@ impl Delivery {
             timestamp: Some(timer.due_at),
             content,
             outcome: OnceLock::new(),
+            causes: Causes::default(),
+            awaited: OnceLock::new(),
             raw: Raw::Timer(Box::new(timer)),
         }
     }
@@ -139,6 +146,8 @@ impl Delivery {
             timestamp: Some(event.timestamp),
             content,
             outcome: OnceLock::new(),
+            causes: Causes::default(),
+            awaited: OnceLock::new(),
             raw: Raw::Event(Box::new(event)),
         }
     }
@@ -182,6 +191,8 @@ impl Delivery {
             timestamp: Some(event.timestamp),
             content: Content::NotMine,
             outcome: OnceLock::new(),
+            causes: Causes::default(),
+            awaited: OnceLock::new(),
             raw: Raw::Event(Box::new(event)),
         }
     }
@@ -218,10 +229,12 @@ impl Delivery {
             let json = std::mem::take(&mut envelope.event);
             Ok((envelope.with(()), json))
         });
+        let mut causes = Causes::default();
         let (event_id, scoped_id, position, timestamp, content) = match read {
             Ok((envelope, json)) => {
                 let (event_id, scoped_id) = (envelope.event_id.clone(), envelope.scoped_id.clone());
                 let (position, timestamp) = (envelope.position, Some(envelope.timestamp));
+                causes.clone_from(&envelope.causes);
                 (event_id, scoped_id, position, timestamp, decode(envelope, &json, reaction, service))
             }
             Err(reason) => {
@@ -243,6 +256,8 @@ impl Delivery {
             timestamp,
             content,
             outcome: OnceLock::new(),
+            causes,
+            awaited: OnceLock::new(),
             raw: Raw::Record(Box::new(record)),
         }
     }

@@ -14,6 +14,7 @@ use factstream_core::store::Store;
 use jiff::Timestamp;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Runs one handler until it is told to stop.
@@ -38,6 +39,8 @@ pub(crate) struct Processor {
     pub(super) tables_live: Vec<String>,
     pub(super) health: Arc<Health>,
     pub(super) stop: CancellationToken,
+    /// When to look next for events whose causes are handled.
+    pub(super) next_look: Mutex<Option<Instant>>,
     /// When the next retry is due, microseconds since 1970; `i64::MAX` when none is known of.
     pub(super) next_retry: AtomicI64,
 }
@@ -76,6 +79,7 @@ impl Processor {
             tables_live: tables.iter().map(|table| table.name.clone()).collect(),
             health,
             stop,
+            next_look: Mutex::default(),
             next_retry: AtomicI64::new(i64::MAX),
         }
     }

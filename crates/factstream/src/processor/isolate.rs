@@ -58,8 +58,8 @@ impl Processor {
     }
 
     /// The events to handle next, in one transaction: at most so many, unreadable ones and others never together, none beyond
-    /// one that is known to fail, and with calls to the outside world no key twice, for a call waits until what its key did
-    /// before is committed.
+    /// one that is known to fail, and with calls to the outside world no key twice and no cause of an event, for a call waits until
+    /// what its key did before, and what it waits for, is committed.
     fn next_piece<'a, 'b>(
         &self,
         rest: &'a [&'b Delivery],
@@ -75,10 +75,11 @@ impl Processor {
             (false, None) => events_max,
         };
         let piece = &rest[..same.min(most)];
-        match !unreadable && self.calls(piece) {
-            true => &piece[..first_repeated_key(piece).unwrap_or(piece.len())],
-            false => piece,
+        if unreadable || !self.calls(piece) {
+            return piece;
         }
+        let piece = &piece[..first_repeated_key(piece).unwrap_or(piece.len())];
+        &piece[..self.first_effect(piece).unwrap_or(piece.len())]
     }
 
     fn calls(&self, slice: &[&Delivery]) -> bool {

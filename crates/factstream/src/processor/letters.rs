@@ -1,4 +1,4 @@
-//! Events that wait: held after a failure, parked behind one, retried, dead. One mechanism for all of it (G8, G9).
+//! Events that wait: held after a failure, parked behind one, retried, dead; or for a cause of theirs. One mechanism for all of it (G8, G9).
 //!
 //! A key is blocked while it has a row in `fs_blocked_keys`; its head is the event that failed. Behind it, events of
 //! the key are parked in order. Handling (or discarding) the head makes the next parked event the head; with none left
@@ -46,6 +46,55 @@ pub(crate) async fn park(tx: &mut Tx, handler: &str, delivery: &Delivery) -> Res
     Ok(true)
 }
 
+/// Has an event wait for a cause of it, at most until then: its key is blocked, or it is parked behind what blocks it.
+pub(crate) async fn wait(
+    tx: &mut Tx,
+    handler: &str,
+    delivery: &Delivery,
+    cause: &str,
+    until: Timestamp,
+) -> Result<(), Error> {
+    if park(tx, handler, delivery).await? {
+        return Ok(());
+    }
+    let id = next_id(tx).await?;
+    let entry = Entry { state: "waiting", reason: Some(waits_for(cause)), attempts: 0, died: false };
+    insert(tx, id, handler, delivery, &entry).await?;
+    tx.sql(sql::BLOCK_KEY, params![handler, &delivery.key, id, until, cause]).await?;
+    Ok(())
+}
+
+/// Has the head of a key wait for a cause of it.
+pub(crate) async fn wait_on(
+    tx: &mut Tx,
+    letter: &Letter,
+    cause: &str,
+    until: Timestamp,
+) -> Result<(), Error> {
+    let sql = "UPDATE fs_dead_letters SET state = 'waiting', reason = $2, updated_at = $3 WHERE id = $1";
+    let now = now(tx);
+    tx.sql(sql, params![letter.id, waits_for(cause), now]).await?;
+    let sql = "UPDATE fs_blocked_keys SET next_attempt_at = $3, waits_for = $4 WHERE handler = $1 AND event_key = $2";
+    tx.sql(sql, params![&letter.handler, &letter.key, until, cause]).await?;
+    Ok(())
+}
+
+/// Makes a dead letter of an event that has waited long enough. That is no attempt.
+pub(crate) async fn die_late(tx: &mut Tx, letter: &Letter, reason: &str) -> Result<(), Error> {
+    let sql =
+        "UPDATE fs_dead_letters SET state = 'dead', reason = $2, died = $3, updated_at = $4 WHERE id = $1";
+    let now = now(tx);
+    tx.sql(sql, params![letter.id, reason, true, now]).await?;
+    let sql = "UPDATE fs_blocked_keys SET next_attempt_at = NULL, waits_for = NULL WHERE handler = $1 AND event_key = $2";
+    tx.sql(sql, params![&letter.handler, &letter.key]).await?;
+    add_history(tx, letter.id, "late", &json!({ "reason": reason })).await?;
+    mirror(tx, letter.id, &letter.record.partition.topic).await
+}
+
+fn waits_for(cause: &str) -> String {
+    format!("waits for its cause {cause}")
+}
+
 /// Holds a failing event: its key is blocked until it is handled or discarded.
 pub(crate) async fn hold(
     tx: &mut Tx,
@@ -63,7 +112,7 @@ pub(crate) async fn hold(
     let state = if next.is_some() { "retrying" } else { "dead" };
     let entry = Entry { state, reason: Some(failure.chain().join(": ")), attempts, died: next.is_none() };
     insert(tx, id, handler, delivery, &entry).await?;
-    tx.sql(sql::BLOCK_KEY, params![handler, &delivery.key, id, next]).await?;
+    tx.sql(sql::BLOCK_KEY, params![handler, &delivery.key, id, next, None::<String>]).await?;
     record_attempt(tx, id, attempts, failure).await?;
     if next.is_none() {
         mirror(tx, id, delivery.topic()).await?;
@@ -87,7 +136,7 @@ pub(crate) async fn fail_again(
     let reason = failure.chain().join(": ");
     let now = now(tx);
     tx.sql(sql, params![letter.id, state, reason, attempts, died, now]).await?;
-    let sql = "UPDATE fs_blocked_keys SET next_attempt_at = $3 WHERE handler = $1 AND event_key = $2";
+    let sql = "UPDATE fs_blocked_keys SET next_attempt_at = $3, waits_for = NULL WHERE handler = $1 AND event_key = $2";
     tx.sql(sql, params![&letter.handler, &letter.key, next]).await?;
     record_attempt(tx, letter.id, attempts, failure).await?;
     if next.is_none() {
@@ -111,6 +160,8 @@ pub(crate) async fn advance(tx: &mut Tx, letter: &Letter, state: &str) -> Result
         tx.sql("DELETE FROM fs_dead_letter_history WHERE letter_id = $1", params![letter.id]).await?;
         tx.sql("DELETE FROM fs_dead_letters WHERE id = $1", params![letter.id]).await?;
     }
+    let release = sql::RELEASE_WAITING.replace("{ids}", "$3");
+    tx.sql(&release, params![&letter.handler, now, &letter.identity]).await?;
     let next = tx.query(sql::SELECT_NEXT_PARKED, params![&letter.handler, &letter.key]).await?;
     let Some(next) = next.first() else {
         let sql = "DELETE FROM fs_blocked_keys WHERE handler = $1 AND event_key = $2";
@@ -120,10 +171,17 @@ pub(crate) async fn advance(tx: &mut Tx, letter: &Letter, state: &str) -> Result
     let next: u64 = next.get("id")?;
     let sql = "UPDATE fs_dead_letters SET state = 'retrying', updated_at = $2 WHERE id = $1";
     tx.sql(sql, params![next, now]).await?;
-    let sql = "UPDATE fs_blocked_keys SET head_id = $3, parked = parked - 1, next_attempt_at = $4 \
+    let sql = "UPDATE fs_blocked_keys SET head_id = $3, parked = parked - 1, next_attempt_at = $4, waits_for = NULL \
                WHERE handler = $1 AND event_key = $2";
     tx.sql(sql, params![&letter.handler, &letter.key, next, now]).await?;
     Ok(Some(next))
+}
+
+/// Locks the head of a key, if it still is the head and waits for an attempt.
+pub(crate) async fn claim(tx: &mut Tx, letter: &Letter) -> Result<bool, Error> {
+    let sql = "UPDATE fs_blocked_keys SET next_attempt_at = next_attempt_at \
+               WHERE handler = $1 AND event_key = $2 AND head_id = $3 AND next_attempt_at IS NOT NULL";
+    Ok(tx.sql(sql, params![&letter.handler, &letter.key, letter.id]).await? > 0)
 }
 
 /// Records what was done to a letter.
@@ -231,6 +289,8 @@ pub(crate) struct Letter {
     pub(crate) died: bool,
     /// By which the event is known: the one that it was marked by, whatever the record says now.
     pub(crate) identity: String,
+    /// When it became a letter.
+    pub(crate) created_at: Timestamp,
     pub(crate) record: Record,
 }
 
@@ -251,6 +311,7 @@ impl Letter {
             attempts: row.get("attempts")?,
             died: row.get("died")?,
             identity: identity.map_or_else(|| row.get("event_id"), Ok)?,
+            created_at: row.get("created_at")?,
             record: Record {
                 partition,
                 offset: row.get("record_offset")?,

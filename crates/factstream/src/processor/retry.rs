@@ -5,6 +5,7 @@ use crate::handler::Failure;
 use crate::handler::reaction::Ready;
 use crate::kernel::inside::inside;
 use crate::kernel::origin::Origin;
+use crate::processor::causal::Turn;
 use crate::processor::delivery::{Content, Delivery, Known};
 use crate::processor::fault::{blame, is_of_the_work, refuse_store_failures};
 use crate::processor::letters::{self, Letter};
@@ -32,9 +33,10 @@ enum Attempted {
 impl Processor {
     /// Takes up every key that is due, several keys in parallel, one key in order.
     pub(crate) async fn drive_due(&self) -> Result<(), Error> {
+        self.look_for_handled_causes().await?;
         loop {
             let now = self.kernel.clock.now();
-            let longest_plan = now.checked_add(self.options.retry.longest_delay()).unwrap_or(Timestamp::MAX);
+            let longest_plan = now.checked_add(self.options.longest_plan()).unwrap_or(Timestamp::MAX);
             let params = params![&self.name, now, longest_plan, DUE_KEYS_MAX];
             let rows = self.store.query(sql::SELECT_DUE_KEYS, params).await?;
             let due = rows.iter().map(|row| row.get::<u64>("head_id")).collect::<Result<Vec<u64>, _>>()?;
@@ -62,7 +64,12 @@ impl Processor {
             let mut delivery = Delivery::of_record(letter.record.clone(), known, reaction, &service);
             delivery.skip_tombstone(self.options.tombstones, reaction);
             delivery.refuse_if_not_mine();
-            next = match self.attempt_letter(&letter, &delivery).await? {
+            let late = match self.turn_of(&letter, &delivery).await? {
+                Turn::Now => None,
+                Turn::Late(cause) => Some(cause),
+                Turn::NotYet => return Ok(()),
+            };
+            next = match self.attempt_letter(&letter, &delivery, late.as_deref()).await? {
                 Attempted::Handled(next) => next,
                 Attempted::Taken => None,
                 Attempted::Failed(failure) => {
@@ -74,13 +81,19 @@ impl Processor {
         Ok(())
     }
 
-    async fn attempt_letter(&self, letter: &Letter, delivery: &Delivery) -> Result<Attempted, Error> {
+    /// `late` is a cause that is not handled, although the wait for it is over.
+    async fn attempt_letter(
+        &self,
+        letter: &Letter,
+        delivery: &Delivery,
+        late: Option<&str>,
+    ) -> Result<Attempted, Error> {
         let limit = self.options.time_limit;
         if let Err(failure) = self.call(delivery).await {
             refuse_store_failures(&failure)?;
             return Ok(Attempted::Failed(failure));
         }
-        match tokio::time::timeout(limit, self.transact_letter(letter, delivery)).await {
+        match tokio::time::timeout(limit, self.transact_letter(letter, delivery, late)).await {
             Ok(Err(Error::Conflict(conflict))) => Ok(Attempted::Failed(Failure::transient(conflict))),
             Ok(Err(Error::Store(error @ StoreError::Contention(_)))) => {
                 Ok(Attempted::Failed(Failure::transient(error)))
@@ -93,7 +106,12 @@ impl Processor {
         }
     }
 
-    async fn transact_letter(&self, letter: &Letter, delivery: &Delivery) -> Result<Attempted, Error> {
+    async fn transact_letter(
+        &self,
+        letter: &Letter,
+        delivery: &Delivery,
+        late: Option<&str>,
+    ) -> Result<Attempted, Error> {
         let ready: Option<(_, &Origin)> = match &delivery.content {
             Content::Ready { event, origin } => Some((event, origin)),
             Content::Skipped => None,
@@ -106,7 +124,7 @@ impl Processor {
         };
         let mut tx = self.begin().await?;
         self.stay_live(&mut tx).await?;
-        if !claim(&mut tx, letter).await? {
+        if !letters::claim(&mut tx, letter).await? {
             return Ok(Attempted::Taken);
         }
         // One that was cancelled or set anew while it waited here is done with.
@@ -124,6 +142,9 @@ impl Processor {
             }
         }
         let next = letters::advance(&mut tx, letter, "handled").await?;
+        if late.is_some() {
+            self.count_late(&mut tx).await?;
+        }
         match tx.commit().await {
             Ok(_) => {}
             Err(Error::Store(error)) if is_of_the_work(&error) => {
@@ -132,12 +153,21 @@ impl Processor {
             Err(error) => return Err(error),
         }
         self.health.handled(1);
+        if let Some(cause) = late {
+            tracing::warn!(
+                handler = %self.name, key = %letter.key, event_id = %letter.identity, %cause,
+                "an event was handled before a cause of it, for its wait was over"
+            );
+        }
+        if self.options.causal.is_some() {
+            self.plan_retry(self.kernel.clock.now()); // for those that waited for it
+        }
         Ok(Attempted::Handled(next))
     }
 
     /// Comes first in a transaction that has no mark of its own: no other build has taken over, and no rebuild switches before its
     /// end.
-    async fn stay_live(&self, tx: &mut crate::tx::Tx) -> Result<(), Error> {
+    pub(super) async fn stay_live(&self, tx: &mut crate::tx::Tx) -> Result<(), Error> {
         checkpoint::hold_tables(tx, self.own_tables()).await?;
         self.fence(tx).await.map(drop)
     }
@@ -150,7 +180,7 @@ impl Processor {
     ) -> Result<(), Error> {
         let mut tx = self.begin().await?;
         self.stay_live(&mut tx).await?;
-        if !claim(&mut tx, letter).await? {
+        if !letters::claim(&mut tx, letter).await? {
             return Ok(());
         }
         let held = letters::fail_again(&mut tx, letter, failure, &self.options.retry).await?;
@@ -158,11 +188,4 @@ impl Processor {
         self.tell_held(&held, delivery, failure);
         Ok(())
     }
-}
-
-/// Locks the head of a key, if it still is the head and waits for an attempt.
-pub(crate) async fn claim(tx: &mut crate::tx::Tx, letter: &Letter) -> Result<bool, Error> {
-    let sql = "UPDATE fs_blocked_keys SET next_attempt_at = next_attempt_at \
-               WHERE handler = $1 AND event_key = $2 AND head_id = $3 AND next_attempt_at IS NOT NULL";
-    Ok(tx.sql(sql, params![&letter.handler, &letter.key, letter.id]).await? > 0)
 }

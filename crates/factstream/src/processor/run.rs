@@ -35,6 +35,9 @@ impl Processor {
         if self.reaction.begins() {
             self.begin_reaction().await?;
         }
+        if !self.has_checkpoint {
+            self.release_all().await?;
+        }
         let mut reader = self.open(spec, checkpoint.unwrap_or(0)).await?;
         self.kernel.progress.reached(&spec.name, checkpoint.unwrap_or(0));
         let mut looked_at_retries: Option<Instant> = None;
@@ -154,7 +157,8 @@ impl Processor {
     }
 
     async fn pause_while_too_many_wait(&self) -> Result<(), Error> {
-        let sql = "SELECT count(*) AS retrying FROM fs_blocked_keys WHERE handler = $1 AND next_attempt_at IS NOT NULL";
+        let sql = "SELECT count(*) AS retrying FROM fs_blocked_keys WHERE handler = $1 AND next_attempt_at IS NOT NULL \
+                   AND waits_for IS NULL";
         loop {
             let rows = self.store.query(sql, params![&self.name]).await?;
             let retrying = rows.first().map(|row| row.get::<u64>("retrying")).transpose()?.unwrap_or(0);

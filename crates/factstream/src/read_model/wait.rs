@@ -133,7 +133,7 @@ impl<'a> Wait<'a> {
     async fn held_letter(&self) -> Result<Option<u64>, Error> {
         let sql = "SELECT b.head_id FROM fs_blocked_keys b JOIN fs_dead_letters l \
                    ON l.handler = b.handler AND l.event_key = b.event_key \
-                   WHERE b.handler = $1 AND l.state IN ('retrying', 'dead', 'parked') \
+                   WHERE b.handler = $1 AND l.state IN ('retrying', 'waiting', 'dead', 'parked') \
                    AND (l.position = $2 OR (l.position < $2 AND b.event_key = $3)) LIMIT 1";
         let params = params![&self.handler, self.position, self.order.clone()];
         let rows = self.app.store().query(sql, params).await?;

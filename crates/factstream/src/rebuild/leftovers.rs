@@ -49,7 +49,7 @@ pub(crate) async fn forget(tx: &mut Tx, handler: &str) -> Result<(), Error> {
     let sql = "UPDATE fs_dead_letters SET state = 'superseded', updated_at = $2 WHERE handler = $1 AND state = 'dead'";
     tx.sql(sql, params![handler, now()]).await?;
     for sql in [
-        "DELETE FROM fs_dead_letters WHERE handler = $1 AND state IN ('retrying', 'parked')",
+        "DELETE FROM fs_dead_letters WHERE handler = $1 AND state IN ('retrying', 'waiting', 'parked')",
         "DELETE FROM fs_blocked_keys WHERE handler = $1",
         "DELETE FROM fs_inbox WHERE handler = $1",
     ] {

@@ -74,7 +74,10 @@ impl Build {
             tables: tables.iter().map(|table| format!("{}: {}", table.name, table.shape())).collect(),
         };
         let shape = serde_json::to_string(&shape).expect("names and numbers can be written as JSON");
-        let all = format!("{shape}\n{event_types:?}\n{}", spec.options.shards);
+        let mut all = format!("{shape}\n{event_types:?}\n{}", spec.options.shards);
+        if spec.options.causal.is_some() {
+            all.push_str("\ncausal"); // a build without it would handle effects before their causes
+        }
         Self {
             handler: spec.handler.clone(),
             kind: spec.kind,

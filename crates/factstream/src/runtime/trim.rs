@@ -218,7 +218,7 @@ mod tests {
             tx.execute(sql, params![id, large.clone(), headers, true, now()]).await.unwrap();
         }
         tx.commit(Vec::new()).await.unwrap();
-        let params = params!["dead", "dead", None::<String>, 0_u64, 1_000];
+        let params = params!["dead", "dead", "dead", None::<String>, 0_u64, 1_000];
         let rows = app.store().query(SELECT_LETTERS, params).await.unwrap();
         let bytes: usize = rows.iter().map(|row| format!("{row:?}").len()).sum();
         assert!(rows.len() == 20 && bytes < 50_000, "{bytes} bytes for {} letters", rows.len());

@@ -120,7 +120,7 @@ impl TestApp {
             assert_eq!(Some(rows), first, "the second delivery of {} has changed {table}", event.event_type);
         }
         let mut letters = Vec::new();
-        for state in ["retrying", "dead", "parked"] {
+        for state in ["retrying", "waiting", "dead", "parked"] {
             letters.extend(
                 self.letters(state).await.into_iter().filter(|letter| letter.event_id == event.event_id),
             );

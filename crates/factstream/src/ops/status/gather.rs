@@ -83,6 +83,7 @@ type Oldest = HashMap<Position, Known<Option<Timestamp>>>;
 #[derive(Default, Clone, Copy)]
 struct Waiting {
     retrying: u64,
+    for_causes: u64,
     dead: u64,
     parked: u64,
 }
@@ -291,6 +292,9 @@ impl App {
         let Counts { handled, skipped, attempts, restarts } = health.counts();
         let waiting = unknown.take(stored.of_letters(spec));
         let standing = stored.standing.as_ref().map_err(|error| format!("checkpoint: {error}"));
+        let late = standing.clone().map(|standing| {
+            standing.late.get(&spec.handler).filter(|_| spec.shard.is_first()).copied().unwrap_or(0)
+        });
         let generation = standing.map(|standing| standing.generations.get(&spec.handler).copied());
         HandlerStatus {
             name: spec.name.clone(),
@@ -308,6 +312,8 @@ impl App {
             attempts,
             restarts,
             retrying: waiting.map(|waiting| waiting.retrying),
+            waiting: waiting.map(|waiting| waiting.for_causes),
+            late: unknown.take(late),
             dead_letters: waiting.map(|waiting| waiting.dead),
             parked: waiting.map(|waiting| waiting.parked),
             unknown: unknown.0,
@@ -346,8 +352,12 @@ async fn waiting(app: &App) -> Result<HashMap<String, Waiting>, Error> {
     let rows = app.store().query(sql::COUNT_LETTERS, params![]).await?;
     let mut waiting = HashMap::new();
     for row in rows {
-        let counts =
-            Waiting { retrying: row.get("retrying")?, dead: row.get("dead")?, parked: row.get("parked")? };
+        let counts = Waiting {
+            retrying: row.get("retrying")?,
+            for_causes: row.get("waiting")?,
+            dead: row.get("dead")?,
+            parked: row.get("parked")?,
+        };
         waiting.insert(row.get::<String>("handler")?, counts);
     }
     Ok(waiting)

@@ -147,6 +147,10 @@ pub struct HandlerStatus {
     pub restarts: u64,
     /// Events that wait for another attempt; `None` when it is not known.
     pub retrying: Option<u64>,
+    /// Keys whose next event waits for a cause of it ([`Consumer::causal`](crate::Consumer::causal)); `None` when it is not known.
+    pub waiting: Option<u64>,
+    /// How often, in any process, the wait for a cause was over before it was handled; `None` when it is not known.
+    pub late: Option<u64>,
     /// Dead letters that wait for a person; `None` when it is not known.
     pub dead_letters: Option<u64>,
     /// Events parked behind others of their key; `None` when it is not known.
@@ -180,6 +184,12 @@ impl Status {
                     unsettled.push(format!("{events} events of {name} wait for another attempt"));
                 }
                 None => unsettled.push(format!("it is not known what {name} retries")),
+            }
+        }
+        for handler in &self.handlers {
+            match handler.waiting {
+                Some(0) | None => {}
+                Some(events) => unsettled.push(format!("{events} keys of {} wait for a cause", handler.name)),
             }
         }
         unsettled
