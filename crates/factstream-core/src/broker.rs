@@ -129,6 +129,10 @@ pub trait Subscription: Send {
     /// committed may come again, here or at another member.
     async fn poll(&mut self, records_max: usize, wait: Duration) -> Result<Vec<Record>, BrokerError>;
 
+    /// Takes records back that were polled last and not handled, in their order: the next poll begins with them, or, where their
+    /// partition went meanwhile, whoever has it is given them. By polling again, a member shows that it lives.
+    async fn give_back(&mut self, records: Vec<Record>) -> Result<(), BrokerError>;
+
     /// Commits progress: for each partition, the offset of the next record to read.
     ///
     /// It may still be on its way when this returns. An engine makes sure of it while it is polled, and an error that it meets

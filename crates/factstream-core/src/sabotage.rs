@@ -42,6 +42,8 @@ pub enum Sabotage {
     EndedForgotten,
     /// Events are handled whether or not their causes are (G19).
     CausesIgnored,
+    /// Each process has a shared rate for itself (G20).
+    RatePerProcess,
 }
 
 impl Sabotage {
@@ -65,6 +67,7 @@ impl Sabotage {
         Self::ProcessKeyByAggregate,
         Self::EndedForgotten,
         Self::CausesIgnored,
+        Self::RatePerProcess,
     ];
 
     /// What `FACTSTREAM_SABOTAGE` calls it.
@@ -88,6 +91,7 @@ impl Sabotage {
             Self::ProcessKeyByAggregate => "process-key-by-aggregate",
             Self::EndedForgotten => "ended-forgotten",
             Self::CausesIgnored => "causes-ignored",
+            Self::RatePerProcess => "rate-per-process",
         }
     }
 }

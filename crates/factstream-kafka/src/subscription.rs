@@ -77,6 +77,11 @@ impl Subscription for KafkaSubscription {
         Answer::new(answer, &self.unread).await.unwrap_or_else(|_| Err(gone()))
     }
 
+    async fn give_back(&mut self, records: Vec<Record>) -> Result<(), BrokerError> {
+        self.unread.keep(Ok(records));
+        Ok(())
+    }
+
     async fn commit(&mut self, next: &[(Partition, i64)]) -> Result<(), BrokerError> {
         let (reply, answer) = oneshot::channel();
         self.send(Request::Commit { next: next.to_vec(), reply })?;

@@ -144,6 +144,19 @@ pub enum Error {
         /// What to look at.
         hint: String,
     },
+    /// No event of the conversation came that was waited for ([`App::outcome`](crate::App::outcome)). It may yet come.
+    #[error(
+        "no wanted event with the correlation id {correlation_id:?} came within {within:?} (the log was read to position {looked_to}); wait \
+         again, or look at the status: does the handler run that records it?"
+    )]
+    NoOutcome {
+        /// The conversation.
+        correlation_id: String,
+        /// How long was waited.
+        within: Duration,
+        /// The log was read up to this position.
+        looked_to: Position,
+    },
     /// A cursor that this list did not make.
     #[error("the cursor is not one that this list gave out; start again without one")]
     Cursor,

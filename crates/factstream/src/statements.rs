@@ -28,6 +28,7 @@ pub(crate) const TAKE_INBOX: &str = include_str!("sql/progress/take_inbox.sql");
 pub(crate) const PARK_BEHIND: &str = include_str!("sql/letters/park_behind.sql");
 pub(crate) const INSERT_LETTER: &str = include_str!("sql/letters/insert_letter.sql");
 pub(crate) const BLOCK_KEY: &str = include_str!("sql/letters/block_key.sql");
+pub(crate) const TAKE_PERMITS: &str = include_str!("sql/limits/take_permits.sql");
 pub(crate) const SELECT_DUE_KEYS: &str = include_str!("sql/letters/select_due_keys.sql");
 pub(crate) const SELECT_HANDLED: &str = include_str!("sql/letters/select_handled.sql");
 pub(crate) const SELECT_RELEASABLE: &str = include_str!("sql/letters/select_releasable.sql");

@@ -52,6 +52,7 @@ macro_rules! broker_suite {
                 a_publish_by_another_handle_wakes_an_empty_poll,
                 a_poll_that_is_given_up_loses_nothing,
                 an_answer_that_nobody_reads_loses_nothing,
+                what_is_given_back_comes_next_and_once,
             }
             hostile {
                 bytes_arrive_as_they_were_sent,

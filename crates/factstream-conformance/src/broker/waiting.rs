@@ -1,7 +1,7 @@
 //! Waiting: a poll that finds nothing waits as long as it may, and is woken by a publish.
 
 use super::support::{
-    commit, join, key_of, message, numbered, numbers, poll, publish, take, text_of, unique, with_topic,
+    commit, join, key_of, message, numbered, numbers, poll, publish, some, take, text_of, unique, with_topic,
 };
 use crate::BrokerUnderTest;
 use crate::support::{joined, soon};
@@ -166,4 +166,28 @@ pub async fn an_answer_that_nobody_reads_loses_nothing(under_test: &dyn BrokerUn
         let values: Vec<String> = records.iter().map(text_of).collect();
         assert_eq!(values, numbers(0, 3), "G5 is broken: what a poll had answered is lost (round {round})");
     }
+}
+
+/// Records that are given back come next, in their order, before those that nobody has polled; each once.
+pub async fn what_is_given_back_comes_next_and_once(under_test: &dyn BrokerUnderTest) {
+    let (broker, topic) = with_topic(under_test, 1).await;
+    publish(&*broker, numbered(&topic, "key", 40)).await;
+    let mut member = join(&*broker, &unique("group"), &[&topic]).await;
+    let mut records = Vec::new();
+    while records.len() < 20 {
+        records.extend(some(member.as_mut(), 20 - records.len()).await);
+    }
+    let rest = records.split_off(8);
+    let given = rest.len();
+    let done = soon("give_back", member.give_back(rest)).await;
+    done.unwrap_or_else(|error| panic!("records cannot be given back: {error}"));
+    commit(member.as_mut(), &records).await;
+    while records.len() < 40 {
+        records.extend(some(member.as_mut(), 10).await);
+    }
+    let found: Vec<String> = records.iter().map(text_of).collect();
+    let all: Vec<String> = (0..40).map(|number| number.to_string()).collect();
+    assert_eq!(found, all, "{given} records were given back");
+    let more = poll(member.as_mut(), 10, Duration::from_millis(300)).await;
+    assert_eq!(more, [], "a record came twice");
 }

@@ -234,6 +234,14 @@ impl Subscription for Joined {
         Ok(records)
     }
 
+    async fn give_back(&mut self, mut records: Vec<Record>) -> Result<(), BrokerError> {
+        for record in &mut records {
+            record.partition.topic = self.namespace.whole(&record.partition.topic);
+        }
+        let given = self.subscription.give_back(records).await;
+        given.map_err(|error| self.namespace.strip_error(error))
+    }
+
     async fn commit(&mut self, next: &[(Partition, i64)]) -> Result<(), BrokerError> {
         let committed = self.subscription.commit(&self.namespace.places(next)).await;
         committed.map_err(|error| self.namespace.strip_error(error))

@@ -156,6 +156,15 @@ impl Subscription for EmbeddedSubscription {
         }
     }
 
+    async fn give_back(&mut self, records: Vec<Record>) -> Result<(), BrokerError> {
+        for record in records {
+            if let Some(next) = self.next.get_mut(&record.partition) {
+                *next = record.offset.min(*next);
+            }
+        }
+        Ok(())
+    }
+
     async fn commit(&mut self, next: &[(Partition, i64)]) -> Result<(), BrokerError> {
         let mut tx = self.store.begin().await?;
         if self.store.history() != self.history {

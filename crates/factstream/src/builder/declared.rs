@@ -10,6 +10,7 @@ use crate::handler::tables::{Managed, Table};
 use crate::kernel::names::RESERVED;
 use crate::kernel::states::States;
 use crate::leases;
+use crate::limits::{Gate, Limits};
 use crate::process::Process;
 use crate::process::reaction::Managing;
 use crate::processor::shard::Shard;
@@ -34,6 +35,7 @@ pub(super) struct Declared {
     pub(super) name: String,
     pub(super) kind: HandlerKind,
     options: Options,
+    limits: Limits,
     reacting: Reacting,
 }
 
@@ -85,24 +87,27 @@ impl<P: Process> MakeProcess for ProcessOf<P> {
 impl Declared {
     pub(super) fn projection(projection: Projection) -> Self {
         let Projection { name, options, handlers, tables } = projection;
-        Self { name, kind: HandlerKind::Projection, options, reacting: Reacting::Handlers(handlers, tables) }
+        let (kind, limits) = (HandlerKind::Projection, Limits::default());
+        Self { name, kind, options, limits, reacting: Reacting::Handlers(handlers, tables) }
     }
 
     pub(super) fn consumer(consumer: Consumer) -> Self {
-        let Consumer { name, options, handlers, tables } = consumer;
-        Self { name, kind: HandlerKind::Consumer, options, reacting: Reacting::Handlers(handlers, tables) }
+        let Consumer { name, options, limits, handlers, tables } = consumer;
+        let reacting = Reacting::Handlers(handlers, tables);
+        Self { name, kind: HandlerKind::Consumer, options, limits, reacting }
     }
 
     /// A fold of the log.
     pub(super) fn fold<R: FoldRows>(name: String, options: Options) -> Self {
         let reacting = Reacting::Fold(Box::new(FoldOf::<R>(PhantomData)));
-        Self { name, kind: HandlerKind::ReadModel, options, reacting }
+        Self { name, kind: HandlerKind::ReadModel, options, limits: Limits::default(), reacting }
     }
 
     /// A process manager.
     pub(super) fn process<P: Process>(options: Options) -> Self {
         let reacting = Reacting::Process(Box::new(ProcessOf::<P>(PhantomData)));
-        Self { name: P::NAME.to_owned(), kind: HandlerKind::Process, options, reacting }
+        let limits = Limits::default();
+        Self { name: P::NAME.to_owned(), kind: HandlerKind::Process, options, limits, reacting }
     }
 
     /// The topics of its events.
@@ -119,6 +124,7 @@ impl Declared {
     pub(super) fn wire(self, states: &States, managed: &mut Vec<Managed>) -> Result<Spec, Error> {
         check_handler_name(&self.name)?;
         let (name, kind, options) = (self.name, self.kind, self.options);
+        let gate = Gate::new(&name, &self.limits, options.retry.max_attempts)?.map(Arc::new);
         let reaction: Arc<dyn Reaction> = match self.reacting {
             Reacting::Handlers(mut handlers, tables) => {
                 handlers.wire(states, &name)?;
@@ -140,7 +146,7 @@ impl Declared {
             HandlerKind::Scheduled => Arc::new(Timers),
             HandlerKind::Process => Arc::new(WithTimers(Arc::new(Log { is_read_again: false }))),
         };
-        Ok(Spec { handler: name.clone(), name, shard: Shard::WHOLE, kind, reaction, options, source })
+        Ok(Spec { handler: name.clone(), name, shard: Shard::WHOLE, kind, reaction, options, gate, source })
     }
 }
 
@@ -159,6 +165,7 @@ pub(super) fn scheduled(
         kind: HandlerKind::Scheduled,
         reaction: Arc::new(Scheduled { handler: name, formerly, commands, recurrences }),
         options: Options::default(),
+        gate: None,
         source: Arc::new(Timers),
     }
 }

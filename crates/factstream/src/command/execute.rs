@@ -70,6 +70,10 @@ impl<E> fmt::Debug for Executed<E> {
 }
 
 impl<E> Executed<E> {
+    pub(super) fn new(id: &str, version: Version, position: Position, events: Vec<E>) -> Self {
+        Self { aggregate_id: id.to_owned(), version, position, events, repeated: false }
+    }
+
     fn repeated(first: Appended) -> Self {
         let Appended { stream, version, position } = first;
         Self { aggregate_id: stream.id().to_owned(), version, position, events: Vec::new(), repeated: true }
@@ -242,13 +246,7 @@ impl<'a, A: Aggregate, C: Command<A> + 'static> Execute<'a, A, C> {
             let text = "the task that was to execute the command ended before it answered".to_owned();
             return Err(Error::Store(StoreError::Unknown(text)).into());
         };
-        let executed = |version, position, events| Executed {
-            aggregate_id: stream.id().to_owned(),
-            version,
-            position,
-            events,
-            repeated: false,
-        };
+        let executed = |version, position, events| Executed::new(stream.id(), version, position, events);
         let refused = match answered {
             Answer::Appended { version, position, events, state } => {
                 return Ok((executed(version, position, events), state));

@@ -1,10 +1,13 @@
 //! A command on its way to the store: whose turn it is on the stream, decide, append.
 //!
 //! `execute` is what a caller meets; `key` is what its idempotency key stands for; `job` is a command with its types hidden; `together`
-//! decides commands of one stream one after the other and appends their events in one go; `transaction` is for several aggregates.
+//! decides commands of one stream one after the other and appends their events in one go; `transaction` is for several aggregates, `all` for many
+//! commands in one call; `outcome` waits for what a command led to.
 //! Whose turn it is, and what must not be called inside a transaction, is the kernel's ([`crate::kernel`]).
 
 pub(crate) mod execute;
+mod all;
+pub(crate) mod outcome;
 mod key;
 pub(crate) mod job;
 pub(crate) mod together;

@@ -5,6 +5,7 @@ use crate::handler::effect::AnyHandler;
 use crate::handler::options::{Options, Tombstones, UnknownTypes, option_methods};
 use crate::handler::tables::Table;
 use crate::handler::{Causal, ExternalHandler, Handler, Projector};
+use crate::limits::{Circuit, Limits, Rate};
 use factstream_core::message::{Decoded, Record};
 use factstream_core::read_model::ReadModel;
 use std::fmt;
@@ -118,6 +119,7 @@ impl Projection {
 pub struct Consumer {
     pub(crate) name: String,
     pub(crate) options: Options,
+    pub(crate) limits: Limits,
     pub(crate) handlers: Handlers,
     pub(crate) tables: Vec<Table>,
 }
@@ -128,6 +130,7 @@ impl Consumer {
         Self {
             name: group.into(),
             options: Options::default(),
+            limits: Limits::default(),
             handlers: Handlers::default(),
             tables: Vec::new(),
         }
@@ -234,6 +237,20 @@ impl Consumer {
     /// ```
     pub fn causal(mut self, causal: Causal) -> Self {
         self.options.causal = Some(causal);
+        self
+    }
+
+    /// How many events it handles, or of an external handler how many calls it starts, at most (G20). Each event is then handled in a
+    /// transaction of its own.
+    pub fn rate(mut self, rate: Rate) -> Self {
+        self.limits.rate = Some(rate);
+        self
+    }
+
+    /// Pauses as a whole when nothing works, instead of failing with each event (G20). Each event is then handled in a transaction of its
+    /// own.
+    pub fn circuit(mut self, circuit: Circuit) -> Self {
+        self.limits.circuit = Some(circuit);
         self
     }
 

@@ -13,6 +13,7 @@ use factstream_core::decode::DecodeError;
 use factstream_core::envelope::Envelope;
 use factstream_core::event::EventType;
 use factstream_core::message::{self, Record, Unreadable};
+use std::any::Any;
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 
@@ -144,6 +145,10 @@ impl Reaction for Handlers {
     async fn call(&self, event: &Decoded) -> Result<Outcome, Failure> {
         let Dispatched { handler, event } = dispatched(event);
         caught(self.all[*handler].effect.call(event)).await
+    }
+
+    fn envelope<'a>(&self, event: &'a Decoded) -> &'a (dyn Any + Send + Sync) {
+        dispatched(event).event.as_ref()
     }
 
     async fn react(&self, batch: &[Ready<'_>], tx: &mut Tx) -> Result<(), BatchFailure> {

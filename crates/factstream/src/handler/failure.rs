@@ -34,18 +34,20 @@ pub(crate) const RETRY_AFTER_MAX: Duration = Duration::from_secs(15 * 60);
 pub struct Failure {
     permanent: bool,
     retry_after: Option<Duration>,
+    /// Whether it was the one event that an open circuit let through: no attempt.
+    is_probe: bool,
     error: Box<dyn Error + Send + Sync>,
 }
 
 impl Failure {
     /// Trying again cannot help: the event becomes a dead letter at once.
     pub fn permanent(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { permanent: true, retry_after: None, error: error.into() }
+        Self { permanent: true, ..Self::transient(error) }
     }
 
     /// Trying again may help: the event is retried as the handler's `retry` says, then becomes a dead letter.
     pub fn transient(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { permanent: false, retry_after: None, error: error.into() }
+        Self { permanent: false, retry_after: None, is_probe: false, error: error.into() }
     }
 
     /// The next attempt comes after this wait and not before, in the place of the backoff that the handler's `retry` gives: what the
@@ -61,6 +63,15 @@ impl Failure {
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait.min(RETRY_AFTER_MAX));
         self
+    }
+
+    /// That of an event which an open circuit let through.
+    pub(crate) fn of_probe(self) -> Self {
+        Self { is_probe: true, ..self }
+    }
+
+    pub(crate) fn is_probe(&self) -> bool {
+        self.is_probe
     }
 
     /// The wait that was asked for.

@@ -37,6 +37,8 @@ pub(crate) struct BatchFailure {
     pub(crate) at: Option<usize>,
     /// Whether it failed by itself, so that it need not be tried alone to be sure: a call outside, unreadable bytes.
     pub(crate) by_itself: bool,
+    /// Whether nothing failed: a limit has it wait.
+    pub(crate) later: bool,
     pub(crate) failure: Failure,
 }
 
@@ -44,17 +46,22 @@ impl BatchFailure {
     /// An event failed within a transaction that it shared: the cause may lie with another event, unless the failure says when the
     /// event is to be tried again.
     pub(crate) fn at(at: usize, failure: Failure) -> Self {
-        Self { at: Some(at), by_itself: failure.asked_wait().is_some(), failure }
+        Self { at: Some(at), by_itself: failure.asked_wait().is_some(), later: false, failure }
     }
 
     /// An event failed by itself.
     pub(crate) fn by_itself(at: usize, failure: Failure) -> Self {
-        Self { at: Some(at), by_itself: true, failure }
+        Self { at: Some(at), by_itself: true, later: false, failure }
     }
 
     /// The batch failed as a whole.
     pub(crate) fn somewhere(failure: Failure) -> Self {
-        Self { at: None, by_itself: false, failure }
+        Self { at: None, by_itself: false, later: false, failure }
+    }
+
+    /// Nothing failed: a limit has the batch wait.
+    pub(crate) fn later() -> Self {
+        Self { later: true, ..Self::somewhere(Failure::transient("a limit has it wait")) }
     }
 }
 
@@ -119,6 +126,11 @@ pub(crate) trait Reaction: Send + Sync {
 
     async fn call(&self, _event: &Decoded) -> Result<Outcome, Failure> {
         Ok(Box::new(()))
+    }
+
+    /// The event as its own handler has it: what a rate's key is taken of.
+    fn envelope<'a>(&self, event: &'a Decoded) -> &'a (dyn Any + Send + Sync) {
+        event.as_ref()
     }
 
     /// Handles the events in order, in one transaction.

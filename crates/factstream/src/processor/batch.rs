@@ -7,12 +7,13 @@
 use crate::error::Error;
 use crate::handler::Failure;
 use crate::handler::reaction::{BatchFailure, Ready};
-use crate::kernel::inside::{because_of, inside};
+use crate::kernel::inside::inside;
 use crate::processor::Processor;
 use crate::processor::checkpoint::{self, move_params, move_statement};
 use crate::processor::delivery::{Content, Delivery, unreadable};
 use crate::processor::fault::{blame, is_contention, is_of_the_work};
 use crate::processor::letters::{self, Disposition};
+use crate::processor::limited::Called;
 use crate::processor::mark::{CheckpointMark, Move, Progress};
 use crate::statements as sql;
 use crate::timer;
@@ -39,8 +40,12 @@ pub(crate) const SABOTAGE_TAKES: Duration = Duration::from_millis(200);
 
 impl Processor {
     /// Handles a batch. With one lane its progress is recorded in the batch's own last transaction; with several, every lane
-    /// marks its events in the inbox, and the caller records the progress afterwards.
-    pub(crate) async fn handle_batch(&self, batch: &[Delivery], progress: Progress<'_>) -> Result<(), Error> {
+    /// marks its events in the inbox, and the caller records the progress afterwards. `false` when a limit has the rest wait.
+    pub(crate) async fn handle_batch(
+        &self,
+        batch: &[Delivery],
+        progress: Progress<'_>,
+    ) -> Result<bool, Error> {
         let ordered = self.in_causal_order(batch);
         if self.has_lanes() {
             let mark = match progress {
@@ -50,9 +55,12 @@ impl Processor {
             };
             for wave in self.waves(&ordered) {
                 let lanes = partition_lanes(wave, self.options.concurrency);
-                try_join_all(lanes.iter().map(|lane| self.isolate(lane, mark))).await?;
+                let done = try_join_all(lanes.iter().map(|lane| self.isolate(lane, mark))).await?;
+                if done.contains(&false) {
+                    return Ok(false);
+                }
             }
-            return Ok(());
+            return Ok(true);
         }
         let mark = match progress {
             Progress::Checkpoint(checkpoint) => CheckpointMark::Moves(checkpoint),
@@ -129,30 +137,20 @@ impl Processor {
             if done.contains(delivery.identity()) || done.contains(delivery.key.as_str()) {
                 continue;
             }
-            if let Err(failure) = self.call(delivery).await {
-                return Ok(Err(BatchFailure::by_itself(at, failure)));
+            match self.call(delivery).await? {
+                Called::Done => {}
+                Called::Later => return Ok(Err(BatchFailure::later())),
+                Called::Failed(failure) => return Ok(Err(BatchFailure::by_itself(at, failure))),
             }
         }
         Ok(Ok(()))
     }
 
-    /// Asks the outside world about one event, within the time limit.
-    pub(crate) async fn call(&self, delivery: &Delivery) -> Result<(), Failure> {
-        let Content::Ready { event, origin } = &delivery.content else { return Ok(()) };
-        if !self.reaction.calls(event) || delivery.outcome.get().is_some() {
-            return Ok(());
-        }
-        let limit = self.options.time_limit;
-        let call = because_of(origin.clone(), self.reaction.call(event));
-        let outcome = tokio::time::timeout(limit, call).await;
-        let outcome =
-            outcome.map_err(|_| Failure::transient(format!("the call took longer than {limit:?}")))??;
-        let _ = delivery.outcome.set(outcome);
-        Ok(())
-    }
-
     /// The event ids that are handled and the keys that are blocked: calling out for them would be in vain.
-    async fn handled_or_blocked(&self, wanting: &[(usize, &Delivery)]) -> Result<HashSet<String>, Error> {
+    pub(super) async fn handled_or_blocked(
+        &self,
+        wanting: &[(usize, &Delivery)],
+    ) -> Result<HashSet<String>, Error> {
         let list = placeholders(2, wanting.len());
         let with = |value: fn(&Delivery) -> &str| {
             let mut params = params![&self.name];

@@ -295,6 +295,14 @@ impl Delivery {
         }
     }
 
+    /// The record that it was made of.
+    pub(crate) fn into_record(self) -> Option<Record> {
+        match self.raw {
+            Raw::Record(record) => Some(*record),
+            Raw::Event(_) | Raw::Timer(_) => None,
+        }
+    }
+
     /// The conversation that it belongs to, where that can be read.
     pub(crate) fn correlation_id(&self) -> Option<String> {
         match &self.raw {

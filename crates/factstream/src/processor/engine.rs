@@ -9,6 +9,7 @@ use crate::handler::reaction::SharedReaction;
 use crate::handler::tables::Managed;
 use crate::health::Health;
 use crate::kernel::Kernel;
+use crate::limits::Gate;
 use crate::tx::{TableNames, Tx};
 use factstream_core::store::Store;
 use jiff::Timestamp;
@@ -30,6 +31,8 @@ pub(crate) struct Processor {
     pub(super) cluster: Mutex<String>,
     pub(super) reaction: SharedReaction,
     pub(super) options: Options,
+    /// What each event waits at, where the handler has limits.
+    pub(super) gate: Option<Arc<Gate>>,
     /// Whether its progress is a checkpoint; else it is offsets.
     pub(super) has_checkpoint: bool,
     /// Whether an event may have several deliveries, each of which is marked by itself.
@@ -73,6 +76,7 @@ impl Processor {
             cluster: Mutex::default(),
             reaction: Arc::clone(&spec.reaction),
             options: spec.options,
+            gate: spec.gate.clone(),
             has_checkpoint: spec.source.has_checkpoint(),
             is_process: spec.kind == HandlerKind::Process,
             tables: TableNames::Live,

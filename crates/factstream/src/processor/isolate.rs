@@ -17,8 +17,9 @@ const HELD_AT_ONCE: usize = 500;
 
 impl Processor {
     /// Handles a slice piece by piece: all of it at once, and after a failure what is before the failing event, that event
-    /// alone, and then pieces that grow again. Unreadable events are held without an attempt, many at once.
-    pub(super) async fn isolate(&self, slice: &[&Delivery], mark: CheckpointMark<'_>) -> Result<(), Error> {
+    /// alone, and then pieces that grow again. Unreadable events are held without an attempt, many at once. `false` when a limit has
+    /// the rest wait.
+    pub(super) async fn isolate(&self, slice: &[&Delivery], mark: CheckpointMark<'_>) -> Result<bool, Error> {
         let (mut at, mut rest, mut pace) = (0, mark, Pace::new(slice.len()));
         // Of an event that failed by itself, the failure, until its turn comes.
         let mut failed: Option<(usize, Failure)> = None;
@@ -37,8 +38,9 @@ impl Processor {
                 let reasons: Vec<Failure> = piece.iter().map(|delivery| unreadable(delivery)).collect();
                 self.hold(piece, |place| &reasons[place], part).await?;
             } else {
-                match self.attempt(piece, part).await? {
+                match self.attempt_within_limits(piece, part).await? {
                     Ok(()) => pace.succeeded(),
+                    Err(met) if met.later => return Ok(false),
                     Err(met) if piece.len() == 1 => {
                         self.hold(piece, |_| &met.failure, part).await?;
                         pace.failed_alone();
@@ -54,7 +56,7 @@ impl Processor {
             }
             (at, rest) = (end, after);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// The events to handle next, in one transaction: at most so many, unreadable ones and others never together, none beyond
@@ -70,6 +72,7 @@ impl Processor {
         let same = rest.iter().take_while(|delivery| is_unreadable(delivery) == unreadable).count();
         let most = match (unreadable, failing) {
             (true, _) => HELD_AT_ONCE,
+            (false, _) if self.gate.is_some() => 1,
             (false, Some(0)) => 1,
             (false, Some(place)) => events_max.min(place),
             (false, None) => events_max,
@@ -82,7 +85,7 @@ impl Processor {
         &piece[..self.first_effect(piece).unwrap_or(piece.len())]
     }
 
-    fn calls(&self, slice: &[&Delivery]) -> bool {
+    pub(super) fn calls(&self, slice: &[&Delivery]) -> bool {
         slice.iter().any(|delivery| match &delivery.content {
             Content::Ready { event, .. } => self.reaction.calls(event),
             _ => false,

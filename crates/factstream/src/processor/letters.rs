@@ -107,7 +107,7 @@ pub(crate) async fn hold(
         return Ok(Disposition::Parked);
     }
     let id = next_id(tx).await?;
-    let attempts = u32::from(!is_contention(failure));
+    let attempts = counted(failure);
     let next = next_attempt(now(tx), failure, attempts, retry);
     let state = if next.is_some() { "retrying" } else { "dead" };
     let entry = Entry { state, reason: Some(failure.chain().join(": ")), attempts, died: next.is_none() };
@@ -127,8 +127,7 @@ pub(crate) async fn fail_again(
     failure: &Failure,
     retry: &Retry,
 ) -> Result<Disposition, Error> {
-    // Other work that was in the way is no attempt: it never makes a dead letter.
-    let attempts = letter.attempts + u32::from(!is_contention(failure));
+    let attempts = letter.attempts + counted(failure);
     let next = next_attempt(now(tx), failure, attempts, retry);
     let state = if next.is_some() { "retrying" } else { "dead" };
     let sql = "UPDATE fs_dead_letters SET state = $2, reason = $3, attempts = $4, died = $5, updated_at = $6 WHERE id = $1";
@@ -216,6 +215,12 @@ async fn record_attempt(tx: &mut Tx, id: u64, attempt: u32, failure: &Failure) -
 /// The store's time, by which every process plans and dates.
 fn now(tx: &Tx) -> Timestamp {
     tx.kernel().clock.now()
+}
+
+/// How many attempts a failure is. Other work that was in the way is none, nor is what an open circuit let through: neither ever makes
+/// a dead letter.
+fn counted(failure: &Failure) -> u32 {
+    u32::from(!is_contention(failure) && !failure.is_probe())
 }
 
 fn next_attempt(now: Timestamp, failure: &Failure, attempts: u32, retry: &Retry) -> Option<Timestamp> {

@@ -21,6 +21,7 @@ mod inbox;
 mod causal;
 pub(crate) mod batch;
 mod isolate;
+mod limited;
 pub(crate) mod retry;
 mod run;
 

@@ -9,6 +9,7 @@ use crate::processor::causal::Turn;
 use crate::processor::delivery::{Content, Delivery, Known};
 use crate::processor::fault::{blame, is_of_the_work, refuse_store_failures};
 use crate::processor::letters::{self, Letter};
+use crate::processor::limited::Called;
 use crate::processor::{Processor, checkpoint};
 use crate::statements as sql;
 use crate::timer;
@@ -28,12 +29,15 @@ enum Attempted {
     /// Another process took it up.
     Taken,
     Failed(Failure),
+    /// A limit has it wait.
+    Later,
 }
 
 impl Processor {
     /// Takes up every key that is due, several keys in parallel, one key in order.
     pub(crate) async fn drive_due(&self) -> Result<(), Error> {
         self.look_for_handled_causes().await?;
+        self.begin_turn();
         loop {
             let now = self.kernel.clock.now();
             let longest_plan = now.checked_add(self.options.longest_plan()).unwrap_or(Timestamp::MAX);
@@ -42,22 +46,24 @@ impl Processor {
             let due = rows.iter().map(|row| row.get::<u64>("head_id")).collect::<Result<Vec<u64>, _>>()?;
             let found = due.len();
             let lanes = stream::iter(due).map(|head| Ok::<_, Error>(self.drain(head)));
-            lanes.try_buffer_unordered(self.options.concurrency).try_collect::<()>().await?;
-            if found < DUE_KEYS_MAX || self.stop.is_cancelled() {
+            let drained: Vec<bool> =
+                lanes.try_buffer_unordered(self.options.concurrency).try_collect().await?;
+            if found < DUE_KEYS_MAX || drained.contains(&false) || self.stop.is_cancelled() {
                 return Ok(());
             }
         }
     }
 
-    /// Handles the head of a key and then what is parked behind it, until one fails or the key flows again.
-    async fn drain(&self, head: u64) -> Result<(), Error> {
+    /// Handles the head of a key and then what is parked behind it, until one fails or the key flows again. `false` when a limit has
+    /// it wait.
+    async fn drain(&self, head: u64) -> Result<bool, Error> {
         let mut next = Some(head);
         while let Some(id) = next {
             if self.stop.is_cancelled() {
-                return Ok(());
+                return Ok(true);
             }
             let rows = self.store.query(letters::SELECT_LETTER, params![id]).await?;
-            let Some(row) = rows.first() else { return Ok(()) };
+            let Some(row) = rows.first() else { return Ok(true) };
             let letter = Letter::of_row(row)?;
             let (reaction, service) = (self.reaction.as_ref(), Arc::clone(&self.kernel.service));
             let known = Known::As(&letter.identity);
@@ -67,18 +73,19 @@ impl Processor {
             let late = match self.turn_of(&letter, &delivery).await? {
                 Turn::Now => None,
                 Turn::Late(cause) => Some(cause),
-                Turn::NotYet => return Ok(()),
+                Turn::NotYet => return Ok(true),
             };
             next = match self.attempt_letter(&letter, &delivery, late.as_deref()).await? {
                 Attempted::Handled(next) => next,
                 Attempted::Taken => None,
+                Attempted::Later => return Ok(false),
                 Attempted::Failed(failure) => {
                     self.attempt_failed(&letter, &delivery, &failure).await?;
                     None
                 }
             };
         }
-        Ok(())
+        Ok(true)
     }
 
     /// `late` is a cause that is not handled, although the wait for it is over.
@@ -88,11 +95,32 @@ impl Processor {
         delivery: &Delivery,
         late: Option<&str>,
     ) -> Result<Attempted, Error> {
-        let limit = self.options.time_limit;
-        if let Err(failure) = self.call(delivery).await {
-            refuse_store_failures(&failure)?;
-            return Ok(Attempted::Failed(failure));
+        match self.call(delivery).await? {
+            Called::Done => {}
+            Called::Later => return Ok(Attempted::Later),
+            Called::Failed(failure) => {
+                refuse_store_failures(&failure)?;
+                return Ok(Attempted::Failed(failure));
+            }
         }
+        let Some(pass) = self.admit(&[delivery]).await? else { return Ok(Attempted::Later) };
+        Ok(match self.transact_letter_in_time(letter, delivery, late).await? {
+            Attempted::Failed(failure) => Attempted::Failed(self.judge(pass, failure)),
+            Attempted::Handled(next) => {
+                self.answered(pass);
+                Attempted::Handled(next)
+            }
+            other => other,
+        })
+    }
+
+    async fn transact_letter_in_time(
+        &self,
+        letter: &Letter,
+        delivery: &Delivery,
+        late: Option<&str>,
+    ) -> Result<Attempted, Error> {
+        let limit = self.options.time_limit;
         match tokio::time::timeout(limit, self.transact_letter(letter, delivery, late)).await {
             Ok(Err(Error::Conflict(conflict))) => Ok(Attempted::Failed(Failure::transient(conflict))),
             Ok(Err(Error::Store(error @ StoreError::Contention(_)))) => {

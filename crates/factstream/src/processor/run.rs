@@ -11,6 +11,7 @@ use super::offsets::Reached;
 use super::source::{Batch, End, Opening, Reader};
 use super::spec::Spec;
 use crate::error::Error;
+use crate::health::State;
 use crate::tasks::lock;
 use factstream_core::envelope::Position;
 use factstream_core::params;
@@ -53,7 +54,7 @@ impl Processor {
                 looked_at_retries = Some(Instant::now());
                 self.pause_while_too_many_wait().await?;
             }
-            let events_max = self.options.batch_events_max;
+            let events_max = self.batch_events_max();
             let next = reader.next(events_max, self.wait());
             let batch = tokio::select! {
                 () = self.stop.cancelled() => break,
@@ -68,15 +69,18 @@ impl Processor {
                 (*at, wrote_checkpoint) = (read_to, Instant::now());
             }
             let Some(batch) = batch else {
-                self.health.idle();
+                self.tell_at_work(State::Idle);
                 continue;
             };
-            self.health.running();
+            self.tell_at_work(State::Running);
             if is_on(Sabotage::AckBeforeCommit) {
                 reader.commit(&batch.end).await?;
                 tokio::time::sleep(SABOTAGE_TAKES).await;
             }
-            self.take(&batch, &mut checkpoint).await?;
+            if !self.take(&batch, &mut checkpoint).await? {
+                reader.give_back(batch).await?;
+                continue;
+            }
             reader.commit(&batch.end).await?;
             self.health.handled(batch.deliveries.len() as u64);
             self.health.skipped(batch.skipped);
@@ -92,20 +96,23 @@ impl Processor {
         Ok(())
     }
 
-    /// Handles a batch and records how far it reaches.
-    async fn take(&self, batch: &Batch, checkpoint: &mut Option<Position>) -> Result<(), Error> {
+    /// Handles a batch and records how far it reaches. `false` when a limit has the rest wait: only a consumer has limits.
+    async fn take(&self, batch: &Batch, checkpoint: &mut Option<Position>) -> Result<bool, Error> {
+        self.begin_turn();
         let deliveries = &batch.deliveries;
         match &batch.end {
             End::Offsets(offsets) => {
                 let reached = Reached { offsets, newest: &batch.newest, skipped: &batch.skipped_types };
-                if !deliveries.is_empty() {
-                    self.handle_batch(deliveries, Progress::Offsets(reached)).await?;
+                if !deliveries.is_empty()
+                    && !self.handle_batch(deliveries, Progress::Offsets(reached)).await?
+                {
+                    return Ok(false);
                 }
                 if deliveries.is_empty() || self.has_lanes() {
                     self.reach_alone(reached).await?;
                 }
             }
-            End::Timers => self.handle_batch(deliveries, Progress::Timers(*checkpoint)).await?,
+            End::Timers => drop(self.handle_batch(deliveries, Progress::Timers(*checkpoint)).await?),
             End::Position(_) if deliveries.is_empty() => {} // written now and then, when nothing else is
             End::Position(to) => {
                 let from = checkpoint.unwrap_or(0);
@@ -116,7 +123,7 @@ impl Processor {
                 *checkpoint = Some(*to);
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Has the reaction make ready what it needs, as the live build.
@@ -136,6 +143,7 @@ impl Processor {
             shard: spec.shard,
             options: &self.options,
             reaction: &self.reaction,
+            gives_back: self.gate.is_some(),
             at,
         };
         let reader = spec.source.open(opening).await?;

@@ -4,6 +4,7 @@ use super::shard::Shard;
 use super::source::Source;
 use crate::handler::options::Options;
 use crate::handler::reaction::SharedReaction;
+use crate::limits::Gate;
 use std::sync::Arc;
 
 /// What a handler is: its name, what it does, and where its events come from.
@@ -17,6 +18,8 @@ pub(crate) struct Spec {
     pub(crate) kind: HandlerKind,
     pub(crate) reaction: SharedReaction,
     pub(crate) options: Options,
+    /// What each event waits at, where the handler has limits.
+    pub(crate) gate: Option<Arc<Gate>>,
     /// Where its events come from.
     pub(crate) source: Arc<dyn Source>,
 }

@@ -9,6 +9,8 @@ use factstream_core::sql::{Params, Row};
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 
+/// A shared rate whose key was idle for so long is as one that was never used.
+const RATES: Duration = Duration::from_secs(2 * 24 * 3_600);
 /// Rows that one pass looks at.
 const ROWS_MAX: u32 = 5_000;
 /// Rows deleted in one transaction: on SQLite it is the only writer.
@@ -20,7 +22,8 @@ impl KeyTrim {
         let now = kernel.clock.ask(kernel.store.as_ref()).await?;
         self.step(kernel, before(now, retention.command_keys)).await?;
         trim_letters(kernel, before(now, retention.letters)).await?;
-        trim_processes(kernel, before(now, retention.processes)).await
+        trim_processes(kernel, before(now, retention.processes)).await?;
+        trim_rates(kernel, before(now, RATES)).await
     }
 }
 
@@ -79,6 +82,18 @@ async fn trim_processes(kernel: &Kernel, before: Timestamp) -> Result<(), Error>
         "DELETE FROM fs_processes WHERE process = $1 AND process_id = $2",
     ];
     delete(kernel, &deletes, ids).await
+}
+
+/// Forgets keys of shared rates whose last permit was due before this time, at most [`ROWS_MAX`].
+async fn trim_rates(kernel: &Kernel, before: Timestamp) -> Result<(), Error> {
+    let before = before.as_microsecond().saturating_mul(1_000);
+    let sql = "SELECT handler, rate_key FROM fs_rates WHERE next_at < $1 LIMIT $2";
+    let rows = kernel.store.query(sql, params![before, ROWS_MAX]).await?;
+    let of_row =
+        |row: &Row| Ok(params![row.get::<String>("handler")?, row.get::<String>("rate_key")?, before]);
+    let keys = rows.iter().map(of_row).collect::<Result<Vec<_>, Error>>()?;
+    let delete_one = "DELETE FROM fs_rates WHERE handler = $1 AND rate_key = $2 AND next_at < $3";
+    delete(kernel, &[delete_one], keys).await
 }
 
 /// Runs each statement for each set of parameters, in short transactions.

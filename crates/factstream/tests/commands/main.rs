@@ -14,6 +14,8 @@ mod running;
 mod store_clock;
 mod scheduled;
 mod recurring;
+mod bulk;
+mod outcome;
 
 use common::{Do, Order, OrderEvent, Refused, Shop};
 use factstream::{Aggregate, App, Command, Error, Event, ExecuteError, SnapshotPolicy, params};

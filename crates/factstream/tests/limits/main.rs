@@ -6,3 +6,7 @@ mod common;
 mod server;
 
 mod retry_after;
+mod rates;
+mod circuits;
+#[cfg(feature = "kafka")]
+mod members;

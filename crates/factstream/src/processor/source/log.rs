@@ -113,6 +113,7 @@ impl Reader for LogReader {
             deliveries,
             end: End::Position(end),
             skipped,
+            passed_over: Vec::new(),
             newest: Vec::new(),
             skipped_types: BTreeMap::new(),
         }))

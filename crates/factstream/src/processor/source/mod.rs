@@ -18,6 +18,7 @@ use crate::processor::shard::Shard;
 use async_trait::async_trait;
 use factstream_core::broker::{Lag, Partition};
 use factstream_core::envelope::Position;
+use factstream_core::message::Record;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -55,6 +56,8 @@ pub(crate) struct Opening<'a> {
     pub(crate) shard: Shard,
     pub(crate) options: &'a Options,
     pub(crate) reaction: &'a SharedReaction,
+    /// Whether batches may be given back.
+    pub(crate) gives_back: bool,
     /// The checkpoint, where it has one.
     pub(crate) at: Position,
 }
@@ -67,6 +70,12 @@ pub(crate) trait Reader: Send {
 
     /// Records progress with those who gave the events, after the work.
     async fn commit(&mut self, _end: &End) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Takes a batch back that was not handled to its end: the next one begins with it. Those who give the events learn meanwhile that
+    /// the reader lives.
+    async fn give_back(&mut self, _batch: Batch) -> Result<(), Error> {
         Ok(())
     }
 
@@ -87,6 +96,8 @@ pub(crate) struct Batch {
     pub(crate) end: End,
     /// Events that are not for this handler, and tombstones.
     pub(crate) skipped: u64,
+    /// Their records, where the batch may be given back.
+    pub(crate) passed_over: Vec<Record>,
     /// Of offsets, the newest time of a record, in the order of the end's partitions.
     pub(crate) newest: Vec<Option<Timestamp>>,
     /// Of a consumer, how many of each type that no handler names.

@@ -126,6 +126,7 @@ impl TimersReader {
             deliveries: deliveries.collect(),
             end: End::Timers,
             skipped: 0,
+            passed_over: Vec::new(),
             newest: Vec::new(),
             skipped_types: BTreeMap::new(),
         }))

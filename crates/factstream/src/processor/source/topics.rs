@@ -53,6 +53,7 @@ impl Source for Topics {
             unknown_types: opening.options.unknown_types,
             tombstones: opening.options.tombstones,
             former_until: kernel.former_until,
+            gives_back: opening.gives_back,
             of: For::of(&opening),
         }))
     }
@@ -66,6 +67,7 @@ struct TopicsReader {
     tombstones: Tombstones,
     /// What was published before may have been handled by an earlier build, under the identity that it gave.
     former_until: Option<Timestamp>,
+    gives_back: bool,
     of: For,
 }
 
@@ -79,7 +81,7 @@ impl Reader for TopicsReader {
         let For { reaction, service } = &self.of;
         let mut next: BTreeMap<Partition, (i64, Option<Timestamp>)> = BTreeMap::new();
         let mut deliveries = Vec::with_capacity(records.len());
-        let (mut skipped, mut skipped_types) = (0, BTreeMap::new());
+        let (mut skipped, mut skipped_types, mut passed_over) = (0, BTreeMap::new(), Vec::new());
         for record in records {
             match next.get_mut(&record.partition) {
                 Some((next, newest)) => {
@@ -101,15 +103,16 @@ impl Reader for TopicsReader {
             if matches!(delivery.content, Content::NotMine | Content::Skipped) {
                 skipped += 1;
                 if matches!(delivery.content, Content::NotMine) {
-                    count(&mut skipped_types, delivery.event_type.unwrap_or_default());
+                    count(&mut skipped_types, delivery.event_type.clone().unwrap_or_default());
                 }
+                passed_over.extend(delivery.into_record().filter(|_| self.gives_back));
             } else {
                 deliveries.push(delivery);
             }
         }
         let (next, newest) =
             next.into_iter().map(|(partition, (next, newest))| ((partition, next), newest)).unzip();
-        Ok(Some(Batch { deliveries, end: End::Offsets(next), skipped, newest, skipped_types }))
+        Ok(Some(Batch { deliveries, end: End::Offsets(next), skipped, passed_over, newest, skipped_types }))
     }
 
     async fn commit(&mut self, end: &End) -> Result<(), Error> {
@@ -117,6 +120,13 @@ impl Reader for TopicsReader {
             self.subscription.commit(next).await?;
         }
         Ok(())
+    }
+
+    async fn give_back(&mut self, batch: Batch) -> Result<(), Error> {
+        let mut records = batch.passed_over;
+        records.extend(batch.deliveries.into_iter().filter_map(Delivery::into_record));
+        records.sort_by(|one, other| (&one.partition, one.offset).cmp(&(&other.partition, other.offset)));
+        Ok(self.subscription.give_back(records).await?)
     }
 
     fn cluster(&self) -> Option<&str> {
