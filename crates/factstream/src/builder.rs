@@ -4,7 +4,7 @@ mod connect;
 mod declared;
 mod plan;
 mod processes;
-mod scheduled;
+mod timed;
 
 use crate::app::App;
 use crate::error::Error;
@@ -24,6 +24,7 @@ use crate::registry::{self, Build, UNNAMED};
 use crate::retention::Retention;
 use crate::runtime::mirror;
 use crate::runtime::take_over::{self, Comeback};
+use crate::scheduled;
 use crate::scheduled::commands::Commands;
 use crate::scheduled::recurring::Recurrences;
 use declared::Declared;
@@ -379,6 +380,9 @@ impl Builder {
             take_over::bring_up(&app, build, Comeback::IfNobodyRuns).await?;
         }
         take_over::begin_current(&app).await?;
+        if !app.specs().iter().any(|spec| spec.kind == HandlerKind::Scheduled) {
+            scheduled::warn_of_what_waits(app.store().as_ref(), &app.service()).await?;
+        }
         Ok(app)
     }
 

@@ -53,6 +53,7 @@ pub(crate) const SELECT_TRIMMABLE: &str = include_str!("sql/broker/select_trimma
 pub(crate) const SELECT_FIRST_NEWER: &str = include_str!("sql/broker/select_first_newer.sql");
 pub(crate) const BEGIN_GROUP: &str = include_str!("sql/broker/begin_group.sql");
 pub(crate) const SELECT_SCHEDULES: &str = include_str!("sql/schedules/select_schedules.sql");
+pub(crate) const COUNT_SCHEDULED: &str = include_str!("sql/schedules/count_scheduled.sql");
 pub(crate) const UPSERT_SCHEDULE: &str = include_str!("sql/schedules/upsert_schedule.sql");
 pub(crate) const MOVE_SCHEDULE: &str = include_str!("sql/schedules/move_schedule.sql");
 pub(crate) const PAUSE_SCHEDULE: &str = include_str!("sql/schedules/pause_schedule.sql");

@@ -65,6 +65,15 @@ impl BatchFailure {
     }
 }
 
+/// When a reaction makes ready what it needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Begins {
+    /// The application is opened, perhaps by a tool that runs no handler.
+    ToBeSeen,
+    /// Its handler begins to run.
+    ToRun,
+}
+
 #[async_trait]
 pub(crate) trait Reaction: Send + Sync {
     fn event_types(&self) -> Vec<&'static EventType>;
@@ -100,7 +109,7 @@ pub(crate) trait Reaction: Send + Sync {
 
     /// Done when the application is opened, and before the first batch each time the handler begins to run: what it needs to have in the
     /// store.
-    async fn begin(&self, _tx: &mut Tx) -> Result<(), Error> {
+    async fn begin(&self, _begins: Begins, _tx: &mut Tx) -> Result<(), Error> {
         Ok(())
     }
 

@@ -207,6 +207,14 @@ impl Debug for Acts {
 }
 
 impl Act {
+    /// The timer that it sets or cancels.
+    pub(super) fn timer_name(&self) -> Option<String> {
+        match self {
+            Self::Timer { name, .. } | Self::Cancel { name } => Some(name.clone()),
+            Self::Command { .. } | Self::Append { .. } | Self::End => None,
+        }
+    }
+
     /// As it is kept: without an end where it is long.
     pub(super) fn shortened(mut self) -> Self {
         match &mut self {

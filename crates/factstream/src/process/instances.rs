@@ -49,6 +49,8 @@ pub(super) struct Open<P> {
     /// The newest event that it has taken.
     pub(super) position: Position,
     pub(super) ended: bool,
+    /// Timers that it has set or cancelled in this batch: one of these names that is due in the same batch was read before that.
+    pub(super) retimed: BTreeSet<String>,
     /// How many inputs it had taken when it was read; `None` for a new one.
     read_at: Option<u64>,
 }
@@ -87,7 +89,14 @@ impl<P: Process> Instances<P> {
         match slot {
             Slot::Missing if starts => {
                 let state = P::default();
-                *slot = Slot::Open(Open { state, version: 0, position: 0, ended: false, read_at: None });
+                *slot = Slot::Open(Open {
+                    state,
+                    version: 0,
+                    position: 0,
+                    ended: false,
+                    retimed: BTreeSet::new(),
+                    read_at: None,
+                });
             }
             Slot::Stored(row) => {
                 let version = row.get("version")?;
@@ -96,6 +105,7 @@ impl<P: Process> Instances<P> {
                     version,
                     position: row.get("position")?,
                     ended: row.get::<String>("status")? == ENDED,
+                    retimed: BTreeSet::new(),
                     read_at: Some(version),
                 });
             }

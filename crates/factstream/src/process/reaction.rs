@@ -1,5 +1,6 @@
 //! A process as the processor meets it: each event in the order of the instances that it concerns.
 
+use super::acts::Act;
 use super::correlate::{Missing, Target};
 use super::history::{EVENT, REFUSED, TIMER};
 use super::input::{Input, Refused};
@@ -86,8 +87,8 @@ impl<P: Process> Managing<P> {
             };
         };
         let arrived = &arrival::<P::Events>(ready.event).arrived;
-        if open.ended || !arrived.is_new_after(open.position) {
-            return Ok(()); // it comes after the end, or again
+        if open.ended || !arrived.is_new_after(open.position) || arrived.is_stale(&open.retimed) {
+            return Ok(()); // it comes after the end, or again, or not any more
         }
         open.position = arrived.position().unwrap_or(open.position);
         tx.caused_by(ready.origin.clone());
@@ -126,6 +127,7 @@ impl<P: Process> Managing<P> {
         let acts = take(&mut open.state, input)?;
         open.ended |= acts.ends();
         let (acts, to_do) = acts.into_parts();
+        open.retimed.extend(acts.iter().filter_map(Act::timer_name));
         instances.note(id, entry, acts)?;
         let mut refused = Vec::new();
         for act in to_do {
@@ -160,6 +162,11 @@ impl<E> Arrived<E> {
     /// Whether an instance that has come to this position has not taken it yet.
     fn is_new_after(&self, position: Position) -> bool {
         self.position().is_none_or(|own| own > position)
+    }
+
+    /// Whether it is a timer that was set anew or cancelled since it was read.
+    fn is_stale(&self, retimed: &BTreeSet<String>) -> bool {
+        matches!(self, Self::Timer { name, .. } if retimed.contains(name))
     }
 
     /// What is kept of it.

@@ -11,6 +11,7 @@ use super::offsets::Reached;
 use super::source::{Batch, End, Opening, Reader};
 use super::spec::Spec;
 use crate::error::Error;
+use crate::handler::reaction::Begins;
 use crate::health::State;
 use crate::tasks::lock;
 use factstream_core::envelope::Position;
@@ -130,7 +131,7 @@ impl Processor {
     async fn begin_reaction(&self) -> Result<(), Error> {
         let mut tx = self.begin().await?;
         self.fence(&mut tx).await?;
-        self.reaction.begin(&mut tx).await?;
+        self.reaction.begin(Begins::ToRun, &mut tx).await?;
         tx.commit().await?;
         Ok(())
     }

@@ -3,6 +3,7 @@
 
 use crate::app::App;
 use crate::error::Error;
+use crate::handler::reaction::Begins;
 use crate::leases::{self, Alone};
 use crate::registry::{self, Build, Look, Step, find, register, step};
 use crate::tx::Tx;
@@ -56,7 +57,7 @@ pub(crate) async fn begin_current(app: &App) -> Result<(), Error> {
         let Some(build) = app.build_of(&spec.handler) else { continue };
         if let Look::Current(_) = registry::look(app.store().as_ref(), build).await? {
             let mut tx = Tx::begin(app.kernel()).await?;
-            spec.reaction.begin(&mut tx).await?;
+            spec.reaction.begin(Begins::ToBeSeen, &mut tx).await?;
             tx.commit().await?;
         }
     }

@@ -7,11 +7,13 @@
 pub(crate) mod commands;
 pub(crate) mod schedule;
 pub(crate) mod recurring;
+mod renamed;
 
 use crate::handler::Failure;
-use crate::handler::reaction::{BatchFailure, Decoded, Reaction, Ready};
+use crate::handler::reaction::{BatchFailure, Begins, Decoded, Reaction, Ready};
 use crate::kernel::inside::because_of;
 use crate::kernel::names::RESERVED;
+use crate::statements as sql;
 use crate::timer::DueTimer;
 use crate::tx::Tx;
 use crate::{error::Error, handler::failure::caught};
@@ -21,11 +23,33 @@ use factstream_core::decode::DecodeError;
 use factstream_core::envelope::Envelope;
 use factstream_core::event::EventType;
 use factstream_core::params;
+use factstream_core::store::Store;
+use jiff::Timestamp;
 use recurring::{Recurrences, Turn};
 
 /// What the handler of a service's scheduled commands is called.
 pub(crate) fn handler_of(service: &str) -> String {
     format!("{RESERVED}scheduled-{service}")
+}
+
+/// Says once what waits for a service of which this build declares nothing: no handler of it runs, so nobody would ever see it.
+pub(crate) async fn warn_of_what_waits(store: &dyn Store, service: &str) -> Result<(), Error> {
+    let rows = store.query(sql::COUNT_SCHEDULED, params![handler_of(service)]).await?;
+    let mut waiting = Vec::with_capacity(rows.len());
+    for row in rows {
+        let (name, count, first): (String, u64, Timestamp) =
+            (row.get("payload_type")?, row.get("waiting")?, row.get("first_due")?);
+        waiting.push(format!("{name}: {count}, the first due at {first}"));
+    }
+    if !waiting.is_empty() {
+        tracing::warn!(
+            service,
+            waiting = waiting.join("; "),
+            "commands or schedules of an earlier build wait, and this build declares none, so they do not fire: declare them with \
+             Builder::scheduled_command or Builder::every, or cancel them with App::timers"
+        );
+    }
+    Ok(())
 }
 
 /// The handler of what a service has scheduled.
@@ -76,12 +100,15 @@ impl Reaction for Scheduled {
         true
     }
 
-    async fn begin(&self, tx: &mut Tx) -> Result<(), Error> {
-        for former in &self.formerly {
-            tx.sql("UPDATE fs_timers SET handler = $2 WHERE handler = $1", params![former, &self.handler])
-                .await?;
-            tx.sql("UPDATE fs_schedules SET handler = $2 WHERE handler = $1", params![former, &self.handler])
-                .await?;
+    async fn begin(&self, begins: Begins, tx: &mut Tx) -> Result<(), Error> {
+        match begins {
+            Begins::ToRun => {
+                for former in &self.formerly {
+                    renamed::take_over(former, &self.handler, tx).await?;
+                }
+            }
+            Begins::ToBeSeen if renamed::has_schedules(&self.formerly, tx).await? => return Ok(()),
+            Begins::ToBeSeen => {}
         }
         self.recurrences.sync(&self.handler, tx).await
     }

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | decisions of an aggregate | [`given`] |
 //! | a read model | [`fold`] |
-//! | a process | [`process`] |
+//! | a process | [`process`]; its inputs in other orders, late and twice: [`any_order`] |
 //! | one handler | [`handler`], [`external_handler`] |
 //! | the application | [`TestApp`] |
 //!
@@ -13,6 +13,7 @@
 
 mod fold;
 mod process;
+mod any_order;
 #[cfg(feature = "sqlite")]
 mod clocked_store;
 #[cfg(feature = "sqlite")]
@@ -25,6 +26,7 @@ mod deliver;
 mod rebuilt;
 
 pub use crate::kernel::TestClock;
+pub use any_order::{AnyOrder, Happens, Outcome, any_order};
 pub use factstream_core::testkit::{Given, When, given};
 pub use fold::{Folded, fold};
 pub use process::{Playing, Reacted, process};

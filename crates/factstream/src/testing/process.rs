@@ -1,7 +1,7 @@
 //! One instance of a process and its inputs, without a store.
 
 use crate::handler::Failure;
-use crate::process::{Acts, Input, Process, Refused, take, targets_of};
+use crate::process::{Act, Acts, Input, Process, Refused, take, targets_of};
 use factstream_core::aggregate::{Aggregate, Command};
 use factstream_core::envelope::Envelope;
 use std::fmt::Debug;
@@ -127,6 +127,10 @@ impl<P: Process> Playing<P> {
         &self.state
     }
 
+    pub(super) fn into_state(self) -> P {
+        self.state
+    }
+
     /// Whether it has ended.
     pub fn has_ended(&self) -> bool {
         self.ended
@@ -172,6 +176,10 @@ pub struct Reacted<P> {
 }
 
 impl<P: Process> Reacted<P> {
+    pub(super) fn into_parts(self) -> (Playing<P>, Result<Vec<Act>, Failure>) {
+        (self.playing, self.acts.map(|acts| acts.list()))
+    }
+
     /// It must ask for this, in this order.
     ///
     /// # Panics

@@ -16,6 +16,7 @@ mod scheduled;
 mod recurring;
 mod bulk;
 mod outcome;
+mod renamed;
 
 use common::{Do, Order, OrderEvent, Refused, Shop};
 use factstream::{Aggregate, App, Command, Error, Event, ExecuteError, SnapshotPolicy, params};

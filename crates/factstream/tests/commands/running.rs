@@ -8,7 +8,13 @@ use std::time::Duration;
 use tracing_subscriber::fmt::MakeWriter;
 
 #[derive(Clone, Default)]
-struct Logged(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Logged(Arc<Mutex<Vec<u8>>>);
+
+impl Logged {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
 
 impl Write for Logged {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -49,7 +55,7 @@ async fn a_dropped_handle_says_so_in_the_log_and_to_whoever_waits() {
     assert!(never.contains("was App::start called?"), "{never}");
 
     let _ = app.start().await.unwrap();
-    let log = String::from_utf8(logged.0.lock().unwrap().clone()).unwrap();
+    let log = logged.text();
     assert!(log.contains("ERROR") && log.contains("run_until or detach"), "{log}");
     let dropped = missing(&app, "o-2").await;
     assert!(dropped.contains("the value that App::start gave was dropped"), "{dropped}");
@@ -58,7 +64,7 @@ async fn a_dropped_handle_says_so_in_the_log_and_to_whoever_waits() {
     let done = app.execute("o-3", Do::Create(3)).await.unwrap();
     assert!(app.read::<OrderRow>().wait_for(done.position).get("o-3").await.unwrap().is_some());
     stop(running).await;
-    let again = String::from_utf8(logged.0.lock().unwrap().clone()).unwrap();
+    let again = logged.text();
     assert_eq!(again.matches("run_until or detach").count(), 1, "a clean stop says nothing: {again}");
     assert!(!missing(&app, "o-4").await.contains("dropped"));
 }

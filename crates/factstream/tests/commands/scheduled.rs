@@ -114,6 +114,34 @@ async fn a_cancel_or_a_new_time_that_committed_first_wins() {
     stop(running).await;
 }
 
+/// The handler has read them as due, and waits for the lock of whoever is about to commit.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_timer_that_was_read_when_it_is_cancelled_or_moved_does_nothing() {
+    let shop = Shop::new();
+    let (runs, app) = (builder(&shop).open().await.unwrap(), builder(&shop).open().await.unwrap());
+    let running = runs.start().await.unwrap();
+    app.schedule::<Order, _>("o-0", note("runs")).await.unwrap();
+    eventually("the handler runs", || async { notes(&app, "o-0").await == ["runs"] }).await;
+    let mut due = jiff::Timestamp::UNIX_EPOCH;
+    for id in ["o-1", "o-2"] {
+        let scheduled = app.schedule::<Order, _>(id, note("fired")).after(2 * millis(1_000)).named("n").await;
+        due = scheduled.unwrap().due_at;
+    }
+    let mut tx = app.begin().await.unwrap();
+    assert!(tx.unschedule::<Order>("o-1", "n").await.unwrap());
+    tx.schedule::<Order, _>("o-2", note("moved")).after(HOUR).named("n").await.unwrap();
+    let read_by = due + Duration::from_secs(1);
+    eventually("it was read as due", || async { app.store().clock().await.unwrap() > read_by }).await;
+    tx.commit().await.unwrap();
+    settled(&runs).await;
+    app.schedule::<Order, _>("o-3", note("after")).await.unwrap();
+    eventually("what is due now fires", || async { notes(&app, "o-3").await == ["after"] }).await;
+    assert!(notes(&app, "o-1").await.is_empty(), "it fired although it was cancelled");
+    assert!(notes(&app, "o-2").await.is_empty(), "it fired although it was moved");
+    assert_eq!(waiting(&app, "o-2").await, 1);
+    stop(running).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_falls_due_while_nothing_runs_fires_at_the_next_start_in_its_order() {
     let shop = Shop::new();

@@ -135,3 +135,49 @@ fn a_process_is_tested_without_a_store() {
     let seen = playing.when(noted("later")).then_nothing().state().seen.len();
     assert_eq!(seen, 4);
 }
+
+/// Sets two timers that are due at once; the first cancels the second, and sets another one anew.
+#[derive(Default, Serialize, Deserialize)]
+struct Together {
+    seen: Vec<String>,
+}
+
+impl Process for Together {
+    const NAME: &'static str = "together";
+    type Events = OrderEvent;
+
+    fn correlate(event: &Envelope<OrderEvent>) -> Correlate {
+        Correlate::start(&event.aggregate_id)
+    }
+
+    fn react(&mut self, input: Input<'_, OrderEvent>, acts: &mut Acts) -> Result<(), Failure> {
+        let Input::Timer(name) = input else {
+            for name in ["a", "b", "c"] {
+                acts.timer(name).at(jiff::Timestamp::UNIX_EPOCH);
+            }
+            return Ok(());
+        };
+        self.seen.push(name.to_owned());
+        if name == "a" {
+            acts.cancel("b");
+            acts.timer("c").after(LATE);
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn of_timers_that_are_due_together_one_that_the_first_cancels_or_moves_is_no_input() {
+    let shop = Shop::new();
+    let app = shop.builder().process::<Together>().from(Start::Beginning).open().await.unwrap();
+    app.execute("o-1", Do::Create(1)).await.unwrap();
+    let running = app.start().await.unwrap();
+    let seen =
+        async || app.process::<Together>().get("o-1").await.unwrap().map(|instance| instance.state.seen);
+    eventually("a timer is an input", async || seen().await.is_some_and(|seen| !seen.is_empty())).await;
+    settled(&app).await;
+    assert_eq!(seen().await.unwrap(), ["a"]);
+    let left = app.timers().of(Together::NAME, "o-1").list().await.unwrap();
+    assert_eq!(left.iter().map(|timer| timer.name.as_str()).collect::<Vec<_>>(), ["c"]);
+    stop(running).await;
+}
