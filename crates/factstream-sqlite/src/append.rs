@@ -14,6 +14,9 @@ pub(crate) fn head(connection: &Connection) -> Result<Position> {
     Ok(select.query_row([], |row| row.get::<_, i64>(0))?.cast_unsigned())
 }
 
+/// No stream is as long: SQLite's largest number.
+const VERSION_MAX: Version = i64::MAX.cast_unsigned();
+
 /// Appends within one transaction, with the statements that each of them needs.
 pub(crate) struct Appender<'c> {
     connection: &'c Connection,
@@ -75,7 +78,7 @@ impl<'c> Appender<'c> {
         // Nobody looks first how far the stream reaches: a version can be taken only once, and only behind the one before it.
         let checked_by_insert = !events.is_empty() && !self.some_deleted;
         let mut version = match *expected {
-            Expected::Exact(version) if checked_by_insert => version,
+            Expected::Exact(version) if checked_by_insert && version < VERSION_MAX => version,
             _ => self.version_of(stream)?,
         };
         if let Expected::Exact(expected) = *expected
