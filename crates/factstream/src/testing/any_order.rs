@@ -33,7 +33,7 @@ const ORDERS_MAX: usize = 1_000;
 /// struct Marked {
 ///     marks: std::collections::BTreeSet<String>,
 /// }
-/// # #[derive(Event, serde::Serialize, serde::Deserialize)]
+/// # #[derive(Clone, Event, serde::Serialize, serde::Deserialize)]
 /// # enum Marking { Begun {}, Mark { by: String } }
 ///
 /// impl Process for Marked {
