@@ -35,7 +35,7 @@ use system::System;
 
 const CLIENTS: usize = 4;
 /// How long nothing may move after the last fault before all is done: session time-outs, and a rebuild that begins.
-const STAND_STILL_MAX: Duration = Duration::from_secs(90);
+const STAND_STILL_MAX: Duration = Duration::from_secs(120);
 /// How long all may take to settle, on a slow machine: what has queued up.
 const SETTLE_WITHIN: Duration = Duration::from_secs(600);
 /// The same where something is broken on purpose and may never settle.
