@@ -249,10 +249,14 @@ impl System {
         }
     }
 
-    /// Those that answer over HTTP.
-    fn clients(&self) -> Vec<Client> {
+    /// Those that answer over HTTP, with the service that they run.
+    fn answering(&self) -> impl Iterator<Item = (&'static str, Client)> + '_ {
         let answering = self.urls.iter().zip(SERVICES).filter(|(_, service)| *service != WORKER);
-        answering.map(|(url, _)| Client::new(&lock(url))).collect()
+        answering.map(|(url, service)| (service, Client::new(&lock(url))))
+    }
+
+    fn clients(&self) -> Vec<Client> {
+        self.answering().map(|(_, client)| client).collect()
     }
 
     /// Whether nothing is under way in any process.
@@ -286,15 +290,15 @@ impl System {
         if !missing.is_empty() {
             lines.push(format!("messages of other teams of which nothing came: {missing:?}"));
         }
-        for (number, url) in self.urls.iter().enumerate().filter(|(number, _)| SERVICES[*number] != WORKER) {
-            let status = Client::new(&lock(url)).status();
+        for (service, client) in self.answering() {
+            let status = client.status();
             let is_busy = |part: &Value| {
                 part["lag_events"].as_u64() != Some(0) || part["retrying"].as_u64().unwrap_or(0) > 0
             };
             let handlers = status["handlers"].as_array().map_or(&[][..], Vec::as_slice);
             let busy: Vec<_> =
                 handlers.iter().chain([&status["relay"]]).filter(|part| is_busy(part)).collect();
-            lines.push(format!("{} {number} at {}: {}", SERVICES[number], status["position"], json!(busy)));
+            lines.push(format!("{service} at {}: {}", status["position"], json!(busy)));
         }
         lines.join("\n")
     }

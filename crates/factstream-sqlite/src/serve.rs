@@ -56,17 +56,14 @@ fn take(writer: &mut Writer, step: Step) -> bool {
         }
         Step::Commit { appends, reply } => {
             writer.watchdog.end();
-            let committed = commit(&desk, &appends).and_then(|done| {
-                writer.log.place.check()?;
-                Ok(done)
+            let committed = commit(&desk, &appends).and_then(|(commit, head)| {
+                writer.log.acknowledge(head)?;
+                Ok(commit)
             });
-            if !matches!(committed, Ok((Commit::Committed(_), _))) {
+            if !matches!(committed, Ok(Commit::Committed(_))) {
                 desk.roll_back();
             }
-            let _ = reply.send(committed.map(|(commit, head)| {
-                writer.log.news.tell(head);
-                commit
-            }));
+            let _ = reply.send(committed);
             true
         }
     }

@@ -72,9 +72,15 @@ impl Log {
         }
         drop(desk);
         let (written, head) = committed?;
+        self.acknowledge(head)?;
+        Ok(written)
+    }
+
+    /// What was committed may be told, up to this position: the file is where it was.
+    pub(crate) fn acknowledge(&self, head: Position) -> Result<(), StoreError> {
         self.place.check()?;
         self.news.tell(head);
-        Ok(written)
+        Ok(())
     }
 }
 

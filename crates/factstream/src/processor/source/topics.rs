@@ -103,9 +103,11 @@ impl Reader for TopicsReader {
             if matches!(delivery.content, Content::NotMine | Content::Skipped) {
                 skipped += 1;
                 if matches!(delivery.content, Content::NotMine) {
-                    count(&mut skipped_types, delivery.event_type.clone().unwrap_or_default());
+                    count(&mut skipped_types, delivery.event_type.take().unwrap_or_default());
                 }
-                passed_over.extend(delivery.into_record().filter(|_| self.gives_back));
+                if self.gives_back {
+                    passed_over.extend(delivery.into_record());
+                }
             } else {
                 deliveries.push(delivery);
             }
