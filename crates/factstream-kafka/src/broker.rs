@@ -5,7 +5,7 @@ use crate::config::{self, Reasons, refused};
 use crate::onlookers::Onlookers;
 use crate::publish::Publisher;
 use crate::reset;
-use crate::subscription::{KafkaSubscription, Presence};
+use crate::subscription::{KafkaSubscription, MadeAgain, Presence};
 use crate::{lag, members, standing};
 use async_trait::async_trait;
 use factstream_core::broker::{
@@ -25,6 +25,7 @@ pub struct KafkaBroker {
     onlookers: Arc<Onlookers>,
     admin: Admin,
     presence: Presence,
+    made_again: MadeAgain,
     committer: Option<Committer>,
 }
 
@@ -54,7 +55,8 @@ impl KafkaBroker {
         let admin = config::admin(&settings);
         let admin = admin.create_with_context(Reasons::of(&admin)).map_err(|error| refused(&error))?;
         let admin = Arc::new(admin);
-        Ok(Self { settings, publisher, onlookers, admin, presence: Presence::default(), committer: None })
+        let (presence, made_again) = (Presence::default(), MadeAgain::default());
+        Ok(Self { settings, publisher, onlookers, admin, presence, made_again, committer: None })
     }
 
     /// The system that this broker works for. Every offset that it commits says so, and a group whose offsets another store has
@@ -113,7 +115,8 @@ impl Broker for KafkaBroker {
         // Before it joins: a member that is refused must not take partitions from the system whose group it is.
         standing::refuse_other_system(&self.onlookers, group, topics, ours).await?;
         let (config, present) = (config::consumer(&self.settings, group), self.presence.enter());
-        Ok(Box::new(KafkaSubscription::join(&config, group, topics, stored, ours, present)?))
+        let made_again = self.made_again.clone();
+        Ok(Box::new(KafkaSubscription::join(&config, group, topics, stored, ours, made_again, present)?))
     }
 
     async fn check_group(

@@ -158,7 +158,10 @@ pub(crate) fn consumer(user: &ClientConfig, group: &str) -> ClientConfig {
         .set("enable.auto.offset.store", "false")
         .set("isolation.level", "read_committed")
         // A member that stops looks there whether it is in the middle of joining.
-        .set("statistics.interval.ms", "200");
+        .set("statistics.interval.ms", "200")
+        // Only there it is said that a topic was made again (`subscription/made_again.rs`).
+        .set("debug", user.get("debug").map_or_else(|| "topic".to_owned(), |debug| format!("{debug},topic")))
+        .set_log_level(RDKafkaLogLevel::Debug);
     make_no_topics(&mut config);
     config
 }
@@ -171,7 +174,8 @@ pub(crate) fn onlooker(user: &ClientConfig, group: &str) -> ClientConfig {
         user.set("group.protocol", "classic");
     }
     let mut config = consumer(&user, group);
-    config.set("statistics.interval.ms", "0");
+    config.set("statistics.interval.ms", "0").remove("debug");
+    config.set_log_level(RDKafkaLogLevel::Info);
     // It looks at single records: nothing is to be fetched behind them.
     config
         .set("fetch.message.max.bytes", "1")

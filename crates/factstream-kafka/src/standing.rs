@@ -10,7 +10,7 @@ use rdkafka::error::KafkaResult;
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{Offset, TopicPartitionList};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// What a group has committed in every partition of its topics.
 pub(crate) fn committed(onlooker: &Onlooker, topics: &[String]) -> Result<TopicPartitionList, BrokerError> {
@@ -78,8 +78,22 @@ pub(crate) async fn check_places(
 
 fn check(onlooker: &Onlooker, topics: &[String], stored: &HashMap<Place, Stored>) -> Result<(), BrokerError> {
     let client = &onlooker.client;
-    for element in committed(onlooker, topics)?.elements() {
+    let committed = committed(onlooker, topics)?;
+    let is_forgotten = |place: &Place| {
+        let found = committed.find_partition(&place.0, place.1).map(|found| found.offset());
+        !matches!(found, Some(Offset::Offset(_)))
+    };
+    let doubtful: HashMap<Place, Stored> = stored
+        .iter()
+        .filter(|(place, _)| is_forgotten(place))
+        .map(|(place, stored)| (place.clone(), stored.clone()))
+        .collect();
+    let made_again = answered(client, |_| made_again(client, &doubtful))?;
+    for element in committed.elements() {
         let place = (element.topic().to_owned(), element.partition());
+        if made_again.contains(&place) {
+            continue;
+        }
         let stored = stored.get(&place);
         let at = match (element.offset(), stored) {
             (Offset::Offset(committed), _) => committed,
@@ -88,12 +102,6 @@ fn check(onlooker: &Onlooker, topics: &[String], stored: &HashMap<Place, Stored>
         };
         let (oldest, end) = answered(client, |wait| client.fetch_watermarks(&place.0, place.1, wait))?;
         if (oldest..=end).contains(&at) {
-            continue;
-        }
-        let is_forgotten = !matches!(element.offset(), Offset::Offset(_));
-        if let (true, Some(stored)) = (is_forgotten, stored)
-            && answered(client, |_| is_made_again(client, &place, stored))?
-        {
             continue;
         }
         let partition = partition_of(&place.0, place.1);
@@ -105,19 +113,26 @@ fn check(onlooker: &Onlooker, topics: &[String], stored: &HashMap<Place, Stored>
     Ok(())
 }
 
-/// Whether a partition is one of a topic that was made again: a record before the stored offset is newer than everything that was
-/// read there.
-pub(crate) fn is_made_again<C: ConsumerContext>(
+/// The partitions of topics that were made again: a record before the stored offset is newer than everything that was read there.
+pub(crate) fn made_again<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
-    place: &Place,
-    stored: &Stored,
-) -> KafkaResult<bool> {
-    let Some(newest) = stored.newest else { return Ok(false) };
+    stored: &HashMap<Place, Stored>,
+) -> KafkaResult<HashSet<Place>> {
     let mut times = TopicPartitionList::new();
-    times.add_partition_offset(&place.0, place.1, Offset::Offset(newest.as_millisecond() + 1))?;
+    for (place, stored) in stored {
+        if let Some(newest) = stored.newest {
+            times.add_partition_offset(&place.0, place.1, Offset::Offset(newest.as_millisecond() + 1))?;
+        }
+    }
+    if times.count() == 0 {
+        return Ok(HashSet::new());
+    }
     let found = consumer.offsets_for_times(times, ANSWER)?;
-    let first_newer = found.find_partition(&place.0, place.1).map(|found| found.offset());
-    Ok(matches!(first_newer, Some(Offset::Offset(offset)) if offset < stored.next))
+    let is_before = |place: &Place| {
+        let first_newer = found.find_partition(&place.0, place.1).map(|found| found.offset());
+        matches!(first_newer, Some(Offset::Offset(offset)) if offset < stored[place].next)
+    };
+    Ok(stored.keys().filter(|place| is_before(place)).cloned().collect())
 }
 
 /// Offsets to commit, each with who commits it.

@@ -6,6 +6,7 @@
 
 mod group;
 mod gone;
+mod made_again;
 mod member;
 mod presence;
 mod request;
@@ -16,6 +17,7 @@ use async_trait::async_trait;
 use factstream_core::broker::{BrokerError, Committer, Partition, Stored, Subscription};
 use factstream_core::message::Record;
 use group::Group;
+pub(crate) use made_again::MadeAgain;
 use member::Member;
 pub(crate) use presence::{Presence, Present};
 use rdkafka::ClientConfig;
@@ -38,10 +40,11 @@ impl KafkaSubscription {
         topics: &[String],
         stored: &[Stored],
         ours: Option<&Committer>,
+        made_again: MadeAgain,
         present: Present,
     ) -> Result<Self, BrokerError> {
         let reasons = Reasons::of(config);
-        let group = Group::new(reasons.clone(), name, stored, ours);
+        let group = Group::new(reasons.clone(), name, stored, ours, made_again);
         let consumer: BaseConsumer<Group> =
             config.create_with_context(group).map_err(|error| refused(&error))?;
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();

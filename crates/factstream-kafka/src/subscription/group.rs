@@ -3,18 +3,20 @@
 //! Invariants: a partition without a committed offset starts at the stored one, or else at its oldest record, because we say
 //! so, not by a reset.
 //! Offsets that another system has committed are noticed when their partition comes, and now and then after that.
+//! A topic that is made again while it is read ends the member: the next one begins where a new member of the group does.
 //! A partition that goes is remembered until the member has given up the records that it holds of it.
 
+use super::made_again::{self, MadeAgain};
 use crate::config::{ANSWER, Reasons};
 use crate::place::{Place, place};
-use crate::standing::{self, is_made_again};
+use crate::standing;
 use factstream_core::broker::{BrokerError, Committer, Stored};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// The context of a member's client.
 pub(super) struct Group {
@@ -30,12 +32,21 @@ pub(super) struct Group {
     stored: HashMap<Place, Stored>,
     resumed: Mutex<HashMap<Place, i64>>,
     revoked: Mutex<HashSet<Place>>,
+    /// A topic that was made again since the member came, and all that were since the process did.
+    made_again_now: OnceLock<String>,
+    made_again: MadeAgain,
     /// Whether librdkafka was in the middle of joining, as far as was heard since this was reset.
     joins: Mutex<Option<bool>>,
 }
 
 impl Group {
-    pub(super) fn new(reasons: Reasons, name: &str, stored: &[Stored], ours: Option<&Committer>) -> Self {
+    pub(super) fn new(
+        reasons: Reasons,
+        name: &str,
+        stored: &[Stored],
+        ours: Option<&Committer>,
+        made_again: MadeAgain,
+    ) -> Self {
         let stored = stored.iter().map(|stored| (place(&stored.partition), stored.clone())).collect();
         Self {
             reasons,
@@ -46,6 +57,8 @@ impl Group {
             stored,
             resumed: Mutex::default(),
             revoked: Mutex::default(),
+            made_again_now: OnceLock::new(),
+            made_again,
             joins: Mutex::default(),
         }
     }
@@ -64,6 +77,14 @@ impl Group {
     pub(super) fn refusal(&self) -> Option<BrokerError> {
         let theirs = self.theirs.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
         Some(standing::refusal(&self.name, theirs, self.ours.as_ref()?))
+    }
+
+    /// Why this member reads nothing any more: its offsets are of a topic that is gone.
+    pub(super) fn made_again(&self) -> Option<BrokerError> {
+        let topic = self.made_again_now.get()?;
+        Some(BrokerError::Engine(format!(
+            "Kafka: {topic} was deleted and made again while it was read; it is looked at anew where the group goes on"
+        )))
     }
 
     /// Notes whose these committed offsets are.
@@ -88,33 +109,38 @@ impl Group {
         std::mem::take(&mut *self.resumed.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Says where each partition begins that has no committed offset.
-    fn start_those_without_an_offset(
-        &self,
-        consumer: &BaseConsumer<Self>,
-        assigned: &TopicPartitionList,
-    ) -> KafkaResult<()> {
+    /// Says where each partition begins that has no committed offset, or one of a topic that is gone.
+    fn start(&self, consumer: &BaseConsumer<Self>, assigned: &TopicPartitionList) -> KafkaResult<()> {
         if assigned.count() == 0 {
             return Ok(());
         }
         let committed = consumer.committed_offsets(assigned.clone(), ANSWER)?;
         self.note_committers(&committed);
+        let has_offset = |(topic, partition): &Place| {
+            let found = committed.find_partition(topic, *partition);
+            !found.is_some_and(|found| found.error().is_ok() && found.offset() == Offset::Invalid)
+        };
+        let doubtful = places(assigned).into_iter().filter_map(|place| {
+            let stored = self.stored.get(&place)?.clone();
+            (!has_offset(&place) || self.made_again.contains(&place.0)).then_some((place, stored))
+        });
+        let made_again = standing::made_again(consumer, &doubtful.collect())?;
         for mut element in assigned.elements() {
-            let found = committed.find_partition(element.topic(), element.partition());
-            if !found.is_some_and(|found| found.error().is_ok() && found.offset() == Offset::Invalid) {
+            let place = (element.topic().to_owned(), element.partition());
+            if made_again.contains(&place) {
+                tracing::warn!(
+                    topic = place.0,
+                    partition = place.1,
+                    "the topic was made again since the group read it; it is read from its beginning"
+                );
+                element.set_offset(Offset::Beginning)?;
                 continue;
             }
-            let place = (element.topic().to_owned(), element.partition());
-            match self.stored.get(&place) {
-                Some(stored) if is_made_again(consumer, &place, stored)? => {
-                    tracing::warn!(
-                        topic = place.0,
-                        partition = place.1,
-                        "the topic was made again since the group read it; it is read from its beginning"
-                    );
-                    element.set_offset(Offset::Beginning)?;
-                }
-                Some(&Stored { next, .. }) => {
+            if has_offset(&place) {
+                continue;
+            }
+            match self.stored(&place) {
+                Some(next) => {
                     tracing::warn!(
                         topic = place.0,
                         partition = place.1,
@@ -138,6 +164,13 @@ impl Group {
 
 impl ClientContext for Group {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        if matches!(level, RDKafkaLogLevel::Debug) {
+            if let Some(topic) = made_again::topic(text) {
+                self.made_again.note(topic);
+                self.made_again_now.get_or_init(|| topic.to_owned());
+            }
+            return; // of this kind, nothing else is asked for
+        }
         // Progress that was sent without waiting: it is sent again, and what stands in its way is told then.
         let level = if facility == "COMMITFAIL" { RDKafkaLogLevel::Debug } else { level };
         self.reasons.log(level, facility, text);
@@ -168,7 +201,7 @@ impl ConsumerContext for Group {
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         match rebalance {
             Rebalance::Assign(partitions) => {
-                if let Err(error) = self.start_those_without_an_offset(consumer, partitions) {
+                if let Err(error) = self.start(consumer, partitions) {
                     // Those without an offset then stop with an error, and the member is started again.
                     tracing::warn!(%error, "the group's offsets could not be read");
                 }

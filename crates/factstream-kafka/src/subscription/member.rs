@@ -83,6 +83,9 @@ impl<'c> Member<'c> {
                 }
             }
         }
+        if self.consumer.context().made_again().is_some() {
+            self.unconfirmed.clear(); // they are of the topic that is gone
+        }
         if let Err(error) = self.confirm(|| true) {
             tracing::warn!(%error, "the last progress may not have arrived: its records come again");
         }
@@ -108,7 +111,7 @@ impl<'c> Member<'c> {
             return Err(failed);
         }
         self.look_whose_group_it_is();
-        self.refuse_another_systems_group()?;
+        self.refuse_to_go_on()?;
         let until = Instant::now().checked_add(wait);
         self.gather_kept()?;
         let (mut records, mut bytes) = (Vec::new(), 0);
@@ -125,7 +128,7 @@ impl<'c> Member<'c> {
             let patience = if records.is_empty() { left.min(SLICE) } else { Duration::ZERO };
             let polled = self.consumer.poll(patience).map(|polled| polled.map(|message| record(&message)));
             self.follow_the_rebalance(&mut records);
-            self.refuse_another_systems_group()?;
+            self.refuse_to_go_on()?;
             match polled {
                 Some(Ok(record)) => {
                     bytes += record.bytes();
@@ -148,8 +151,10 @@ impl<'c> Member<'c> {
         Ok(records)
     }
 
-    fn refuse_another_systems_group(&self) -> Result<(), BrokerError> {
-        self.consumer.context().refusal().map_or(Ok(()), Err)
+    /// The group is another system's, or its offsets are of a topic that is gone.
+    fn refuse_to_go_on(&self) -> Result<(), BrokerError> {
+        let group = self.consumer.context();
+        group.refusal().or_else(|| group.made_again()).map_or(Ok(()), Err)
     }
 
     /// Two systems that joined a new group at once have seen no offset of each other's yet.
@@ -261,7 +266,7 @@ impl<'c> Member<'c> {
 
     /// Sends progress for the partitions that are still ours; whether it arrives is asked later.
     fn commit(&mut self, next: Vec<(Partition, i64)>) -> Result<(), BrokerError> {
-        self.refuse_another_systems_group()?;
+        self.refuse_to_go_on()?;
         let assigned = self.assigned();
         let next: HashMap<Place, i64> = next
             .into_iter()
@@ -290,7 +295,7 @@ impl<'c> Member<'c> {
             AssignmentLost, FencedMemberEpoch, IllegalGeneration, RebalanceInProgress, StaleMemberEpoch,
             UnknownMemberId,
         };
-        if self.refuse_another_systems_group().is_err() {
+        if self.refuse_to_go_on().is_err() {
             self.unconfirmed.clear();
         }
         let assigned = self.assigned();

@@ -7,6 +7,7 @@ mod refusals;
 mod restart;
 mod one_of_three;
 mod offset_gone;
+mod made_again;
 mod other_system;
 mod rebalances;
 mod takeover;

@@ -1,10 +1,10 @@
 //! Records that were deleted before a group had read them: it halts and says so, and never jumps over them.
 
 use crate::support::{
-    DEADLINE, POLL, declare, declared, delete_records, delete_topic, forget_group, join, join_with_stored,
-    lag_becomes, message, number_of, open, read_until, relay, unique,
+    DEADLINE, POLL, declare_anew, declared, delete_records, delete_topic, forget_group, join,
+    join_with_stored, lag_becomes, message, number_of, open, read_until, relay, unique,
 };
-use factstream_core::broker::{Broker, BrokerError, Partition, Stored, Subscription, Topic};
+use factstream_core::broker::{Broker, BrokerError, Partition, Stored, Subscription};
 use factstream_kafka::KafkaBroker;
 use factstream_tests::kafka;
 use std::time::Instant;
@@ -193,16 +193,4 @@ async fn a_longer_topic_that_was_made_again_is_read_from_its_beginning() {
     let mut member = join_with_stored(&broker, &group, &topic, &[stored]).await;
     let records = read_until(member.as_mut(), |read| read.len() >= 20).await;
     assert_eq!(records.len(), 20);
-}
-
-/// Deleting a topic takes the cluster a moment.
-async fn declare_anew(url: &str, topic: &str) {
-    let deadline = Instant::now() + DEADLINE;
-    let topics = [topic.to_owned()];
-    // Each asks with a new client, for one remembers topics that exist.
-    while !matches!(open(url).subscribe("nobody", &topics, &[]).await, Err(BrokerError::UnknownTopic { .. }))
-    {
-        assert!(Instant::now() < deadline, "the topic is not deleted");
-    }
-    declare(&open(url), &Topic::new(topic, 1)).await;
 }

@@ -203,3 +203,15 @@ pub(crate) async fn delete_records(url: &str, topic: &str, before: i64) {
     let done = admin(url).delete_records(&list, &AdminOptions::new()).await.expect("records can be deleted");
     done.elements().iter().for_each(|element| element.error().expect("records can be deleted"));
 }
+
+/// Deleting a topic takes the cluster a moment.
+pub(crate) async fn declare_anew(url: &str, topic: &str) {
+    let deadline = Instant::now() + DEADLINE;
+    let topics = [topic.to_owned()];
+    // Each asks with a new client, for one remembers topics that exist.
+    while !matches!(open(url).subscribe("nobody", &topics, &[]).await, Err(BrokerError::UnknownTopic { .. }))
+    {
+        assert!(Instant::now() < deadline, "the topic is not deleted");
+    }
+    declare(&open(url), &Topic::new(topic, 1)).await;
+}
