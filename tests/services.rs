@@ -14,6 +14,8 @@ mod urls;
 mod namespaces;
 #[path = "services/missing_topic.rs"]
 mod missing_topic;
+#[path = "services/processes.rs"]
+mod processes;
 
 use factstream_tests::client::{Client, order};
 use factstream_tests::pair::Place;

@@ -21,7 +21,7 @@ impl Ids {
 }
 
 pub(crate) fn create(number: u64) -> CreateOrder {
-    CreateOrder { customer_id: customer(number), items: items(number) }
+    CreateOrder { customer_id: customer(number), items: items(number), due_seconds: None }
 }
 
 pub(crate) fn ship(number: u64) -> ShipOrder {
@@ -35,6 +35,7 @@ pub(crate) fn event(number: u64, step: Step) -> OrderEvent {
             customer_id: customer(number),
             items: items(number),
             total_cents: items(number).iter().map(|item| item.price_cents * u64::from(item.quantity)).sum(),
+            due_seconds: None,
         },
         Step::Ship => OrderEvent::Shipped { tracking_number: tracking_number(number) },
     }

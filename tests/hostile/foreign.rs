@@ -34,11 +34,11 @@ fn what_others_send_is_kept_to_the_byte_or_refused(place: &Place) {
     let letters = || runtime.block_on(letters(&app));
     eventually("all of it is handled", || letters().len() == wanted && client.is_settled());
 
-    let cancelled = cancelled(store);
+    let declined = declined(store);
     let letters = letters();
     for (n, (text, id)) in texts.iter().zip(&orders).enumerate() {
-        let (data, metadata) = &cancelled[id];
-        assert_eq!(data["reason"], format!("payment declined: {text}"));
+        let (data, metadata) = &declined[id];
+        assert_eq!(data["reason"], *text);
         if is_id(text) {
             assert_eq!(metadata["causation_id"], *text);
         }
@@ -122,9 +122,10 @@ async fn letters(app: &App) -> Vec<Value> {
     }
 }
 
-/// Of each order that was cancelled, the event's data and metadata.
-fn cancelled(store: &str) -> BTreeMap<String, (Value, Value)> {
-    let sql = "SELECT aggregate_id, event_data, metadata FROM events WHERE event_type = 'OrderCancelled'";
+/// Of each order whose payment was declined, the event's data and metadata.
+fn declined(store: &str) -> BTreeMap<String, (Value, Value)> {
+    let sql =
+        "SELECT aggregate_id, event_data, metadata FROM events WHERE event_type = 'OrderPaymentDeclined'";
     let json = |text: &Option<String>| serde_json::from_str(text.as_deref().unwrap()).unwrap();
     let rows = ledger::query(store, sql).into_iter();
     rows.map(|row| (row[0].clone().unwrap(), (json(&row[1]), json(&row[2])))).collect()

@@ -142,7 +142,7 @@ fn as_ids_of_orders(place: &Place, texts: &[String]) {
         for text in texts {
             let good = if is_id(text) { text } else { "c-1" };
             let items = vec![Item { sku: good.to_owned(), quantity: 1, price_cents: 1 }];
-            let create = CreateOrder { customer_id: good.to_owned(), items };
+            let create = CreateOrder { customer_id: good.to_owned(), items, due_seconds: None };
             match app.execute(text.as_str(), create).key_for(format!("{good:.200}."), text).await {
                 Ok(done) => assert!(is_id(text) && done.aggregate_id == *text, "{text:?}"),
                 Err(error) => assert!(!is_id(text) && error.to_string().contains("id"), "{text:?}: {error}"),

@@ -9,7 +9,7 @@ use factstream::{
 use factstream_tests::ledger;
 use factstream_tests::pair::Place;
 use orders::app::{Config, builder};
-use orders::fulfilment::PaymentFact;
+use orders::facts::PaymentFact;
 use orders::inventory::AddStock;
 use orders::order::{CreateOrder, Item};
 use std::future::Future;
@@ -79,7 +79,9 @@ fn a_name_is_used_to_the_byte_or_refused(place: &Place) {
         let sku = "SKU-1".to_owned();
         app.execute(&sku, AddStock { sku: sku.clone(), quantity: 9 }).await.unwrap();
         let items = vec![Item { sku, quantity: 1, price_cents: 5 }];
-        app.execute("o-1", CreateOrder { customer_id: "c-1".into(), items }).await.unwrap();
+        app.execute("o-1", CreateOrder { customer_id: "c-1".into(), items, due_seconds: None })
+            .await
+            .unwrap();
         for (at, name) in names.iter().enumerate() {
             check_name(&app, place, at, name).await;
         }

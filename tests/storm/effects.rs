@@ -1,6 +1,7 @@
 //! What the workers' handlers left behind (`storm_effects`, `storm_tally`, the letters of `fragile`), against the log.
 
 use crate::cast::ROLE;
+use crate::compensation::UNFINISHED;
 use crate::partner::{Ledger, PARTNER};
 use crate::worker::{FRAGILE, Harm, TALLY, WITNESS};
 use factstream_tests::ledger::{self, Event};
@@ -56,6 +57,7 @@ pub(crate) struct Progress {
     tally_behind: i64,
     partners_due: i64,
     partners_done: i64,
+    unfinished: i64,
 }
 
 /// How far the workers are. Reads as little as possible: it is asked again and again.
@@ -72,7 +74,8 @@ pub(crate) fn progress(store: &str, partners: &Ledger) -> Progress {
                  ON c.handler = h.handler AND c.generation = h.generation WHERE h.handler = '{TALLY}'), \
                 (SELECT count(*) FROM storm_effects WHERE handler = '{PARTNER}' AND event_id LIKE '{begins}%') + \
                 (SELECT count(*) FROM fs_dead_letters WHERE handler = '{PARTNER}' AND state IN ('dead', 'parked') \
-                 AND event_id LIKE '{begins}%')"
+                 AND event_id LIKE '{begins}%'), \
+                {UNFINISHED}"
     );
     let row = ledger::query(store, &sql).remove(0);
     let number = |at: usize| row[at].as_deref().and_then(|text| text.parse::<i64>().ok()).unwrap_or(0);
@@ -85,12 +88,14 @@ pub(crate) fn progress(store: &str, partners: &Ledger) -> Progress {
         retrying,
         tally_behind,
         partners_done,
+        unfinished,
     ] = std::array::from_fn(number);
     let is_done = witnessed >= public
         && done_by_fragile + held_by_fragile >= of_orders
         && retrying == 0
         && tally_behind <= 0
-        && partners_done >= partners_due;
+        && partners_done >= partners_due
+        && unfinished == 0;
     Progress {
         is_done,
         public,
@@ -102,11 +107,12 @@ pub(crate) fn progress(store: &str, partners: &Ledger) -> Progress {
         tally_behind,
         partners_due,
         partners_done,
+        unfinished,
     }
 }
 
-const PRIVATE: &str =
-    "'OrderPaid', 'OrderPaymentApproved', 'OrderStockReserved', 'ReservationHeld', 'ReservationReleased'";
+const PRIVATE: &str = "'OrderPaid', 'OrderPaymentApproved', 'OrderStockReserved', 'OrderPaymentDeclined', 'OrderRefunded', \
+     'OrderOutOfStock', 'OrderStockReturned', 'OrdersReported', 'ReservationHeld', 'ReservationReleased'";
 
 /// Before anything is redriven: each effect once and in order; dead letters are exactly what had to fail, with what follows
 /// parked behind it in order. How many there are.

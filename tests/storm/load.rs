@@ -37,7 +37,11 @@ pub(crate) struct Ledger {
 
 /// The same body whenever a key is used.
 pub(crate) fn body(n: u64) -> serde_json::Value {
-    let customer = if n % 20 == 7 { "declined-1" } else { "c-1" };
+    let customer = match n % 20 {
+        7 => "declined-1",
+        13 | 14 => "slow-15", // pays just when the order is due
+        _ => "c-1",
+    };
     order(customer, &format!("SKU-{}", n % u64::from(SKUS)), 1 + (n % 3) as u32)
 }
 

@@ -1,7 +1,7 @@
 //! The storm: the whole system under faults that a seed decides, then a check of everything that was promised.
 //!
 //! `system` starts servers and services, `schedule` decides the faults and `faults` does them (`proxy`, `clock` and `small_disk` are its means),
-//! `load` are the clients with their ledgers, `partner` what other teams publish, `worker` the harness's own handlers, `check` and `effects` the promises, `report` what is printed at the end. A
+//! `load` are the clients with their ledgers, `partner` what other teams publish, `worker` the harness's own handlers, `check`, `effects` and `compensation` the promises, `report` what is printed at the end. A
 //! storm passes only if all settles within a deadline and every check holds.
 //!
 //! The checker itself is checked by sabotage: built with the feature `factstream-core/sabotage` and with
@@ -13,6 +13,7 @@ mod proxy;
 mod clock;
 mod small_disk;
 mod effects;
+mod compensation;
 mod system;
 mod faults;
 mod load;
@@ -163,6 +164,7 @@ impl Storm {
             clients.into_iter().map(|client| client.join().expect("a client ends by itself")).collect();
         report.settled = settle(system, &mut report);
         report.harmed = check::check(system, &ledgers);
+        report.ends = compensation::check(&system.store);
         system.heal_workers();
         report.redriven = settle(system, &mut report);
         system.stop_services();

@@ -1,5 +1,6 @@
 //! What a storm was: what was acknowledged, the faults by kind, and how soon orders were taken again after each.
 
+use crate::compensation::Ends;
 use crate::load::Ledger;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -13,6 +14,8 @@ pub(crate) struct Report {
     pub(crate) aborted: u32,
     /// Keys that stood still behind dead letters.
     pub(crate) harmed: usize,
+    /// What orders came to.
+    pub(crate) ends: Ends,
     /// From the last fault until nothing was under way any more.
     pub(crate) settled: Duration,
     /// From the redrive until then.
@@ -35,6 +38,11 @@ impl Report {
         }
         let _ = writeln!(text, "{:6} workers aborted by a handler", self.aborted);
         let _ = writeln!(text, "{:6} keys stood still behind dead letters and flowed again", self.harmed);
+        let Ends { shipped, cancelled, overdue, refunded, returned } = self.ends;
+        let _ = writeln!(text, "{shipped:6} orders shipped");
+        let _ = writeln!(text, "{cancelled:6} cancelled, {overdue} of them when they were due");
+        let _ =
+            writeln!(text, "{refunded:6} of these had been paid, and {returned} reserved: given back, once");
         let _ = writeln!(text, "{longest:6.1} s at most without an acknowledged order");
         let _ = writeln!(text, "{:6.1} s to settle after the last fault", self.settled.as_secs_f64());
         let _ = writeln!(text, "{:6.1} s to settle after the redrive", self.redriven.as_secs_f64());

@@ -234,6 +234,7 @@ mod input {
                 customer_id: format!("customer-{order}"),
                 items: vec![item("keyboard", 2), item("mouse", 1)],
                 total_cents: 3 * 1_999,
+                due_seconds: None,
             },
             OrderEvent::Paid { gateway: "simulated".into(), payment_id: format!("payment-{order:08}") },
             reserved("keyboard"),

@@ -51,7 +51,8 @@ async fn call(app: App, caller: u64, orders: u64) -> Result<Times, Failed> {
         let sku = format!("SKU-{}", number % SKUS + 1);
         let items = vec![Item { sku, quantity: (number % 3 + 1) as u32, price_cents: 1_999 }];
         let began = Instant::now();
-        let command = CreateOrder { customer_id: format!("customer-{}", number % 50), items };
+        let command =
+            CreateOrder { customer_id: format!("customer-{}", number % 50), items, due_seconds: None };
         let placed = app.create::<Order, _>(command).await?;
         if number.is_multiple_of(FOLLOWED) {
             let row =

@@ -1,14 +1,16 @@
 //! How the system is put together: one store, one broker, three services in one process or each in processes of its own,
 //! one read model.
 
+use crate::fulfilment::{ByHand, ByItself, Fulfilment};
 use crate::gateway::SimulatedGateway;
 use crate::inventory::Stock;
 use crate::order::Order;
 use crate::payment::Payment;
 use crate::projection::OrderProjection;
+use crate::report::{Report, Reporting};
 use crate::reservation::Reservation;
-use crate::{fulfilment, inventory, order, payment, registry, urls};
-use factstream::{App, Builder, Error};
+use crate::{facts, inventory, order, payment, registry, report, urls};
+use factstream::{App, Builder, Error, Start};
 
 /// One of the three services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -100,7 +102,14 @@ pub fn builder(config: &Config) -> Builder {
             .aggregate::<Order>()
             .upcasters(order::upcasters())
             .read_model::<OrderProjection>()
-            .consumer(fulfilment::consumer(config.auto_ship));
+            .consumer(facts::consumer())
+            .aggregate::<Report>()
+            .every(report::schedule(), report::NAME, Reporting);
+        // Orders of releases that had no process are taken on where they stand: its commands change nothing in what is done.
+        builder = match config.auto_ship {
+            true => builder.process::<Fulfilment<ByItself>>().from(Start::Beginning),
+            false => builder.process::<Fulfilment<ByHand>>().from(Start::Beginning),
+        };
     }
     if runs(Service::Inventory) {
         builder = builder.aggregate::<Stock>().aggregate::<Reservation>().consumer(inventory::consumer());

@@ -62,6 +62,9 @@ pub struct Serve {
     /// Ship an order by itself when it is paid and its stock reserved
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "true|false")]
     pub auto_ship: bool,
+    /// Cancel an order that is not paid and reserved within so many seconds after it was placed; an order keeps what it was placed under
+    #[arg(long, default_value_t = crate::fulfilment::DUE_SECONDS, value_parser = clap::value_parser!(u32).range(1..), value_name = "SECONDS")]
+    pub due_within: u32,
     /// Publish dead letters to TOPIC-dlt, too, with the header names of Spring Kafka
     #[arg(long)]
     pub mirror_dead_letters: bool,

@@ -1,169 +1,185 @@
-//! The order service's consumer: ships what is paid and reserved, cancels what is not.
+//! The order service's process: from an order that is placed until it is shipped, or cancelled with everything given back.
 //!
-//! Invariant: the facts come in any order, from two topics; the aggregate [`Order`] decides when they are complete.
+//! Payment and stock are asked for in parallel: both services read `OrderCreated`. When both are in, the order is shipped. When one says no,
+//! or both are not in when the order is due, it is cancelled: the other services give back what they have taken when they read
+//! `OrderCancelled`, and the process goes on until it knows of it.
+//!
+//! Invariants: an order is shipped or cancelled once, whatever order its facts come in. A process that has ended with a cancelled order has
+//! seen the answer to its payment, and each thing that it has seen taken given back.
 
-use crate::inventory::Reason;
-use crate::order::{CancelOrder, ConfirmPayment, ConfirmStock, Order, OrderError};
-use crate::payment::PaymentStatus;
-use factstream::{Command, Consumer, Envelope, Event, EventSet, ExecuteError, Failure, Handler, Tx};
+use crate::order::{CancelOrder, Order, OrderEvent, ShipOrder};
+use factstream::{Acts, Correlate, Envelope, Failure, Input, Missing, Process};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::marker::PhantomData;
+use std::time::Duration;
 
-/// The consumer group.
-pub const SERVICE: &str = "order";
+/// The process, and its handler.
+pub const NAME: &str = "fulfilment";
+/// Within how many seconds an order is paid and reserved, unless it says so itself.
+pub const DUE_SECONDS: u32 = 15 * 60;
+/// The timer that cancels what is not.
+pub const DUE: &str = "due";
 
-/// What the order service reads of the other two.
-#[derive(Debug, Clone, PartialEq, Eq, EventSet)]
-pub enum Fact {
-    /// Of the payment service.
-    Payment(PaymentFact),
-    /// Of the inventory service.
-    Stock(StockFact),
+/// Whether an order that has everything is shipped by the process: a fixed choice of the build's wiring, for a process has no options.
+pub trait Shipping: Default + Send + Sync + 'static {
+    /// Whether it is.
+    const BY_ITSELF: bool;
 }
 
-/// What this service reads of a payment.
-#[derive(Debug, Clone, PartialEq, Eq, Event, Serialize, Deserialize)]
-#[event(topic = "payments.events")]
-pub enum PaymentFact {
-    /// The gateway has answered.
-    #[event(name = "PaymentProcessed", version = 1)]
-    Processed {
-        /// For which order.
-        order_id: String,
-        /// The payment.
-        payment_id: String,
-        /// What it said.
-        status: PaymentStatus,
-        /// Why it was declined.
-        #[serde(default)]
-        reason: Option<String>,
-    },
+/// Orders are shipped when they have everything.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ByItself;
+
+/// Orders that have everything wait for a person: [`ShipOrder`].
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ByHand;
+
+impl Shipping for ByItself {
+    const BY_ITSELF: bool = true;
 }
 
-/// What this service reads of the stock.
-#[derive(Debug, Clone, PartialEq, Eq, Event, Serialize, Deserialize)]
-#[event(topic = "inventory.events")]
-pub enum StockFact {
-    /// A stock has changed, or could not serve an order.
-    #[event(name = "InventoryUpdated", version = 1)]
-    Updated {
-        /// The SKU.
-        sku: String,
-        /// Why.
-        reason: Reason,
-        /// For which order, if any.
-        #[serde(default)]
-        order_id: Option<String>,
-    },
+impl Shipping for ByHand {
+    const BY_ITSELF: bool = false;
 }
 
-/// The consumer of this service.
-pub fn consumer(auto_ship: bool) -> Consumer {
-    Consumer::new(SERVICE).handler(Fulfilling { auto_ship })
+/// The fulfilment of one order; the instance's id is the order's.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(bound = "")]
+pub struct Fulfilment<S = ByItself> {
+    /// The order.
+    pub order_id: String,
+    /// What is known of the payment.
+    pub payment: Money,
+    /// SKUs that are not reserved yet.
+    pub missing: BTreeSet<String>,
+    /// SKUs that are reserved, and not given back.
+    pub held: BTreeSet<String>,
+    /// Whether everything was in: it is shipped, or waits for a person who ships it.
+    pub complete: bool,
+    /// Why it is being cancelled.
+    pub cancelled: Option<String>,
+    #[serde(skip)]
+    shipping: PhantomData<S>,
 }
 
-/// Turns facts of the other services into commands on orders. Exactly once.
-struct Fulfilling {
-    auto_ship: bool,
+/// Where the money of an order is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Money {
+    /// Asked for: it may be taken or not.
+    #[default]
+    AskedFor,
+    /// With us.
+    Paid,
+    /// With the customer, who does not pay.
+    Declined,
+    /// With the customer again.
+    Refunded,
 }
 
-impl Handler for Fulfilling {
-    type Events = Fact;
+impl<S: Shipping> Process for Fulfilment<S> {
+    const NAME: &'static str = NAME;
+    type Events = OrderEvent;
 
-    async fn handle(&self, event: &Envelope<Fact>, tx: &mut Tx) -> Result<(), Failure> {
-        match event.event.clone() {
-            Fact::Payment(PaymentFact::Processed { order_id, payment_id, status, reason }) => match status {
-                PaymentStatus::Approved => {
-                    let ship_with = self.tracking_number(&order_id);
-                    command(&order_id, ConfirmPayment { payment_id, ship_with }, tx).await
-                }
-                PaymentStatus::Declined => {
-                    let why = reason.unwrap_or_else(|| "no reason given".to_owned());
-                    command(&order_id, CancelOrder { reason: format!("payment declined: {why}") }, tx).await
-                }
-            },
-            Fact::Stock(StockFact::Updated { sku, reason, order_id: Some(order_id) }) => match reason {
-                Reason::Reserved => {
-                    let ship_with = self.tracking_number(&order_id);
-                    command(&order_id, ConfirmStock { sku, ship_with }, tx).await
-                }
-                Reason::OutOfStock => {
-                    command(&order_id, CancelOrder { reason: format!("out of stock: {sku}") }, tx).await
-                }
-                Reason::Stocked | Reason::Returned => Ok(()),
-            },
-            Fact::Stock(StockFact::Updated { order_id: None, .. }) => Ok(()),
+    fn correlate(event: &Envelope<OrderEvent>) -> Correlate {
+        let id = &event.aggregate_id;
+        match event.event {
+            OrderEvent::Created { .. } => Correlate::start(id),
+            // Skipped where the process ended so long ago that it is forgotten.
+            _ => Correlate::go_on(id).or(Missing::Skip),
         }
+    }
+
+    fn react(&mut self, input: Input<'_, OrderEvent>, acts: &mut Acts) -> Result<(), Failure> {
+        match input {
+            Input::Event(event) => self.take(event, acts),
+            Input::Timer(DUE) => self.cancel(self.overdue(), acts),
+            // A command was refused because the order is shipped or cancelled already, by a person or another build. Its event says which,
+            // and ends this.
+            _ => return Ok(()),
+        }
+        match self.cancelled {
+            None if self.has_everything() => self.complete(acts),
+            Some(_) if self.has_nothing() => acts.end(),
+            _ => {}
+        }
+        Ok(())
     }
 }
 
-impl Fulfilling {
-    /// The number to ship with by itself: the same for an order whenever it is asked for.
-    fn tracking_number(&self, order_id: &str) -> Option<String> {
-        self.auto_ship.then(|| format!("TN-{order_id}"))
-    }
-}
-
-async fn command<C>(order_id: &str, command: C, tx: &mut Tx) -> Result<(), Failure>
-where
-    C: Command<Order, Error = OrderError>,
-{
-    match tx.command::<Order, _>(order_id, command).await {
-        Ok(_) => Ok(()),
-        Err(ExecuteError::Rejected(refusal @ OrderError::CannotCancel(_))) => {
-            // It was shipped by hand before this was known: nothing that a retry could change.
-            tracing::warn!(order_id, %refusal, "an order that should be cancelled has left the house");
-            Ok(())
+impl<S: Shipping> Fulfilment<S> {
+    fn take(&mut self, event: &Envelope<OrderEvent>, acts: &mut Acts) {
+        match &event.event {
+            OrderEvent::Created { items, due_seconds, .. } if self.order_id.is_empty() => {
+                self.order_id.clone_from(&event.aggregate_id);
+                self.missing = items.iter().map(|item| item.sku.clone()).collect();
+                let due = due_seconds.unwrap_or(DUE_SECONDS);
+                acts.timer(DUE).after(Duration::from_secs(due.into()));
+            }
+            OrderEvent::Paid { .. } if self.payment == Money::AskedFor => self.payment = Money::Paid,
+            OrderEvent::Refunded => self.payment = Money::Refunded,
+            OrderEvent::PaymentDeclined { reason } if self.payment == Money::AskedFor => {
+                self.payment = Money::Declined;
+                self.cancel(format!("payment declined: {reason}"), acts);
+            }
+            OrderEvent::StockReserved { sku } => {
+                if self.missing.remove(sku) {
+                    self.held.insert(sku.clone());
+                }
+            }
+            OrderEvent::StockReturned { sku } => drop(self.held.remove(sku)),
+            OrderEvent::OutOfStock { sku } => self.cancel(format!("out of stock: {sku}"), acts),
+            OrderEvent::Shipped { .. } => acts.end(),
+            // Not this process has cancelled it: whoever did does not wait for what is given back.
+            OrderEvent::Cancelled { .. } if self.cancelled.is_none() => acts.end(),
+            // What is known already.
+            OrderEvent::Cancelled { .. }
+            | OrderEvent::Created { .. }
+            | OrderEvent::Paid { .. }
+            | OrderEvent::PaymentDeclined { .. } => {}
         }
-        Err(ExecuteError::Rejected(refusal)) => Err(Failure::permanent(refusal)),
-        Err(ExecuteError::Failed(error)) => Err(error.into()),
+    }
+
+    /// Whether everything is in since now.
+    fn has_everything(&self) -> bool {
+        self.payment == Money::Paid && self.missing.is_empty() && !self.complete
+    }
+
+    /// Whether nothing is here, or may still come, that is to be given back.
+    fn has_nothing(&self) -> bool {
+        matches!(self.payment, Money::Declined | Money::Refunded) && self.held.is_empty()
+    }
+
+    fn complete(&mut self, acts: &mut Acts) {
+        self.complete = true;
+        if S::BY_ITSELF {
+            // The same number whenever it is asked for.
+            let tracking_number = format!("TN-{}", self.order_id);
+            acts.command::<Order, _>(&self.order_id, ShipOrder { tracking_number });
+            acts.end();
+        } else {
+            acts.cancel(DUE);
+        }
+    }
+
+    fn cancel(&mut self, reason: String, acts: &mut Acts) {
+        if self.cancelled.is_none() {
+            acts.cancel(DUE);
+            acts.command::<Order, _>(&self.order_id, CancelOrder { reason: reason.clone() });
+            self.cancelled = Some(reason);
+        }
+    }
+
+    /// What is missing when the order is due.
+    fn overdue(&self) -> String {
+        match (self.payment, self.missing.first()) {
+            (Money::Paid, Some(sku)) => format!("not reserved in time: {sku}"),
+            _ => "not paid in time".to_owned(),
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::inventory::StockEvent;
-    use crate::payment::PaymentEvent;
-
-    #[test]
-    fn what_the_other_services_write_is_what_this_one_reads() {
-        let payment = PaymentEvent::Processed {
-            order_id: "o-1".into(),
-            payment_id: "pay-1".into(),
-            amount_cents: 5,
-            status: PaymentStatus::Declined,
-            reason: Some("no money".into()),
-        };
-        let stock = StockEvent::Updated {
-            sku: "SKU-1".into(),
-            change: -1,
-            available: 0,
-            reason: Reason::Reserved,
-            order_id: Some("o-1".into()),
-        };
-        let read = |name: &str, json: String| Fact::decode(name, &json).unwrap().unwrap();
-        assert_eq!(
-            read(payment.event_type().name, payment.encode().unwrap()),
-            Fact::Payment(PaymentFact::Processed {
-                order_id: "o-1".into(),
-                payment_id: "pay-1".into(),
-                status: PaymentStatus::Declined,
-                reason: Some("no money".into()),
-            })
-        );
-        assert_eq!(
-            read(stock.event_type().name, stock.encode().unwrap()),
-            Fact::Stock(StockFact::Updated {
-                sku: "SKU-1".into(),
-                reason: Reason::Reserved,
-                order_id: Some("o-1".into())
-            })
-        );
-    }
-
-    #[test]
-    fn a_tracking_number_is_the_same_whenever_it_is_asked_for_and_only_with_auto_ship() {
-        assert_eq!(Fulfilling { auto_ship: true }.tracking_number("o-1").as_deref(), Some("TN-o-1"));
-        assert_eq!(Fulfilling { auto_ship: false }.tracking_number("o-1"), None);
-    }
-}
+#[path = "fulfilment_tests.rs"]
+mod tests;

@@ -2,26 +2,30 @@
 //!
 //! Invariant of every gateway: calls with the same idempotency key have one effect, and get the same answer.
 
+use factstream::Failure;
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use uuid::Uuid;
 
 /// Customers whose id begins with this are declined by the [`SimulatedGateway`].
 pub const DECLINED_PREFIX: &str = "declined";
+/// A customer of this prefix and a number, `slow-3`, confirms a charge so many seconds after the event that it is for: until then the
+/// [`SimulatedGateway`] asks to be asked again.
+pub const SLOW_PREFIX: &str = "slow-";
 
 /// Takes money, and gives it back.
 pub trait Gateway: Send + Sync + 'static {
     /// Charges a customer for an order.
     ///
     /// # Errors
-    /// [`Unavailable`] when there is no answer: it may or may not have charged. Ask again with the same key.
+    /// [`NoAnswer`] when it is to be asked again, with the same key.
     fn charge(
         &self,
         idempotency_key: &str,
         customer_id: &str,
         amount_cents: u64,
-    ) -> impl Future<Output = Result<Answer, Unavailable>> + Send;
+    ) -> impl Future<Output = Result<Answer, NoAnswer>> + Send;
 
     /// Gives a payment back in full.
     ///
@@ -31,7 +35,7 @@ pub trait Gateway: Send + Sync + 'static {
         &self,
         idempotency_key: &str,
         payment_id: &str,
-    ) -> impl Future<Output = Result<(), Unavailable>> + Send;
+    ) -> impl Future<Output = Result<(), NoAnswer>> + Send;
 }
 
 /// What a gateway says to a charge.
@@ -51,10 +55,26 @@ pub enum Answer {
     },
 }
 
-/// The gateway gives no answer.
+/// Why a gateway gives no answer yet. It is asked again with the same key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the payment gateway is unavailable; it is asked again with the same key")]
-pub struct Unavailable;
+pub enum NoAnswer {
+    /// Nothing came back: it may or may not have done what it was asked for.
+    #[error("the payment gateway is unavailable; it is asked again with the same key")]
+    Unavailable,
+    /// It says when to ask again, as HTTP's `Retry-After` does, and has done nothing yet.
+    #[error("the payment gateway wants to be asked again after {0:?}")]
+    Later(Duration),
+}
+
+impl NoAnswer {
+    /// How a handler fails for it: it is tried again, no sooner than the gateway says.
+    pub fn failure(self) -> Failure {
+        match self {
+            Self::Unavailable => Failure::transient(self),
+            Self::Later(wait) => Failure::transient(self).retry_after(wait),
+        }
+    }
+}
 
 /// A gateway that answers within 1 to 3 ms, always the same to the same key, and fails at a set rate.
 #[derive(Debug)]
@@ -70,12 +90,12 @@ impl SimulatedGateway {
     }
 
     /// The way there and back, which may be lost.
-    async fn travel(&self) -> Result<(), Unavailable> {
+    async fn travel(&self) -> Result<(), NoAnswer> {
         let chance = scatter(self.calls.fetch_add(1, Ordering::Relaxed));
         tokio::time::sleep(Duration::from_micros(1_000 + chance % 2_000)).await;
         // The upper 53 bits as a fraction from 0 to 1.
         let fraction = (chance >> 11) as f64 / (1_u64 << 53) as f64;
-        if fraction < self.failure_rate { Err(Unavailable) } else { Ok(()) }
+        if fraction < self.failure_rate { Err(NoAnswer::Unavailable) } else { Ok(()) }
     }
 }
 
@@ -85,8 +105,11 @@ impl Gateway for SimulatedGateway {
         idempotency_key: &str,
         customer_id: &str,
         _amount_cents: u64,
-    ) -> Result<Answer, Unavailable> {
+    ) -> Result<Answer, NoAnswer> {
         self.travel().await?;
+        if let Some(wait) = slowness(customer_id).and_then(|slowness| left(slowness, idempotency_key)) {
+            return Err(NoAnswer::Later(wait));
+        }
         let payment_id = format!("pay-{}", Uuid::new_v5(&Uuid::NAMESPACE_OID, idempotency_key.as_bytes()));
         Ok(match customer_id.starts_with(DECLINED_PREFIX) {
             true => Answer::Declined { payment_id, reason: "the card was declined".into() },
@@ -94,9 +117,23 @@ impl Gateway for SimulatedGateway {
         })
     }
 
-    async fn refund(&self, _idempotency_key: &str, _payment_id: &str) -> Result<(), Unavailable> {
+    async fn refund(&self, _idempotency_key: &str, _payment_id: &str) -> Result<(), NoAnswer> {
         self.travel().await
     }
+}
+
+/// How long a customer takes to confirm a charge.
+fn slowness(customer_id: &str) -> Option<Duration> {
+    customer_id.strip_prefix(SLOW_PREFIX)?.parse().ok().map(Duration::from_secs)
+}
+
+/// What is left of a wait that began with the event whose id the key is: its first half is a time (UUIDv7). Nothing is remembered, so that a
+/// gateway that is started anew answers alike. Where the clocks are apart nothing is left.
+fn left(wait: Duration, idempotency_key: &str) -> Option<Duration> {
+    let (seconds, nanos) = Uuid::parse_str(idempotency_key).ok()?.get_timestamp()?.to_unix();
+    let recorded = SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos);
+    let since = SystemTime::now().duration_since(recorded).ok()?;
+    wait.checked_sub(since).filter(|left| !left.is_zero())
 }
 
 /// Numbers in a row to numbers all over the place: SplitMix64 (Steele, Lea, Flood 2014).
@@ -119,6 +156,22 @@ mod tests {
         assert_ne!(first, gateway.charge("k-2", "c-1", 5).await);
         assert!(matches!(first, Ok(Answer::Approved { .. })));
         assert!(matches!(gateway.charge("k-3", "declined-1", 5).await, Ok(Answer::Declined { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_slow_customer_is_charged_a_while_after_the_order_was_placed() {
+        let gateway = SimulatedGateway::new(0.0);
+        let id_of = |second| {
+            let time = uuid::Timestamp::from_unix(uuid::NoContext, second, 0);
+            Uuid::new_v7(time).to_string()
+        };
+        let early = gateway.charge(&Uuid::now_v7().to_string(), "slow-60", 5).await;
+        let minute = Duration::from_secs(60);
+        assert!(matches!(early, Err(NoAnswer::Later(wait)) if wait <= minute), "{early:?}");
+        let long_ago_or_ahead = [1_000_000_000, 100_000_000_000];
+        for key in long_ago_or_ahead.map(id_of).into_iter().chain(["a foreign id".to_owned()]) {
+            assert!(matches!(gateway.charge(&key, "slow-60", 5).await, Ok(Answer::Approved { .. })), "{key}");
+        }
     }
 
     #[tokio::test]

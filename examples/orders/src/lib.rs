@@ -1,11 +1,11 @@
 //! The reference system of factstream: order, payment and inventory services, in one process or each in its own.
 //!
 //! The modules stand in the order of the data: a request becomes a command, the command an event; consumers of the
-//! other services react to it, and the order service ships what is paid and reserved.
+//! other services react to it, and the order service's process ships what is paid and reserved, and cancels what is not in time.
 //!
 //! | service | aggregate | reacts to |
 //! |---|---|---|
-//! | order | [`order`] | payments and stock: [`fulfilment`] |
+//! | order | [`order`], [`report`] | payments and stock: [`facts`]; what is known of an order, and time: [`fulfilment`] |
 //! | inventory | [`inventory`], [`reservation`] | orders that are created or cancelled |
 //! | payment | [`payment`] | the same; asks the [`gateway`] |
 //!
@@ -20,8 +20,10 @@ pub mod reservation;
 pub mod gateway;
 pub mod amount;
 pub mod payment;
+pub mod facts;
 pub mod fulfilment;
 pub mod projection;
+pub mod report;
 pub mod registry;
 pub mod app;
 pub mod phase;

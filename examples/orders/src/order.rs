@@ -1,7 +1,7 @@
 //! The aggregate Order: what happened to an order, its state, and the decisions on it. Pure; the first step of all.
 //!
-//! Invariants: an order is created once; it is shipped or cancelled at most once, and never both; what comes late, from a
-//! payment or the stock, changes nothing any more.
+//! Invariants: an order is created once; it is shipped or cancelled at most once, and never both; what is known of its payment and its
+//! stock is recorded once each, also after its end. What follows from it, [`fulfilment`](crate::fulfilment) decides.
 
 use factstream::envelope::{InvalidId, check_id};
 use factstream::{Aggregate, Command, Event, Shape, Upcasters};
@@ -40,6 +40,9 @@ pub enum OrderEvent {
         items: Vec<Item>,
         /// What it costs.
         total_cents: u64,
+        /// Within how many seconds it is to be paid and reserved; the usual time unless said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        due_seconds: Option<u32>,
     },
     /// It left the house.
     #[event(name = "OrderShipped", version = 1)]
@@ -64,6 +67,27 @@ pub enum OrderEvent {
     /// All that it needs of one SKU is reserved. Stays home.
     #[event(name = "OrderStockReserved", version = 1, private)]
     StockReserved {
+        /// The SKU.
+        sku: String,
+    },
+    /// There will be no payment. Stays home, as all of these.
+    #[event(name = "OrderPaymentDeclined", version = 1, private)]
+    PaymentDeclined {
+        /// Why.
+        reason: String,
+    },
+    /// The money went back.
+    #[event(name = "OrderRefunded", version = 1, private)]
+    Refunded,
+    /// The stock does not have all that it needs of one SKU.
+    #[event(name = "OrderOutOfStock", version = 1, private)]
+    OutOfStock {
+        /// The SKU.
+        sku: String,
+    },
+    /// What was reserved of one SKU went back.
+    #[event(name = "OrderStockReturned", version = 1, private)]
+    StockReturned {
         /// The SKU.
         sku: String,
     },
@@ -127,8 +151,16 @@ pub struct Order {
     pub total_cents: u64,
     /// The payment, once it is approved.
     pub payment_id: Option<String>,
-    /// The SKUs that are reserved.
+    /// Whether the payment was declined.
+    pub declined: bool,
+    /// Whether the money went back.
+    pub refunded: bool,
+    /// The SKUs that are reserved, or were.
     pub reserved: BTreeSet<String>,
+    /// Those of them that went back.
+    pub returned: BTreeSet<String>,
+    /// The first SKU of which too little was there.
+    pub out_of_stock: Option<String>,
     /// The parcel, once it is shipped.
     pub tracking_number: Option<String>,
     /// Why it was cancelled.
@@ -141,7 +173,7 @@ impl Aggregate for Order {
 
     fn apply(&mut self, event: &OrderEvent) {
         match event {
-            OrderEvent::Created { customer_id, items, total_cents } => {
+            OrderEvent::Created { customer_id, items, total_cents, .. } => {
                 self.status = Some(Status::Pending);
                 self.customer_id.clone_from(customer_id);
                 self.items.clone_from(items);
@@ -156,21 +188,12 @@ impl Aggregate for Order {
                 self.cancel_reason = Some(reason.clone());
             }
             OrderEvent::Paid { payment_id, .. } => self.payment_id = Some(payment_id.clone()),
-            OrderEvent::StockReserved { sku } => {
-                self.reserved.insert(sku.clone());
-            }
+            OrderEvent::StockReserved { sku } => drop(self.reserved.insert(sku.clone())),
+            OrderEvent::PaymentDeclined { .. } => self.declined = true,
+            OrderEvent::Refunded => self.refunded = true,
+            OrderEvent::OutOfStock { sku } => self.out_of_stock = Some(sku.clone()),
+            OrderEvent::StockReturned { sku } => drop(self.returned.insert(sku.clone())),
         }
-    }
-}
-
-impl Order {
-    fn is_pending(&self) -> bool {
-        self.status == Some(Status::Pending)
-    }
-
-    /// Whether everything is in, with `sku` counted as reserved.
-    fn is_reserved_with(&self, sku: Option<&str>) -> bool {
-        self.items.iter().all(|item| self.reserved.contains(&item.sku) || sku == Some(item.sku.as_str()))
     }
 }
 
@@ -216,6 +239,10 @@ pub struct CreateOrder {
     pub customer_id: String,
     /// What.
     pub items: Vec<Item>,
+    /// Within how many seconds it is to be paid and reserved; the usual time unless said. An option of the server, so it is no part of
+    /// what an idempotency key stands for.
+    #[serde(skip)]
+    pub due_seconds: Option<u32>,
 }
 
 impl CreateOrder {
@@ -251,6 +278,7 @@ impl Command<Order> for CreateOrder {
             customer_id: self.customer_id.clone(),
             items: self.items.clone(),
             total_cents,
+            due_seconds: self.due_seconds,
         }])
     }
 }
@@ -297,60 +325,70 @@ impl Command<Order> for CancelOrder {
     }
 }
 
-/// Takes note that the payment is in; ships if that was all that was missing.
-#[derive(Debug, Clone)]
-pub struct ConfirmPayment {
-    /// The gateway's name for it.
-    pub payment_id: String,
-    /// The tracking number to ship with; `None` waits for [`ShipOrder`].
-    pub ship_with: Option<String>,
+/// What the other services say about an order, to be recorded once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Note {
+    /// The payment is in.
+    Paid {
+        /// The gateway's name for it.
+        payment_id: String,
+    },
+    /// There will be no payment.
+    Declined {
+        /// Why.
+        reason: String,
+    },
+    /// The money went back.
+    Refunded,
+    /// All that it needs of one SKU is reserved.
+    Reserved {
+        /// The SKU.
+        sku: String,
+    },
+    /// The stock has too little.
+    OutOfStock {
+        /// Of which SKU.
+        sku: String,
+    },
+    /// What was reserved went back.
+    Returned {
+        /// Of which SKU.
+        sku: String,
+    },
 }
 
-impl Command<Order> for ConfirmPayment {
+impl Note {
+    fn is_known(&self, order: &Order) -> bool {
+        match self {
+            Self::Paid { .. } => order.payment_id.is_some(),
+            Self::Declined { .. } => order.declined,
+            Self::Refunded => order.refunded,
+            Self::Reserved { sku } => order.reserved.contains(sku),
+            Self::OutOfStock { .. } => order.out_of_stock.is_some(),
+            Self::Returned { sku } => order.returned.contains(sku),
+        }
+    }
+}
+
+impl Command<Order> for Note {
     type Error = OrderError;
 
     fn decide(&self, order: &Order) -> Result<Vec<OrderEvent>, OrderError> {
         if order.status.is_none() {
             return Err(OrderError::DoesNotExist);
         }
-        if !order.is_pending() || order.payment_id.is_some() {
+        if self.is_known(order) {
             return Ok(vec![]);
         }
-        let (gateway, payment_id) = (GATEWAY.to_owned(), self.payment_id.clone());
-        let mut events = vec![OrderEvent::Paid { gateway, payment_id }];
-        events.extend(self.ship_with.as_deref().filter(|_| order.is_reserved_with(None)).map(shipped));
-        Ok(events)
+        Ok(vec![match self.clone() {
+            Self::Paid { payment_id } => OrderEvent::Paid { gateway: GATEWAY.to_owned(), payment_id },
+            Self::Declined { reason } => OrderEvent::PaymentDeclined { reason },
+            Self::Refunded => OrderEvent::Refunded,
+            Self::Reserved { sku } => OrderEvent::StockReserved { sku },
+            Self::OutOfStock { sku } => OrderEvent::OutOfStock { sku },
+            Self::Returned { sku } => OrderEvent::StockReturned { sku },
+        }])
     }
-}
-
-/// Takes note that all that it needs of one SKU is reserved; ships if that was all that was missing.
-#[derive(Debug, Clone)]
-pub struct ConfirmStock {
-    /// The SKU.
-    pub sku: String,
-    /// The tracking number to ship with; `None` waits for [`ShipOrder`].
-    pub ship_with: Option<String>,
-}
-
-impl Command<Order> for ConfirmStock {
-    type Error = OrderError;
-
-    fn decide(&self, order: &Order) -> Result<Vec<OrderEvent>, OrderError> {
-        if order.status.is_none() {
-            return Err(OrderError::DoesNotExist);
-        }
-        if !order.is_pending() || order.reserved.contains(&self.sku) {
-            return Ok(vec![]);
-        }
-        let complete = order.payment_id.is_some() && order.is_reserved_with(Some(&self.sku));
-        let mut events = vec![OrderEvent::StockReserved { sku: self.sku.clone() }];
-        events.extend(self.ship_with.as_deref().filter(|_| complete).map(shipped));
-        Ok(events)
-    }
-}
-
-fn shipped(tracking_number: &str) -> OrderEvent {
-    OrderEvent::Shipped { tracking_number: tracking_number.to_owned() }
 }
 
 #[cfg(test)]

@@ -8,12 +8,12 @@ fn item(sku: &str, quantity: u32, price_cents: u64) -> Item {
 }
 
 fn create(items: Vec<Item>) -> CreateOrder {
-    CreateOrder { customer_id: "c-1".into(), items }
+    CreateOrder { customer_id: "c-1".into(), items, due_seconds: None }
 }
 
 fn created() -> OrderEvent {
     let items = vec![item("SKU-1", 2, 1_999), item("SKU-2", 1, 1)];
-    OrderEvent::Created { customer_id: "c-1".into(), items, total_cents: 3_999 }
+    OrderEvent::Created { customer_id: "c-1".into(), items, total_cents: 3_999, due_seconds: None }
 }
 
 fn shipped() -> OrderEvent {
@@ -40,12 +40,8 @@ fn cancel() -> CancelOrder {
     CancelOrder { reason: "out of stock: SKU-1".into() }
 }
 
-fn payment(ship_with: Option<&str>) -> ConfirmPayment {
-    ConfirmPayment { payment_id: "pay-1".into(), ship_with: ship_with.map(str::to_owned) }
-}
-
-fn stock(sku: &str, ship_with: Option<&str>) -> ConfirmStock {
-    ConfirmStock { sku: sku.into(), ship_with: ship_with.map(str::to_owned) }
+fn note_paid() -> Note {
+    Note::Paid { payment_id: "pay-1".into() }
 }
 
 #[test]
@@ -83,6 +79,7 @@ fn a_total_that_overflows_is_refused_in_a_line_and_in_the_sum() {
         customer_id: "c-1".into(),
         items: vec![item("A", 1, u64::MAX)],
         total_cents: u64::MAX,
+        due_seconds: None,
     }]);
 }
 
@@ -90,9 +87,10 @@ fn a_total_that_overflows_is_refused_in_a_line_and_in_the_sum() {
 fn customers_and_skus_are_neither_empty_nor_hold_control_characters() {
     let invalid = |what| OrderError::Invalid(InvalidId::Empty { what });
     given::<Order>([]).when(create(vec![item("", 1, 1)])).then_error(invalid("SKU"));
-    let nobody = CreateOrder { customer_id: String::new(), items: vec![item("SKU-1", 1, 1)] };
+    let nobody =
+        CreateOrder { customer_id: String::new(), items: vec![item("SKU-1", 1, 1)], due_seconds: None };
     given::<Order>([]).when(nobody).then_error(invalid("customer id"));
-    let nul = CreateOrder { customer_id: "c\0".into(), items: vec![item("SKU-1", 1, 1)] };
+    let nul = CreateOrder { customer_id: "c\0".into(), items: vec![item("SKU-1", 1, 1)], due_seconds: None };
     given::<Order>([])
         .when(nul)
         .then_error(OrderError::Invalid(InvalidId::ControlCharacter { what: "customer id" }));
@@ -129,47 +127,37 @@ fn a_pending_order_is_cancelled_once_and_a_shipped_one_never() {
 }
 
 #[test]
-fn an_order_ships_by_itself_when_payment_and_every_sku_are_in_whatever_came_last() {
-    given::<Order>([created(), reserved("SKU-1"), reserved("SKU-2")])
-        .when(payment(Some("TN-1")))
-        .then([paid(), shipped()]);
-    given::<Order>([created(), paid(), reserved("SKU-2")])
-        .when(stock("SKU-1", Some("TN-1")))
-        .then([reserved("SKU-1"), shipped()]);
-}
-
-#[test]
-fn an_order_waits_while_something_is_missing() {
-    given::<Order>([created(), reserved("SKU-1")]).when(payment(Some("TN-1"))).then([paid()]);
-    given::<Order>([created(), paid()]).when(stock("SKU-1", Some("TN-1"))).then([reserved("SKU-1")]);
-    let history = [created(), reserved("SKU-1")];
-    given::<Order>(history).when(stock("SKU-2", Some("TN-1"))).then([reserved("SKU-2")]);
-}
-
-#[test]
-fn without_auto_ship_a_complete_order_waits_to_be_shipped_by_hand() {
-    let history = [created(), reserved("SKU-1"), reserved("SKU-2")];
-    let order = given::<Order>(history).when(payment(None)).then([paid()]);
-    assert_eq!(order.status, Some(Status::Pending));
-    given::<Order>([created(), paid(), reserved("SKU-2")])
-        .when(stock("SKU-1", None))
-        .then([reserved("SKU-1")]);
-}
-
-#[test]
-fn what_comes_late_or_twice_changes_nothing() {
-    for end in [shipped(), cancelled()] {
-        given::<Order>([created(), end.clone()]).when(payment(Some("TN-2"))).then([]);
-        given::<Order>([created(), end]).when(stock("SKU-1", Some("TN-2"))).then([]);
+fn what_other_services_say_is_recorded_once_in_whatever_order_and_also_after_the_end() {
+    let sku = || "SKU-1".to_owned();
+    let notes = [
+        (note_paid(), paid()),
+        (
+            Note::Declined { reason: "no money".into() },
+            OrderEvent::PaymentDeclined { reason: "no money".into() },
+        ),
+        (Note::Refunded, OrderEvent::Refunded),
+        (Note::Reserved { sku: sku() }, reserved("SKU-1")),
+        (Note::OutOfStock { sku: sku() }, OrderEvent::OutOfStock { sku: sku() }),
+        (Note::Returned { sku: sku() }, OrderEvent::StockReturned { sku: sku() }),
+    ];
+    for (note, event) in notes {
+        for before in [vec![created()], vec![created(), shipped()], vec![created(), cancelled()]] {
+            given::<Order>(before.clone()).when(note.clone()).then([event.clone()]);
+            given::<Order>(before.into_iter().chain([event.clone()])).when(note.clone()).then([]);
+        }
     }
-    given::<Order>([created(), paid()]).when(payment(Some("TN-1"))).then([]);
-    given::<Order>([created(), reserved("SKU-1")]).when(stock("SKU-1", Some("TN-1"))).then([]);
 }
 
 #[test]
-fn a_fact_about_an_order_that_was_never_placed_is_refused() {
-    given::<Order>([]).when(payment(None)).then_error(OrderError::DoesNotExist);
-    given::<Order>([]).when(stock("SKU-1", None)).then_error(OrderError::DoesNotExist);
+fn a_note_about_an_order_that_was_never_placed_is_refused() {
+    given::<Order>([]).when(note_paid()).then_error(OrderError::DoesNotExist);
+}
+
+#[test]
+fn when_an_order_is_due_is_not_part_of_what_its_key_stands_for() {
+    let due = |due_seconds| CreateOrder { due_seconds, ..create(vec![item("SKU-1", 1, 1)]) };
+    let json = |command: CreateOrder| serde_json::to_string(&command).unwrap();
+    assert_eq!(json(due(Some(5))), json(due(None)));
 }
 
 #[test]

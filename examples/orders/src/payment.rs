@@ -4,7 +4,7 @@
 //! the outcome is recorded exactly once. Only an approved payment is refunded.
 
 use crate::amount::{self, Priced};
-use crate::gateway::{Answer, Gateway};
+use crate::gateway::{Answer, Gateway, NoAnswer};
 use factstream::{
     Aggregate, Command, Consumer, Envelope, Event, ExternalHandler, Failure, Handler, Retry, Shape, Tx,
 };
@@ -262,7 +262,9 @@ impl<G: Gateway> ExternalHandler for Charging<G> {
 
     async fn call(&self, event: &Envelope<OrderPlaced>) -> Result<Answer, Failure> {
         let OrderPlaced::Created { customer_id, .. } = &event.event;
-        Ok(self.gateway.charge(event.identity(), customer_id, event.event.amount_cents()?).await?)
+        let amount_cents = event.event.amount_cents()?;
+        let answer = self.gateway.charge(event.identity(), customer_id, amount_cents).await;
+        answer.map_err(NoAnswer::failure)
     }
 
     async fn handle(
@@ -302,7 +304,7 @@ impl<G: Gateway> ExternalHandler for Refunding<G> {
 
     async fn call(&self, event: &Envelope<RefundWanted>) -> Result<(), Failure> {
         let RefundWanted::Requested { payment_id } = &event.event;
-        Ok(self.gateway.refund(event.identity(), payment_id).await?)
+        self.gateway.refund(event.identity(), payment_id).await.map_err(NoAnswer::failure)
     }
 
     async fn handle(&self, event: &Envelope<RefundWanted>, (): &(), tx: &mut Tx) -> Result<(), Failure> {

@@ -55,9 +55,12 @@ impl Fold for OrderProjection {
                 ..row
             }),
             OrderEvent::Cancelled { .. } => row.map(|row| Self { status: Status::Cancelled, version, ..row }),
-            OrderEvent::Paid { .. } | OrderEvent::StockReserved { .. } => {
-                row.map(|row| Self { version, ..row })
-            }
+            OrderEvent::Paid { .. }
+            | OrderEvent::StockReserved { .. }
+            | OrderEvent::PaymentDeclined { .. }
+            | OrderEvent::Refunded
+            | OrderEvent::OutOfStock { .. }
+            | OrderEvent::StockReturned { .. } => row.map(|row| Self { version, ..row }),
         }
     }
 }
@@ -103,7 +106,7 @@ mod tests {
 
     fn created() -> OrderEvent {
         let items = vec![Item { sku: "SKU-1".into(), quantity: 2, price_cents: 5 }];
-        OrderEvent::Created { customer_id: "c-1".into(), items, total_cents: 10 }
+        OrderEvent::Created { customer_id: "c-1".into(), items, total_cents: 10, due_seconds: None }
     }
 
     #[test]

@@ -35,6 +35,7 @@ pub async fn run(args: cli::Serve) -> Result<ExitCode, Failed> {
         auto_ship,
         gateway_failure_rate,
         mirror_dead_letters,
+        due_within,
         ..
     } = args;
     let (store, broker) = (store.find()?, broker.find()?);
@@ -54,7 +55,7 @@ pub async fn run(args: cli::Serve) -> Result<ExitCode, Failed> {
     let what = service.map_or("orders", Service::name);
     announce(&format!("{what} is ready: http://{} (store {store}, broker {broker})", listener.local_addr()?));
 
-    let router = http::router(app, service, phase.clone());
+    let router = http::router(app, service, due_within, phase.clone());
     let server = http::serve(listener, router, until_closing(phase.clone()));
     tokio::select! {
         () = server => {}

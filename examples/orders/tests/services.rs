@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used)] // a test that panics says where
 
+use factstream::process::Instance;
 use factstream::{App, Running};
 use orders::app::{self, Config};
+use orders::fulfilment::{self, Fulfilment, Money};
 use orders::inventory::{AddStock, Stock};
 use orders::order::{CreateOrder, Item, Order, Status};
 use orders::payment::Payment;
@@ -36,12 +38,22 @@ impl Shop {
     }
 
     async fn place(&self, order_id: &str, customer_id: &str, lines: &[(&str, u32)]) {
+        self.place_due(order_id, customer_id, lines, None).await;
+    }
+
+    async fn place_due(
+        &self,
+        order_id: &str,
+        customer_id: &str,
+        lines: &[(&str, u32)],
+        due_seconds: Option<u32>,
+    ) {
         let items = lines.iter().map(|(sku, quantity)| Item {
             sku: (*sku).into(),
             quantity: *quantity,
             price_cents: 1_999,
         });
-        let create = CreateOrder { customer_id: customer_id.into(), items: items.collect() };
+        let create = CreateOrder { customer_id: customer_id.into(), items: items.collect(), due_seconds };
         self.app.execute(order_id, create).await.unwrap();
     }
 
@@ -72,6 +84,23 @@ impl Shop {
         let row = self.app.read::<OrderProjection>().get(order_id).await.unwrap();
         assert_eq!(row.map(|row| row.status), order.status);
         order
+    }
+
+    /// Waits until the process of an order has ended.
+    async fn ended(&self, order_id: &str) -> Instance<Fulfilment> {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let instance = self.app.process::<Fulfilment>().get(order_id).await.unwrap();
+            match instance.filter(Instance::has_ended) {
+                Some(instance) => return instance,
+                None => assert!(Instant::now() < deadline, "the process of {order_id} does not end"),
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    async fn timers(&self, order_id: &str) -> usize {
+        self.app.timers().of(fulfilment::NAME, order_id).list().await.unwrap().len()
     }
 
     async fn close(self) {
@@ -164,4 +193,145 @@ async fn an_order_that_is_cancelled_while_its_reservation_is_a_dead_letter_keeps
     assert_eq!(shop.settled("o-1").await.status, Some(Status::Cancelled));
     assert_eq!(shop.available("SKU-9").await, 3);
     shop.close().await;
+}
+
+#[tokio::test]
+async fn an_order_that_is_not_paid_in_time_is_cancelled_and_everything_goes_back_once() {
+    let shop = Shop::open(true, 0.1).await;
+    shop.stock("SKU-1", 5).await;
+    shop.place_due("o-1", "slow-10", &[("SKU-1", 2)], Some(1)).await;
+    let ended = shop.ended("o-1").await;
+    assert_eq!((ended.state.payment, ended.state.held.len()), (Money::Refunded, 0));
+    let order = shop.settled("o-1").await;
+    assert_eq!(order.status, Some(Status::Cancelled));
+    assert_eq!(order.cancel_reason.as_deref(), Some("not paid in time"));
+    assert_eq!((shop.available("SKU-1").await, shop.payment("o-1").await), (5, Payment::Refunded));
+    assert_eq!(shop.timers("o-1").await, 0);
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn an_order_for_an_unknown_sku_is_cancelled_in_time_and_its_dead_letter_holds_nothing_up() {
+    let shop = Shop::open(true, 0.0).await;
+    shop.place_due("o-1", "c-1", &[("SKU-9", 1)], Some(1)).await;
+    assert_eq!(shop.ended("o-1").await.state.payment, Money::Refunded);
+    let order = shop.settled("o-1").await;
+    let reason = order.cancel_reason.unwrap();
+    assert!(["not reserved in time: SKU-9", "not paid in time"].contains(&reason.as_str()), "{reason}");
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn an_order_that_is_done_has_a_process_that_ended_and_waits_for_nothing() {
+    let shop = Shop::open(true, 0.0).await;
+    shop.stock("SKU-1", 5).await;
+    shop.place("o-1", "c-1", &[("SKU-1", 1)]).await;
+    assert!(shop.ended("o-1").await.state.complete);
+    assert_eq!(shop.timers("o-1").await, 0);
+    assert_eq!(shop.settled("o-1").await.status, Some(Status::Shipped));
+    shop.close().await;
+}
+
+/// As releases before 0.2 left them, which had handlers in the place of the process.
+#[tokio::test]
+async fn orders_that_a_release_without_the_process_left_half_done_are_finished() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = format!("sqlite://{}", dir.path().join("orders.db").display());
+    before::leave(&store).await;
+    let config = Config { store, ..Config::default() };
+    let app = app::open(config).await.unwrap();
+    let running = app.start().await.unwrap();
+    let shop = Shop { app, running, _dir: dir };
+    for order in ["shipped", "cancelled", "paid", "new"] {
+        shop.ended(order).await;
+        assert_eq!(shop.timers(order).await, 0, "{order}");
+    }
+    for (order, status) in [
+        ("shipped", Status::Shipped),
+        ("cancelled", Status::Cancelled),
+        ("paid", Status::Shipped),
+        ("new", Status::Shipped),
+    ] {
+        assert_eq!(shop.settled(order).await.status, Some(status), "{order}");
+        let of_type = |event_type: &'static str| {
+            let events = shop.app.events::<Order>(order, 0, 100);
+            async move { events.await.unwrap().iter().filter(|event| event.event_type == event_type).count() }
+        };
+        let ends = of_type("OrderShipped").await + of_type("OrderCancelled").await;
+        assert_eq!(ends, 1, "{order} came to one end");
+    }
+    assert_eq!(shop.available("SKU-1").await, 10 - 3, "each shipped order has one");
+    assert!(shop.app.dead_letters().list(None, true, 0).await.unwrap().is_empty());
+    shop.close().await;
+}
+
+/// What a release without the process has recorded.
+mod before {
+    use factstream::App;
+    use orders::inventory::{Reason, Stock, StockEvent};
+    use orders::order::{Item, Order, OrderEvent, upcasters};
+    use orders::payment::{Payment, PaymentEvent, PaymentStatus};
+    use orders::reservation::{Line, Reservation, ReservationEvent};
+
+    const SKU: &str = "SKU-1";
+
+    fn created() -> OrderEvent {
+        let items = vec![Item { sku: SKU.into(), quantity: 1, price_cents: 5 }];
+        OrderEvent::Created { customer_id: "c-1".into(), items, total_cents: 5, due_seconds: None }
+    }
+
+    fn paid() -> OrderEvent {
+        OrderEvent::Paid { gateway: "simulated".into(), payment_id: "pay-1".into() }
+    }
+
+    fn reserved() -> OrderEvent {
+        OrderEvent::StockReserved { sku: SKU.into() }
+    }
+
+    fn processed(order_id: &str, status: PaymentStatus) -> PaymentEvent {
+        let (order_id, payment_id) = (order_id.to_owned(), "pay-1".to_owned());
+        PaymentEvent::Processed { order_id, payment_id, amount_cents: 5, status, reason: None }
+    }
+
+    fn stock(change: i64, available: u64, reason: Reason, order_id: Option<&str>) -> StockEvent {
+        StockEvent::Updated {
+            sku: SKU.into(),
+            change,
+            available,
+            reason,
+            order_id: order_id.map(str::to_owned),
+        }
+    }
+
+    /// One order that is shipped, one whose payment was declined, one that is paid and whose reservation was not taken in, and one of
+    /// which nothing was.
+    pub(crate) async fn leave(store: &str) {
+        let builder = App::builder(store).service("orders").upcasters(upcasters());
+        let builder = builder.aggregate::<Order>().aggregate::<Stock>().aggregate::<Reservation>();
+        let app = builder.aggregate::<Payment>().open().await.unwrap();
+        let mut tx = app.begin().await.unwrap();
+        tx.append::<Stock>(SKU, &[stock(10, 10, Reason::Stocked, None)]).await.unwrap();
+        let held = || ReservationEvent::Held { lines: vec![Line { sku: SKU.into(), quantity: 1 }] };
+        let shipped = OrderEvent::Shipped { tracking_number: "TN-1".into() };
+        tx.append::<Order>("shipped", &[created()]).await.unwrap();
+        tx.append::<Payment>("shipped", &[processed("shipped", PaymentStatus::Approved)]).await.unwrap();
+        tx.append::<Stock>(SKU, &[stock(-1, 9, Reason::Reserved, Some("shipped"))]).await.unwrap();
+        tx.append::<Reservation>("shipped", &[held()]).await.unwrap();
+        tx.append::<Order>("shipped", &[paid(), reserved(), shipped]).await.unwrap();
+
+        tx.append::<Order>("cancelled", &[created()]).await.unwrap();
+        tx.append::<Payment>("cancelled", &[processed("cancelled", PaymentStatus::Declined)]).await.unwrap();
+        tx.append::<Order>("cancelled", &[OrderEvent::Cancelled { reason: "payment declined: x".into() }])
+            .await
+            .unwrap();
+
+        tx.append::<Order>("paid", &[created()]).await.unwrap();
+        tx.append::<Payment>("paid", &[processed("paid", PaymentStatus::Approved)]).await.unwrap();
+        tx.append::<Order>("paid", &[paid()]).await.unwrap();
+        tx.append::<Stock>(SKU, &[stock(-1, 8, Reason::Reserved, Some("paid"))]).await.unwrap();
+        tx.append::<Reservation>("paid", &[held()]).await.unwrap();
+
+        tx.append::<Order>("new", &[created()]).await.unwrap();
+        tx.commit().await.unwrap();
+    }
 }

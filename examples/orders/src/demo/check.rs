@@ -2,6 +2,7 @@
 //! letters.
 
 use super::load::{Fate, Load};
+use super::processes;
 use crate::Failed;
 use crate::inventory::{Reason, SERVICE as INVENTORY, StockEvent};
 use crate::order::{OrderEvent, Status};
@@ -20,6 +21,21 @@ pub struct Report {
     pub checks: Vec<Check>,
     /// Orders by what became of them.
     pub statuses: BTreeMap<String, u64>,
+    /// Orders that were cancelled because they were not paid or not reserved when they were due.
+    pub overdue: usize,
+    /// What went back because orders were cancelled.
+    pub given_back: GivenBack,
+}
+
+/// What went back because orders were cancelled: the compensations.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct GivenBack {
+    /// Payments.
+    pub payments: usize,
+    /// What they came to.
+    pub cents: u64,
+    /// Pieces of stock.
+    pub pieces: u64,
 }
 
 /// One thing that must hold.
@@ -49,7 +65,10 @@ struct Folded {
     rows: BTreeMap<String, OrderProjection>,
     created: BTreeMap<String, u64>,
     payments: BTreeMap<String, u64>,
-    approved: BTreeSet<String>,
+    approved: BTreeMap<String, u64>,
+    refunded: BTreeMap<String, Vec<u64>>,
+    reasons: BTreeMap<String, String>,
+    pieces_returned: u64,
     stock: BTreeMap<String, i64>,
     stock_wrong: Vec<String>,
     reserved: BTreeMap<String, i64>,
@@ -64,10 +83,10 @@ pub async fn check(app: &App, load: &Load) -> Result<Report, Failed> {
     let rows = rows(app).await?;
     let letters = app.dead_letters().list(Some(INVENTORY), false, 0).await?;
     let all_letters = app.dead_letters().list(None, false, 0).await?;
-    let waiting: BTreeSet<&str> = load
+    let unstocked: BTreeSet<&str> = load
         .orders
         .iter()
-        .filter(|order| order.fate == Fate::Waiting)
+        .filter(|order| order.fate == Fate::Unstocked)
         .map(|order| order.order_id.as_str())
         .collect();
     let mut statuses = BTreeMap::new();
@@ -101,13 +120,18 @@ pub async fn check(app: &App, load: &Load) -> Result<Report, Failed> {
             "each order came to what it had to come to",
             load.orders.len(),
             of_load(&|order| {
-                let wanted = match order.fate {
-                    Fate::Shipped => Status::Shipped,
-                    Fate::Cancelled => Status::Cancelled,
-                    Fate::Waiting => Status::Pending,
-                };
                 let found = folded.rows.get(&order.order_id).map(|row| row.status);
-                (found != Some(wanted)).then(|| format!("{}: {found:?}, not {wanted:?}", order.order_id))
+                let reason = folded.reasons.get(&order.order_id).map(String::as_str);
+                let is_so = match (found, reason) {
+                    (Some(Status::Shipped), None) => matches!(order.fate, Fate::Shipped | Fate::Overdue),
+                    (Some(Status::Cancelled), Some(reason)) => match order.fate {
+                        Fate::Shipped => false,
+                        Fate::Cancelled => reason.starts_with("payment declined"),
+                        Fate::Overdue | Fate::Unstocked => is_overdue(reason),
+                    },
+                    _ => false,
+                };
+                (!is_so).then(|| format!("{}: {:?}, but {found:?} {reason:?}", order.order_id, order.fate))
             }),
         ),
         new(
@@ -115,12 +139,26 @@ pub async fn check(app: &App, load: &Load) -> Result<Report, Failed> {
             folded.rows.values().filter(|row| row.status == Status::Shipped).count(),
             shipped(&folded),
         ),
-        new("stock is conserved and never negative", folded.stock.len(), folded.stock_wrong.clone()),
+        new(
+            "stock is conserved and never negative; what is cancelled holds none",
+            folded.stock.len(),
+            folded.stock_wrong.clone(),
+        ),
+        new(
+            "money is conserved: what is cancelled was refunded in full, once, and nothing else was",
+            folded.approved.len(),
+            folded.money_wrong(),
+        ),
+        new(
+            "each order's process has ended, and no timer of one is left",
+            load.orders.len(),
+            processes::unfinished(app, load).await?,
+        ),
         new("the rows of order_projections equal the fold", rows.len(), differing(&rows, &folded.rows)),
         new(
             "dead letters are the orders of an unknown SKU, and no others",
             all_letters.len(),
-            waiting
+            unstocked
                 .iter()
                 .filter(|order| !letters.iter().any(|letter| letter.key == **order))
                 .map(|order| format!("{order}: no dead letter"))
@@ -133,7 +171,13 @@ pub async fn check(app: &App, load: &Load) -> Result<Report, Failed> {
                 .collect(),
         ),
     ];
-    Ok(Report { checks, statuses })
+    let overdue = folded.reasons.values().filter(|reason| is_overdue(reason)).count();
+    Ok(Report { checks, statuses, overdue, given_back: folded.given_back() })
+}
+
+/// Whether an order was cancelled because it was due.
+fn is_overdue(reason: &str) -> bool {
+    reason.contains("in time")
 }
 
 fn new(what: &'static str, looked_at: usize, mut against: Vec<String>) -> Check {
@@ -188,8 +232,10 @@ impl Folded {
 
     fn take_order(&mut self, event: &RecordedEvent, order: OrderEvent) -> Result<(), Failed> {
         let id = &event.aggregate_id;
-        if matches!(order, OrderEvent::Created { .. }) {
-            *self.created.entry(id.clone()).or_default() += 1;
+        match &order {
+            OrderEvent::Created { .. } => *self.created.entry(id.clone()).or_default() += 1,
+            OrderEvent::Cancelled { reason } => drop(self.reasons.insert(id.clone(), reason.clone())),
+            _ => {}
         }
         let row = OrderProjection::fold(self.rows.remove(id), &event.envelope()?.with(order));
         self.rows.extend(row.map(|row| (id.clone(), row)));
@@ -197,11 +243,17 @@ impl Folded {
     }
 
     fn take_payment(&mut self, payment: PaymentEvent) {
-        if let PaymentEvent::Processed { order_id, status, .. } = payment {
-            *self.payments.entry(order_id.clone()).or_default() += 1;
-            if status == PaymentStatus::Approved {
-                self.approved.insert(order_id);
+        match payment {
+            PaymentEvent::Processed { order_id, status, amount_cents, .. } => {
+                *self.payments.entry(order_id.clone()).or_default() += 1;
+                if status == PaymentStatus::Approved {
+                    self.approved.insert(order_id, amount_cents);
+                }
             }
+            PaymentEvent::Refunded { order_id, amount_cents, .. } => {
+                self.refunded.entry(order_id).or_default().push(amount_cents);
+            }
+            PaymentEvent::RefundRequested { .. } => {}
         }
     }
 
@@ -214,7 +266,25 @@ impl Folded {
         }
         if let (Reason::Reserved | Reason::Returned, Some(order)) = (reason, order_id) {
             *self.reserved.entry(order).or_default() -= change;
+            self.pieces_returned += u64::try_from(change).unwrap_or(0);
         }
+    }
+
+    fn money_wrong(&self) -> Vec<String> {
+        let is_cancelled = |order: &String| self.reasons.contains_key(order);
+        let orders: BTreeSet<&String> = self.approved.keys().chain(self.refunded.keys()).collect();
+        let wrong = orders.into_iter().filter_map(|order| {
+            let back = self.approved.get(order).filter(|_| is_cancelled(order));
+            let found = self.refunded.get(order).cloned().unwrap_or_default();
+            let wanted: Vec<u64> = back.copied().into_iter().collect();
+            (found != wanted).then(|| format!("{order}: refunds of {found:?} cents, not {wanted:?}"))
+        });
+        wrong.collect()
+    }
+
+    fn given_back(&self) -> GivenBack {
+        let refunds = self.refunded.values().flatten();
+        GivenBack { payments: refunds.clone().count(), cents: refunds.sum(), pieces: self.pieces_returned }
     }
 }
 
@@ -229,7 +299,7 @@ fn shipped(folded: &Folded) -> Vec<String> {
     let shipped = folded.rows.values().filter(|row| row.status == Status::Shipped);
     let wrong = shipped.filter(|row| {
         let wanted: i64 = row.items.iter().map(|item| i64::from(item.quantity)).sum();
-        !folded.approved.contains(&row.order_id) || folded.reserved.get(&row.order_id) != Some(&wanted)
+        !folded.approved.contains_key(&row.order_id) || folded.reserved.get(&row.order_id) != Some(&wanted)
     });
     wrong.map(|row| row.order_id.clone()).collect()
 }

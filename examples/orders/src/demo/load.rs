@@ -1,6 +1,7 @@
 //! Orders through the real command path: many callers, repeats with the same key, a declined payment, an unknown SKU.
 
 use crate::Failed;
+use crate::gateway::{DECLINED_PREFIX, SLOW_PREFIX};
 use crate::inventory::{AddStock, Stock};
 use crate::order::OrderEvent;
 use crate::order::{CreateOrder, Item, Order};
@@ -25,6 +26,12 @@ const SAMPLE: u32 = 5;
 const REPEAT: u32 = 10;
 /// Every so many orders are declined by the gateway.
 const DECLINED: u32 = 25;
+/// So many orders, the first after that for the unknown SKU, are due before the gateway answers.
+const OVERDUE: u32 = 8;
+/// When these are due, and the order for the unknown SKU; all others in the usual time.
+const DUE_SECONDS: u32 = 1;
+/// When the gateway answers for them.
+const PAID_SECONDS: u32 = 3;
 
 /// What was placed, as the callers know it.
 #[derive(Debug)]
@@ -55,8 +62,11 @@ pub enum Fate {
     Shipped,
     /// Its payment is declined: cancelled.
     Cancelled,
-    /// Nobody stocks what it wants: a dead letter, and pending.
-    Waiting,
+    /// Its payment comes after it is due: cancelled, and the money goes back. On a machine that is so slow that the process learns of the
+    /// payment first, it is shipped.
+    Overdue,
+    /// Nobody stocks what it wants, which is a dead letter: cancelled in time, and the money goes back.
+    Unstocked,
 }
 
 /// Stocks the SKUs and places the orders.
@@ -93,7 +103,8 @@ pub async fn place(app: &App, orders: u32, bar: &ProgressBar) -> Result<Load, Fa
 
 async fn place_one(app: &App, n: u32, latency: &Mutex<Histogram<u64>>) -> Result<Placed, Failed> {
     let fate = match n {
-        0 => Fate::Waiting,
+        0 => Fate::Unstocked,
+        n if n <= OVERDUE => Fate::Overdue,
         n if n % DECLINED == 1 => Fate::Cancelled,
         _ => Fate::Shipped,
     };
@@ -117,13 +128,20 @@ async fn place_one(app: &App, n: u32, latency: &Mutex<Histogram<u64>>) -> Result
 
 /// Creates an order as the HTTP API does: with a key that was used before, the first one counts.
 async fn create(app: &App, n: u32, fate: Fate, key: &str) -> Result<Executed<OrderEvent>, Failed> {
-    let customer = if fate == Fate::Cancelled { "declined-customer" } else { "customer" };
-    let sku =
-        |n: u32| if fate == Fate::Waiting { UNKNOWN_SKU.to_owned() } else { format!("SKU-{}", n % SKUS + 1) };
+    let customer_id = match fate {
+        Fate::Cancelled => format!("{DECLINED_PREFIX}-{}", n % 50),
+        Fate::Overdue => format!("{SLOW_PREFIX}{PAID_SECONDS}"),
+        Fate::Shipped | Fate::Unstocked => format!("customer-{}", n % 50),
+    };
+    let due_seconds = matches!(fate, Fate::Overdue | Fate::Unstocked).then_some(DUE_SECONDS);
+    let sku = |n: u32| match fate {
+        Fate::Unstocked => UNKNOWN_SKU.to_owned(),
+        _ => format!("SKU-{}", n % SKUS + 1),
+    };
     let mut items = vec![Item { sku: sku(n), quantity: n % 3 + 1, price_cents: 1_999 }];
     if n % 4 == 2 {
         items.push(Item { sku: sku(n + 7), quantity: 1, price_cents: 499 });
     }
-    let command = CreateOrder { customer_id: format!("{customer}-{}", n % 50), items };
+    let command = CreateOrder { customer_id, items, due_seconds };
     Ok(app.create::<Order, _>(command).key(key).await?)
 }

@@ -1,9 +1,10 @@
 //! `orders demo`: the whole system at work on generated orders, then checked against a fold over the log.
 //!
-//! [`services`] runs what handles the events, [`load`] places the orders through the real command path, [`check`] folds the log and compares, [`summary`] prints.
+//! [`services`] runs what handles the events, [`load`] places the orders through the real command path, [`processes`] waits for the last to be shipped or compensated, [`check`] folds the log and compares, [`summary`] prints.
 
 pub mod check;
 pub mod load;
+pub mod processes;
 pub mod services;
 pub mod summary;
 
@@ -43,7 +44,9 @@ pub async fn run(args: cli::Demo) -> Result<ExitCode, Failed> {
     let load = load::place(&app, args.orders, &bar).await?;
     let placed = started.elapsed();
     bar.set_message("settling");
-    settle(&app, SETTLE + SETTLE_PER_ORDER * args.orders).await?;
+    let patience = SETTLE + SETTLE_PER_ORDER * args.orders;
+    processes::end(&app, &load, patience).await?;
+    settle(&app, patience).await?;
     let settled = started.elapsed();
     bar.finish_and_clear();
     let status = app.status().await;

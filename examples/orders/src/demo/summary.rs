@@ -62,6 +62,17 @@ fn figures(summary: &Summary) -> Table {
     for (what, figure) in [
         ("orders placed", format!("{}, {} of them twice with one key", load.orders.len(), load.repeats)),
         ("orders in the store", statuses.join(", ")),
+        ("time-outs", format!("{} orders were not paid or reserved when they were due", report.overdue)),
+        (
+            "compensations",
+            format!(
+                "{} payments refunded ({}.{:02}), {} pieces back in stock",
+                report.given_back.payments,
+                report.given_back.cents / 100,
+                report.given_back.cents % 100,
+                report.given_back.pieces
+            ),
+        ),
         ("placed at", per_second(load.orders.len() as f64, placed)),
         ("paid, reserved and shipped at", per_second(load.orders.len() as f64, settled)),
         ("events", format!("{events}, {}", per_second(*events as f64, settled))),

@@ -8,17 +8,18 @@ mod body;
 mod connections;
 mod inventory;
 mod orders;
+mod processes;
 mod refusals;
 mod strict;
 
 use crate::app::Service;
 use crate::phase::Phase;
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use factstream::App;
 use factstream_axum::{Problem, carry_context, probes, status};
 use std::sync::Arc;
@@ -31,8 +32,12 @@ pub use orders::{read_order, read_page};
 /// Requests that are worked on at the same time; more wait their turn.
 const REQUESTS_MAX: usize = 1_024;
 
+/// Within how many seconds an order is due that is placed here.
+#[derive(Clone, Copy)]
+struct DueWithin(u32);
+
 /// The API over an application: that of the services which run here.
-pub fn router(app: App, service: Option<Service>, phase: watch::Receiver<Phase>) -> Router {
+pub fn router(app: App, service: Option<Service>, due_within: u32, phase: watch::Receiver<Phase>) -> Router {
     let turns = Arc::new(Semaphore::new(REQUESTS_MAX));
     let in_turn = middleware::from_fn_with_state(turns, in_turn);
     let runs = |wanted| service.is_none_or(|only| only == wanted);
@@ -40,13 +45,17 @@ pub fn router(app: App, service: Option<Service>, phase: watch::Receiver<Phase>)
     let mut router = Router::new();
     if runs(Service::Order) {
         known.extend(["/orders", "/orders/{id}", "/orders/{id}/ship", "/orders/{id}/events"]);
-        known.push("/orders/{id}/at/{version}");
+        known.extend(["/orders/{id}/at/{version}", "/orders/{id}/process", "/timers", "/reports/{day}"]);
         router = router
             .route("/orders", post(orders::create).get(orders::list))
             .route("/orders/{id}", get(orders::get))
             .route("/orders/{id}/ship", post(orders::ship))
             .route("/orders/{id}/events", get(orders::events))
-            .route("/orders/{id}/at/{version}", get(orders::at));
+            .route("/orders/{id}/at/{version}", get(orders::at))
+            .route("/orders/{id}/process", get(processes::of_order))
+            .route("/timers", get(processes::timers))
+            .route("/reports/{day}", get(processes::report))
+            .layer(Extension(DueWithin(due_within)));
     }
     if runs(Service::Inventory) {
         known.extend(["/inventory", "/inventory/{sku}"]);

@@ -1,9 +1,12 @@
 //! `/orders`: commands on orders, the read model, the audit trail and the past.
 
+use super::DueWithin;
 use super::body::{Json, checked_id, path_id, query};
 use super::strict::{Object, whole_number};
+use crate::fulfilment::DUE_SECONDS;
 use crate::order::{CreateOrder, Item, Order, ShipOrder, Status};
 use crate::projection::OrderProjection;
+use axum::Extension;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
@@ -70,11 +73,14 @@ struct Created {
 
 pub(super) async fn create(
     State(app): State<App>,
+    Extension(DueWithin(due)): Extension<DueWithin>,
     headers: CommandHeaders,
     Json(request): Json<NewOrder>,
 ) -> Result<impl IntoResponse, Problem> {
     let items = request.items.into_iter().map(Item::from).collect();
-    let command = CreateOrder { customer_id: request.customer_id, items };
+    // The usual time is not said: it can be changed later, also for orders that were placed before.
+    let due_seconds = Some(due).filter(|due| *due != DUE_SECONDS);
+    let command = CreateOrder { customer_id: request.customer_id, items, due_seconds };
     let done = headers.apply(app.create(command)).await?;
     let (location, etag) = (format!("/orders/{}", done.aggregate_id), ETag(done.version));
     let created = Created { order_id: done.aggregate_id, version: done.version, position: done.position };
@@ -264,6 +270,6 @@ pub(super) async fn at(
     }
 }
 
-fn unknown(order_id: &str) -> Problem {
+pub(super) fn unknown(order_id: &str) -> Problem {
     Problem::not_found(format!("there is no order {order_id:?}; POST /orders makes one"))
 }
