@@ -17,27 +17,47 @@ pub(crate) fn head(connection: &Connection) -> Result<Position> {
 /// No stream is as long: SQLite's largest number.
 const VERSION_MAX: Version = i64::MAX.cast_unsigned();
 
-/// Appends within one transaction, with the statements that each of them needs.
+/// A statement that appends of one transaction share, from the first that needs it.
+struct Shared<'c> {
+    sql: &'static str,
+    prepared: Option<CachedStatement<'c>>,
+}
+
+impl<'c> Shared<'c> {
+    fn new(sql: &'static str) -> Self {
+        Self { sql, prepared: None }
+    }
+
+    fn on(&mut self, connection: &'c Connection) -> Result<&mut CachedStatement<'c>> {
+        Ok(match &mut self.prepared {
+            Some(prepared) => prepared,
+            none => none.insert(connection.prepare_cached(self.sql)?),
+        })
+    }
+}
+
+/// Appends within one transaction.
 pub(crate) struct Appender<'c> {
     connection: &'c Connection,
     head: Position,
-    insert: CachedStatement<'c>,
-    insert_next: CachedStatement<'c>,
-    select_version: CachedStatement<'c>,
+    insert: Shared<'c>,
+    insert_next: Shared<'c>,
+    select_version: Shared<'c>,
     /// Whether events were ever deleted. Only then may a stream reach further than its newest event.
     some_deleted: bool,
 }
 
 impl<'c> Appender<'c> {
     pub(crate) fn new(connection: &'c Connection) -> Result<Self> {
-        let some_deleted = "SELECT EXISTS (SELECT 1 FROM fs_horizons)";
+        let mut end = connection.prepare_cached(include_str!("../sql/select_end.sql"))?;
+        let (head, some_deleted) = end.query_row([], |row| Ok((row.get::<_, i64>(0)?, row.get(1)?)))?;
         Ok(Self {
-            some_deleted: connection.prepare_cached(some_deleted)?.query_row([], |row| row.get(0))?,
-            head: head(connection)?,
             connection,
-            insert: connection.prepare_cached(include_str!("../sql/insert_event.sql"))?,
-            insert_next: connection.prepare_cached(include_str!("../sql/insert_next_event.sql"))?,
-            select_version: connection.prepare_cached(include_str!("../sql/select_version.sql"))?,
+            head: head.cast_unsigned(),
+            some_deleted,
+            insert: Shared::new(include_str!("../sql/insert_event.sql")),
+            insert_next: Shared::new(include_str!("../sql/insert_next_event.sql")),
+            select_version: Shared::new(include_str!("../sql/select_version.sql")),
         })
     }
 
@@ -111,7 +131,7 @@ impl<'c> Appender<'c> {
     ) -> Result<()> {
         let mut id = [0; Hyphenated::LENGTH];
         let insert = if checks_version && version > 1 { &mut self.insert_next } else { &mut self.insert };
-        insert.execute(params![
+        insert.on(self.connection)?.execute(params![
             (self.head + 1).cast_signed(),
             stream.aggregate_type(),
             stream.id(),
@@ -129,6 +149,7 @@ impl<'c> Appender<'c> {
     fn version_of(&mut self, stream: &StreamId) -> Result<Version> {
         let version = self
             .select_version
+            .on(self.connection)?
             .query_row([stream.aggregate_type(), stream.id()], |row| row.get::<_, i64>(0))
             .optional()?;
         let version = version.unwrap_or(0).cast_unsigned();
