@@ -1,13 +1,20 @@
 //! Every contest there is.
 
 use crate::contest::{Contest, PREPARE, Run};
-use crate::{Failed, kafka, postgres, process, sqlite, system};
+use crate::{Failed, kafka, postgres, process, sqlite, system, time};
 
 /// Every contest, in the order in which it is run.
 pub(crate) fn all() -> impl Iterator<Item = &'static Contest> {
-    [sqlite::CONTESTS, postgres::CONTESTS, kafka::CONTESTS, process::CONTESTS, system::CONTESTS]
-        .into_iter()
-        .flatten()
+    [
+        sqlite::CONTESTS,
+        postgres::CONTESTS,
+        kafka::CONTESTS,
+        time::CONTESTS,
+        process::CONTESTS,
+        system::CONTESTS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// The work of one entry; `prepare` stands for the contest's preparation.

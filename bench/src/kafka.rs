@@ -1,5 +1,5 @@
-//! Kafka: the relay (K1), a consumer with effects in PostgreSQL (K2; with causal order, K2c), and the whole way from one service to another (K3),
-//! beside plain rdkafka and tokio-postgres.
+//! Kafka: the relay (K1), a consumer with effects in PostgreSQL (K2; with causal order, K2c), the whole way from one service to another
+//! (K3), and events that wait for their causes (K4), beside plain rdkafka and tokio-postgres.
 
 mod support;
 mod log;
@@ -9,6 +9,7 @@ mod consumer_raw;
 mod spring;
 mod latency;
 mod latency_raw;
+mod release;
 
 use crate::contest::{
     Bound, Contest, Entry, FACTSTREAM, MEMORY_UNDER_LOAD, Measure, Run, SPRING, Servers, Size, Target,
@@ -18,7 +19,13 @@ const RAW_PRODUCE: &str = "raw, idempotent produce";
 const RAW_BATCHES: &str = "raw, batches of 500";
 const RAW_1: &str = "raw, 1 commit a message";
 const WITHOUT_CAUSAL: &str = "factstream, without causal order";
+const TWO_MEMBERS: &str = "factstream, 2 members";
+const RELEASE_MICROS: f64 = 250e3;
 const RAW_CHAIN: &str = "raw, commit, produce, consume, commit";
+
+const fn released(entry: &'static str) -> Target {
+    Target { entry, measure: Measure::P99, bound: Bound::Within(RELEASE_MICROS) }
+}
 
 pub(crate) const CONTESTS: &[Contest] = &[
     Contest {
@@ -82,5 +89,18 @@ pub(crate) const CONTESTS: &[Contest] = &[
             Target { entry: FACTSTREAM, measure: Measure::P99, bound: Bound::AtMost(10.0, RAW_CHAIN) },
             Target::memory(MEMORY_UNDER_LOAD),
         ],
+    },
+    Contest {
+        name: "K4",
+        what: "an event that waited for its cause, after the cause",
+        unit: "",
+        size: Size { quick: 20, full: 200 },
+        servers: Servers::BOTH,
+        prepare: None,
+        entries: &[
+            Entry { name: FACTSTREAM, run: Run::Task(|place| Box::pin(release::release(place, 1))) },
+            Entry { name: TWO_MEMBERS, run: Run::Task(|place| Box::pin(release::release(place, 2))) },
+        ],
+        targets: &[released(FACTSTREAM), released(TWO_MEMBERS)],
     },
 ];

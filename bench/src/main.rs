@@ -2,8 +2,8 @@
 //!
 //! A [`contest`] has several entries: raw ones, factstream's, and other frameworks'. [`rounds`] runs them in turns, each run in
 //! a process of its own, so that its memory is its own and whatever else the machine does meets all of them; [`report`] prints
-//! medians, ratios and what they are held against. `workload` is what all of them do, and `commands` how factstream does it; `sqlite`, `postgres`, `kafka`, `process` and `system`
-//! are the contests.
+//! medians, ratios and what they are held against. `workload` is what all of them do, and `commands` how factstream does it; `sqlite`, `postgres`, `kafka`, `time`, `process`
+//! and `system` are the contests.
 
 mod figures;
 mod workload;
@@ -12,6 +12,7 @@ mod contest;
 mod sqlite;
 mod postgres;
 mod kafka;
+mod time;
 mod process;
 mod system;
 mod contests;

@@ -1,4 +1,4 @@
-//! PostgreSQL: commands (P1, P2), rebuilds (P3) and commands on a long log (P4), beside plain tokio-postgres with the same
+//! PostgreSQL: commands (P1, P2; many in a call, P5), rebuilds (P3) and commands on a long log (P4), beside plain tokio-postgres with the same
 //! tables and durable commits; P1 and P3 also beside other frameworks for Rust.
 
 mod support;
@@ -8,7 +8,7 @@ mod rebuild_raw;
 mod stored;
 mod peers;
 
-pub(crate) use support::{connect, fill};
+pub(crate) use support::{Json, connect, fill, settle};
 
 use crate::contest::{
     CQRS_ES, Contest, DISINTEGRATE, Entry, FACTSTREAM, MEMORY_OF_REBUILD, MEMORY_UNDER_LOAD, Run, Servers,
@@ -85,5 +85,18 @@ pub(crate) const CONTESTS: &[Contest] = &[
             Entry { name: FACTSTREAM, run: Run::Task(|place| Box::pin(stored::with_many(place))) },
         ],
         targets: &[Target::rate(0.9, FEW_STORED)],
+    },
+    Contest {
+        name: "P5",
+        what: "PostgreSQL, commands of 1 caller, 100 in a call",
+        unit: "commands/s",
+        size: Size { quick: 20_000, full: 100_000 },
+        servers: Servers::POSTGRES,
+        prepare: None,
+        entries: &[
+            Entry { name: RAW_UNNEST, run: Run::Task(|place| Box::pin(append::batches(place, 100))) },
+            Entry { name: FACTSTREAM, run: Run::Task(|place| Box::pin(append::in_bulk(place, 100))) },
+        ],
+        targets: &[Target::rate(0.8, RAW_UNNEST), Target::memory(MEMORY_UNDER_LOAD)],
     },
 ];

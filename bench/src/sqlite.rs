@@ -1,4 +1,4 @@
-//! SQLite: commands (S1, S2), rebuilds (S3) and commands on a long log (P4s), beside plain rusqlite with the same tables and
+//! SQLite: commands (S1, S2; many in a call, P5s), rebuilds (S3) and commands on a long log (P4s), beside plain rusqlite with the same tables and
 //! durable commits.
 
 mod append;
@@ -69,5 +69,18 @@ pub(crate) const CONTESTS: &[Contest] = &[
             Entry { name: FACTSTREAM, run: Run::Task(|place| Box::pin(stored::with_many(place))) },
         ],
         targets: &[Target::rate(0.9, FEW_STORED)],
+    },
+    Contest {
+        name: "P5s",
+        what: "SQLite, commands of 1 caller, 100 in a call",
+        unit: "commands/s",
+        size: Size { quick: 20_000, full: 100_000 },
+        servers: Servers::NONE,
+        prepare: None,
+        entries: &[
+            Entry { name: RAW_100, run: Run::Thread(|place| append::raw(place, 100)) },
+            Entry { name: FACTSTREAM, run: Run::Task(|place| Box::pin(append::in_bulk(place, 100))) },
+        ],
+        targets: &[Target::rate(0.8, RAW_100), Target::memory(MEMORY_UNDER_LOAD)],
     },
 ];

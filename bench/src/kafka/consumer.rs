@@ -3,7 +3,7 @@
 //! The clock runs from the first message to the last commit: how long a group takes to form is another question, and the same
 //! for all.
 
-use super::support::{bulk_producer, produce_all, topic_anew};
+use super::support::{PARTITIONS, bulk_producer, produce_all, topic_anew};
 use crate::Failed;
 use crate::contest::Place;
 use crate::figures::{Figures, Step};
@@ -11,9 +11,11 @@ use crate::postgres::connect;
 use crate::workload::{Ids, RawEvent, event};
 use factstream::causes::Causes;
 use factstream::message::Message;
+use factstream::partition::partition_of;
 use factstream::{App, Causal, Consumer, Envelope, Event, Failure, Handler, ReadModel, RecordedEvent, Tx};
 use orders::order::OrderEvent;
 use serde::{Deserialize, Serialize};
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -45,18 +47,20 @@ pub(crate) async fn prepare(place: Place) -> Result<Figures, Failed> {
     prepare_with(place, message).await
 }
 
-/// As [`prepare`]; each order of the second half has one of the first half as its cause, which is handled by then.
+/// As [`prepare`]; each order of the second half has one of the first half as its cause, which is handled by then: it lies earlier in its
+/// own partition.
 pub(crate) async fn prepare_with_causes(place: Place) -> Result<Figures, Failed> {
-    let (half, mut published) = (place.size / 2, Vec::<String>::new());
+    let (half, mut published) = (place.size / 2, HashMap::<u32, VecDeque<String>>::new());
     prepare_with(place, move |ids, number| {
         let mut message = message(ids, number)?;
-        let cause = number.checked_sub(half).and_then(|cause| published.get(usize::try_from(cause).ok()?));
-        if let Some(cause) = cause {
-            let causes = Causes::default().and(cause, "OrderCreated", TOPIC);
-            message.headers.push("causes", causes.as_str());
-        } else {
+        let partition = partition_of(message.key.as_deref().unwrap_or_default(), PARTITIONS.unsigned_abs());
+        let causes = published.entry(partition).or_default();
+        if number < half {
             let id = message.headers.get("event_id").unwrap_or_default();
-            published.push(String::from_utf8_lossy(id).into_owned());
+            causes.push_back(String::from_utf8_lossy(id).into_owned());
+        } else if let Some(cause) = causes.pop_front() {
+            let causes = Causes::default().and(&cause, "OrderCreated", TOPIC);
+            message.headers.push("causes", causes.as_str());
         }
         Ok(message)
     })

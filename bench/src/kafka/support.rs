@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Of every topic here.
-const PARTITIONS: i32 = 6;
+pub(super) const PARTITIONS: i32 = 6;
 /// How long the broker may take for anything.
 const ANSWER: Duration = Duration::from_secs(30);
 const RETRY_WAIT: Duration = Duration::from_millis(20);

@@ -1,4 +1,4 @@
-//! P1 and P2: orders created and shipped.
+//! P1, P2 and P5: orders created and shipped.
 
 use super::support::{Json, check_events, connect};
 use crate::Failed;
@@ -29,6 +29,14 @@ const INSERT_MANY: &str =
 pub(crate) async fn commands(place: Place, callers: u64) -> Result<Figures, Failed> {
     let app = commands::open(&place.database).await?;
     let figures = commands::run(&app, callers, place.size).await?;
+    check_events(&connect(&place.database).await?, place.size).await?;
+    Ok(figures)
+}
+
+/// P5: the same in one call for so many.
+pub(crate) async fn in_bulk(place: Place, per_call: u64) -> Result<Figures, Failed> {
+    let app = commands::open(&place.database).await?;
+    let figures = commands::run_in_bulk(&app, per_call, place.size).await?;
     check_events(&connect(&place.database).await?, place.size).await?;
     Ok(figures)
 }

@@ -25,6 +25,19 @@ pub(crate) async fn commands(place: Place, callers: u64) -> Result<Figures, Fail
     commands::run(&app, callers, place.size).await
 }
 
+/// P5s: the same in one call for so many.
+pub(crate) async fn in_bulk(place: Place, per_call: u64) -> Result<Figures, Failed> {
+    let folder = tempfile::tempdir_in(&place.folder)?;
+    let file = folder.path().join("orders.db");
+    let app = commands::open(&format!("sqlite://{}", file.display())).await?;
+    let figures = commands::run_in_bulk(&app, per_call, place.size).await?;
+    let events: i64 = open(&file)?.query_row("SELECT count(*) FROM events", [], |row| row.get(0))?;
+    match events == (place.size * 2).cast_signed() {
+        true => Ok(figures),
+        false => Err(format!("{events} events were written").into()),
+    }
+}
+
 pub(crate) fn raw(place: &Place, per_commit: usize) -> Result<Figures, Failed> {
     let folder = tempfile::tempdir_in(&place.folder)?;
     let connection = open(&folder.path().join("raw.db"))?;
