@@ -203,6 +203,15 @@ impl States {
         cached.state.downcast_ref::<State<A>>().cloned()
     }
 
+    /// The version of the cached state, 0 where there is none.
+    pub(crate) fn cached_version(&self, stream: &StreamId) -> Version {
+        let cache = lock(&self.cache);
+        cache
+            .peek(stream)
+            .filter(|cached| cached.history == self.history())
+            .map_or(0, |cached| cached.version)
+    }
+
     /// How many states are kept, and about how many bytes they take.
     #[cfg(test)]
     fn kept(&self) -> (usize, usize) {

@@ -147,23 +147,42 @@ impl<P: Process> Instances<P> {
             }
             let json = json_of(&open.state)?;
             let (status, ended_at) = if open.ended { (ENDED, Some(now)) } else { (RUNNING, None) };
-            let mut row =
-                params![P::NAME, id, status, json, P::VERSION, open.version, open.position, now, ended_at];
+            let Open { version, position, .. } = open;
             match open.read_at {
-                None => begun.push(row),
-                Some(read_at) => {
-                    row.extend(params![read_at]);
-                    changed.push(row);
-                }
+                None => begun.push(params![
+                    P::NAME,
+                    id,
+                    status,
+                    json,
+                    P::VERSION,
+                    version,
+                    position,
+                    now,
+                    now,
+                    ended_at
+                ]),
+                Some(read_at) => changed.push(params![
+                    P::NAME,
+                    id,
+                    status,
+                    json,
+                    P::VERSION,
+                    version,
+                    position,
+                    now,
+                    ended_at,
+                    read_at
+                ]),
             }
         }
-        for (statement, rows) in
-            [(sql::INSERT_PROCESS_INSTANCE, begun), (sql::UPDATE_PROCESS_INSTANCE, changed)]
-        {
-            if !rows.is_empty() && tx.sql_many(statement, rows).await?.contains(&0) {
-                let text = format!("an instance of {} was changed meanwhile", P::NAME);
-                return Err(Failure::transient(StoreError::Contention(text)));
-            }
+        if !begun.is_empty() {
+            tx.write_rows(instance_rows(begun)).await.map_err(|error| match error.is_unique_violation() {
+                true => changed_meanwhile::<P>(),
+                false => error.into(),
+            })?;
+        }
+        if !changed.is_empty() && tx.sql_many(sql::UPDATE_PROCESS_INSTANCE, changed).await?.contains(&0) {
+            return Err(changed_meanwhile::<P>());
         }
         if !self.history.is_empty() {
             tx.write_rows(history_rows(self.history)).await?;
@@ -173,6 +192,33 @@ impl<P: Process> Instances<P> {
             tx.sql(sql, params![P::NAME, ENDED]).await?;
         }
         Ok(())
+    }
+}
+
+/// Another owner has begun or changed an instance that this batch works on.
+fn changed_meanwhile<P: Process>() -> Failure {
+    Failure::transient(StoreError::Contention(format!("an instance of {} was changed meanwhile", P::NAME)))
+}
+
+/// Rows of instances that begin.
+fn instance_rows(rows: Vec<Params>) -> TableRows {
+    let columns = [
+        "process",
+        "process_id",
+        "status",
+        "state",
+        "state_version",
+        "version",
+        "position",
+        "started_at",
+        "updated_at",
+        "ended_at",
+    ];
+    TableRows {
+        table: "fs_processes".to_owned(),
+        columns: columns.map(str::to_owned).into(),
+        rows,
+        replace_by: Vec::new(),
     }
 }
 

@@ -7,22 +7,51 @@ use crate::timer::{self, Due, NewTimer};
 use crate::tx::Tx;
 use async_trait::async_trait;
 use factstream_core::aggregate::{Aggregate, Command};
+use factstream_core::envelope::StreamId;
 use std::any::type_name;
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::marker::PhantomData;
 
 /// One act, ready to be done.
 #[async_trait]
 pub(super) trait Perform: Send {
+    /// The stream that it looks at.
+    fn stream(&self) -> Option<StreamId> {
+        None
+    }
+
     /// Does it; the refusal, where an aggregate refused it.
     async fn perform(self: Box<Self>, of: Of<'_>, tx: &mut Tx) -> Result<Option<Refused>, Failure>;
 }
 
 /// Which instance asks.
-#[derive(Clone, Copy)]
 pub(super) struct Of<'a> {
     pub(super) process: &'static str,
     pub(super) id: &'a str,
+    pub(super) cancelled: &'a mut Cancelled,
+}
+
+/// Timers that are cancelled in this transaction, by instance and name: all at once, at its end. One that is set again after that is
+/// none of them.
+#[derive(Default)]
+pub(super) struct Cancelled {
+    named: BTreeSet<(String, String)>,
+    /// Instances that have ended.
+    all_of: Vec<String>,
+}
+
+impl Cancelled {
+    pub(super) fn all_of(&mut self, id: &str) {
+        self.all_of.push(id.to_owned());
+    }
+
+    /// Cancels them; those that were set in this transaction, too.
+    pub(super) async fn write(self, process: &str, tx: &mut Tx) -> Result<(), Error> {
+        let named = self.named.iter().map(|(id, name)| (id.as_str(), name.as_str()));
+        timer::cancel_each(tx, process, named).await?;
+        timer::cancel_all(tx, process, self.all_of.iter().map(String::as_str)).await
+    }
 }
 
 /// A command to an aggregate.
@@ -40,6 +69,10 @@ impl<A, C> Commanding<A, C> {
 
 #[async_trait]
 impl<A: Aggregate, C: Command<A> + Debug + 'static> Perform for Commanding<A, C> {
+    fn stream(&self) -> Option<StreamId> {
+        StreamId::new(A::TYPE, self.id.as_str()).ok()
+    }
+
     async fn perform(self: Box<Self>, _: Of<'_>, tx: &mut Tx) -> Result<Option<Refused>, Failure> {
         refuse_undeclared::<A>(tx)?;
         let asked = Refused::asked::<A, C>(&self.id, &self.command);
@@ -81,6 +114,7 @@ pub(super) struct Timing {
 #[async_trait]
 impl Perform for Timing {
     async fn perform(self: Box<Self>, of: Of<'_>, tx: &mut Tx) -> Result<Option<Refused>, Failure> {
+        of.cancelled.named.remove(&(of.id.to_owned(), self.name.clone()));
         let timer = NewTimer {
             key: of.id.to_owned(),
             name: self.name,
@@ -88,7 +122,7 @@ impl Perform for Timing {
             payload_type: String::new(),
             payload: "null".to_owned(),
         };
-        timer::set(tx, of.process, &[timer]).await.map_err(failure)?;
+        timer::set(tx, of.process, &timer).await.map_err(failure)?;
         Ok(None)
     }
 }
@@ -98,8 +132,8 @@ pub(super) struct Cancelling(pub(super) String);
 
 #[async_trait]
 impl Perform for Cancelling {
-    async fn perform(self: Box<Self>, of: Of<'_>, tx: &mut Tx) -> Result<Option<Refused>, Failure> {
-        timer::cancel(tx, of.process, of.id, &self.0).await?;
+    async fn perform(self: Box<Self>, of: Of<'_>, _: &mut Tx) -> Result<Option<Refused>, Failure> {
+        of.cancelled.named.insert((of.id.to_owned(), self.0));
         Ok(None)
     }
 }

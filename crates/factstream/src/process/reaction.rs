@@ -5,12 +5,12 @@ use super::correlate::{Missing, Target};
 use super::history::{EVENT, REFUSED, TIMER};
 use super::input::{Input, Refused};
 use super::instances::{Entry, Instances};
-use super::perform::Of;
+use super::perform::{Cancelled, Of, Perform};
 use super::step::{REACTIONS_MAX, correlated, take};
 use super::traits::Process;
 use crate::handler::Failure;
 use crate::handler::reaction::{BatchFailure, Decoded, Reaction, Ready};
-use crate::timer::{self, DueTimer};
+use crate::timer::DueTimer;
 use crate::tx::Tx;
 use async_trait::async_trait;
 use factstream_core::decode::{DecodeError, Decoder};
@@ -27,6 +27,9 @@ pub(crate) struct Managing<P> {
     types: HashSet<&'static str>,
     process: PhantomData<fn() -> P>,
 }
+
+/// What an instance asked for.
+type ToDo = Vec<Box<dyn Perform>>;
 
 /// What has come, and the instances that it concerns, or why these cannot be told.
 struct Correlated<E> {
@@ -68,18 +71,16 @@ impl<P: Process> Managing<P> {
         }
     }
 
-    /// Has the instance take the input and what follows from it.
-    async fn handle(
-        &self,
+    /// Has the instance take the input; `None` when it is not for it, or not any more.
+    fn take_in(
         ready: &Ready<'_>,
         instances: &mut Instances<P>,
         now: Timestamp,
-        tx: &mut Tx,
-    ) -> Result<(), Failure> {
-        let Some(Target { id, starts, missing }) = Self::target(ready)? else { return Ok(()) };
+    ) -> Result<Option<ToDo>, Failure> {
+        let Some(Target { id, starts, missing }) = Self::target(ready)? else { return Ok(None) };
         let Some(open) = instances.open(id, *starts)? else {
             return match missing {
-                Missing::Skip => Ok(()),
+                Missing::Skip => Ok(None),
                 Missing::DeadLetter => Err(Failure::permanent(format!(
                     "{} has no instance {id:?} to go on with; if it may be missing, write Correlate::go_on(..).or(Missing::Skip)",
                     P::NAME
@@ -88,12 +89,35 @@ impl<P: Process> Managing<P> {
         };
         let arrived = &arrival::<P::Events>(ready.event).arrived;
         if open.ended || !arrived.is_new_after(open.position) || arrived.is_stale(&open.retimed) {
-            return Ok(()); // it comes after the end, or again, or not any more
+            return Ok(None); // it comes after the end, or again, or not any more
         }
         open.position = arrived.position().unwrap_or(open.position);
-        tx.caused_by(ready.origin.clone());
         let entry = arrived.entry(ready.edited, now);
-        let mut refusals = VecDeque::from(self.step(id, instances, arrived.input(), entry, tx).await?);
+        Self::step(id, instances, arrived.input(), entry).map(Some)
+    }
+
+    /// Has the instance take one input and keeps it; what it asks for.
+    fn step(
+        id: &str,
+        instances: &mut Instances<P>,
+        input: Input<'_, P::Events>,
+        entry: Entry,
+    ) -> Result<ToDo, Failure> {
+        let Some(open) = instances.open(id, false)? else { return Ok(Vec::new()) };
+        let acts = take(&mut open.state, input)?;
+        open.ended |= acts.ends();
+        let (acts, to_do) = acts.into_parts();
+        open.retimed.extend(acts.iter().filter_map(Act::timer_name));
+        instances.note(id, entry, acts)?;
+        Ok(to_do)
+    }
+
+    /// Does what an instance asked for, and what it asks for when that is refused.
+    async fn perform(ready: &Ready<'_>, to_do: ToDo, work: &mut Work<P>, tx: &mut Tx) -> Result<(), Failure> {
+        let Some(Target { id, .. }) = Self::target(ready)? else { return Ok(()) };
+        let arrived = &arrival::<P::Events>(ready.event).arrived;
+        tx.caused_by(ready.origin.clone());
+        let mut refusals = VecDeque::from(work.perform_all(id, to_do, tx).await?);
         let mut reactions = 1;
         while let Some(refused) = refusals.pop_front() {
             if reactions >= REACTIONS_MAX {
@@ -104,34 +128,56 @@ impl<P: Process> Managing<P> {
             }
             let input_id = format!("{}#{reactions}", arrived.id());
             let input = Some(serde_json::to_string(&refused).map_err(Failure::permanent)?);
-            let entry = Entry { kind: REFUSED, input_id, input, at: now };
-            refusals.extend(self.step(id, instances, Input::Refused(&refused), entry, tx).await?);
+            let entry = Entry { kind: REFUSED, input_id, input, at: work.now };
+            let to_do = Self::step(id, &mut work.instances, Input::Refused(&refused), entry)?;
+            refusals.extend(work.perform_all(id, to_do, tx).await?);
             reactions += 1;
         }
-        if instances.open(id, false)?.is_some_and(|open| open.ended) {
-            timer::cancel_all(tx, P::NAME, id).await?;
+        if work.instances.open(id, false)?.is_some_and(|open| open.ended) {
+            work.cancelled.all_of(id);
         }
         Ok(())
     }
 
-    /// Has the instance take one input, keeps it, and does what was asked for; the commands that were refused.
-    async fn step(
-        &self,
-        id: &str,
-        instances: &mut Instances<P>,
-        input: Input<'_, P::Events>,
-        entry: Entry,
+    /// Has different instances take an input each, and does what they ask for, one after the other. What they command is read first, in one
+    /// trip.
+    async fn round(
+        round: &[(usize, &Ready<'_>)],
+        work: &mut Work<P>,
         tx: &mut Tx,
-    ) -> Result<Vec<Refused>, Failure> {
-        let Some(open) = instances.open(id, false)? else { return Ok(Vec::new()) };
-        let acts = take(&mut open.state, input)?;
-        open.ended |= acts.ends();
-        let (acts, to_do) = acts.into_parts();
-        open.retimed.extend(acts.iter().filter_map(Act::timer_name));
-        instances.note(id, entry, acts)?;
+    ) -> Result<(), BatchFailure> {
+        let mut asked = Vec::with_capacity(round.len());
+        for (at, ready) in round {
+            let taken = Self::take_in(ready, &mut work.instances, work.now);
+            asked.extend(
+                taken.map_err(|failure| BatchFailure::at(*at, failure))?.map(|to_do| (*at, *ready, to_do)),
+            );
+        }
+        let streams = asked.iter().flat_map(|(_, _, to_do)| to_do.iter().filter_map(|act| act.stream()));
+        let streams: Vec<_> = streams.collect();
+        tx.read_ahead(streams).await.map_err(|error| BatchFailure::somewhere(Failure::transient(error)))?;
+        for (at, ready, to_do) in asked {
+            let done = Self::perform(ready, to_do, work, tx).await;
+            done.map_err(|failure| BatchFailure::at(at, failure))?;
+        }
+        Ok(())
+    }
+}
+
+/// What a batch works on.
+struct Work<P> {
+    instances: Instances<P>,
+    cancelled: Cancelled,
+    now: Timestamp,
+}
+
+impl<P: Process> Work<P> {
+    /// Does what an instance asked for; the commands that were refused.
+    async fn perform_all(&mut self, id: &str, to_do: ToDo, tx: &mut Tx) -> Result<Vec<Refused>, Failure> {
         let mut refused = Vec::new();
         for act in to_do {
-            refused.extend(act.perform(Of { process: P::NAME, id }, tx).await?);
+            let of = Of { process: P::NAME, id, cancelled: &mut self.cancelled };
+            refused.extend(act.perform(of, tx).await?);
         }
         Ok(refused)
     }
@@ -231,14 +277,25 @@ impl<P: Process> Reaction for Managing<P> {
             return Ok(());
         }
         let whole = BatchFailure::somewhere;
-        let targets = batch.iter().filter_map(|ready| Self::target(ready).ok().flatten());
-        let ids: BTreeSet<&str> = targets.map(|target| target.id.as_str()).collect();
-        let mut instances = Instances::<P>::load(&ids, tx).await.map_err(whole)?;
-        let now = tx.kernel().clock.now();
-        for (at, ready) in batch.iter().enumerate() {
-            let handled = self.handle(ready, &mut instances, now, tx).await;
-            handled.map_err(|failure| BatchFailure::at(at, failure))?;
+        let ids: Vec<Option<&str>> = batch
+            .iter()
+            .map(|ready| Self::target(ready).ok().flatten().map(|target| target.id.as_str()))
+            .collect();
+        let all: BTreeSet<&str> = ids.iter().copied().flatten().collect();
+        let instances = Instances::<P>::load(&all, tx).await.map_err(whole)?;
+        let mut work = Work { instances, cancelled: Cancelled::default(), now: tx.kernel().clock.now() };
+        let (mut round, mut in_round) = (Vec::with_capacity(batch.len()), BTreeSet::new());
+        for (at, (ready, id)) in batch.iter().zip(&ids).enumerate() {
+            if id.is_some_and(|id| !in_round.insert(id)) {
+                Self::round(&round, &mut work, tx).await?;
+                round.clear();
+                in_round = id.iter().copied().collect();
+            }
+            round.push((at, ready));
         }
+        Self::round(&round, &mut work, tx).await?;
+        let Work { instances, cancelled, now } = work;
+        cancelled.write(P::NAME, tx).await.map_err(|error| whole(Failure::transient(error)))?;
         instances.save(now, tx).await.map_err(whole)
     }
 }

@@ -9,7 +9,7 @@ use crate::tx::Tx;
 use async_trait::async_trait;
 use factstream_core::aggregate::{Aggregate, Command};
 use factstream_core::decode::read_json;
-use factstream_core::envelope::check_id;
+use factstream_core::envelope::{StreamId, check_id};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::any::type_name;
@@ -117,6 +117,12 @@ pub(crate) struct Planned {
 }
 
 impl Planned {
+    /// The stream that it looks at.
+    pub(super) fn stream(&self) -> Option<StreamId> {
+        let (aggregate_type, id) = self.key.split_once('/')?;
+        StreamId::new(aggregate_type, id).ok()
+    }
+
     pub(super) async fn execute(&self, tx: &mut Tx) -> Result<(), Failure> {
         self.command.execute(&self.key, &self.json, tx).await
     }

@@ -114,6 +114,12 @@ impl Reaction for Scheduled {
     }
 
     async fn react(&self, batch: &[Ready<'_>], tx: &mut Tx) -> Result<(), BatchFailure> {
+        let streams = batch.iter().filter_map(|ready| match input(ready.event) {
+            Input::Command(command) => command.stream(),
+            Input::Recurring(_) => None,
+        });
+        let streams: Vec<_> = streams.collect();
+        tx.read_ahead(streams).await.map_err(|error| BatchFailure::somewhere(Failure::transient(error)))?;
         for (at, ready) in batch.iter().enumerate() {
             tx.caused_by(ready.origin.clone());
             let work = async {

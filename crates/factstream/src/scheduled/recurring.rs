@@ -197,7 +197,7 @@ impl Recurrences {
         for (name, recurrence) in self.0.iter().filter(|(name, _)| !unchanged.contains(name)) {
             let (line, zone) = recurrence.schedule.spec();
             tx.sql(sql::UPSERT_SCHEDULE, params![handler, name, line, zone, now]).await?;
-            timer::set(tx, handler, &[tick(name, Due::At(now))]).await?;
+            timer::set(tx, handler, &tick(name, Due::At(now))).await?;
         }
         Ok(())
     }
@@ -205,16 +205,14 @@ impl Recurrences {
 
 async fn forget(handler: &str, name: &str, tx: &mut Tx) -> Result<(), Error> {
     tx.sql("DELETE FROM fs_schedules WHERE handler = $1 AND name = $2", params![handler, name]).await?;
-    for key in [key_of_next(name), key_of(name)] {
-        timer::cancel_all(tx, handler, &key).await?;
-    }
-    Ok(())
+    let keys = [key_of_next(name), key_of(name)];
+    timer::cancel_all(tx, handler, keys.iter().map(String::as_str)).await
 }
 
 /// Has an occurrence run now, beside those of the schedule.
 pub(crate) async fn run_now(handler: &str, name: &str, tx: &mut Tx) -> Result<(), Error> {
     let now = tx.kernel().clock.now();
-    timer::set(tx, handler, &[run(name, now)]).await.map(drop)
+    timer::set(tx, handler, &run(name, now)).await.map(drop)
 }
 
 /// Stops a schedule, or has it go on from now on; whether there is one.
@@ -225,7 +223,7 @@ pub(crate) async fn pause(handler: &str, name: &str, paused: bool, tx: &mut Tx) 
     }
     match paused {
         true => drop(timer::cancel(tx, handler, &key_of_next(name), NEXT).await?),
-        false => drop(timer::set(tx, handler, &[tick(name, Due::At(now))]).await?),
+        false => drop(timer::set(tx, handler, &tick(name, Due::At(now))).await?),
     }
     Ok(true)
 }
@@ -259,12 +257,12 @@ impl Recurrence {
         // Each occurrence is a conversation of its own.
         for slot in slots {
             tx.caused_by(Origin::command(Arc::clone(&tx.kernel().service)));
-            timer::set(tx, handler, &[run(name, slot)]).await?;
+            timer::set(tx, handler, &run(name, slot)).await?;
         }
         let next = schedule.next_after(now);
         tx.sql(sql::MOVE_SCHEDULE, params![handler, name, now, next]).await?;
         if let Some(next) = next {
-            timer::set(tx, handler, &[tick(name, Due::At(next))]).await?;
+            timer::set(tx, handler, &tick(name, Due::At(next))).await?;
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ mod due;
 mod set;
 
 pub(crate) use due::{DueTimer, TIMERS};
-pub(crate) use set::{Due, NewTimer, cancel, cancel_all, move_to, set};
+pub(crate) use set::{Due, NewTimer, cancel, cancel_all, cancel_each, move_to, set};
 
 use crate::error::Error;
 use crate::statements as sql;

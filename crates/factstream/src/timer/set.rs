@@ -6,17 +6,18 @@ use crate::statements as sql;
 use crate::tx::Tx;
 use factstream_core::envelope::check_id;
 use factstream_core::params;
+use factstream_core::read_model::RowKey;
 use factstream_core::recordable::EVENT_BYTES_MAX;
 use factstream_core::sql::{Params, Value};
 use factstream_core::store::TableRows;
 use jiff::{SignedDuration, Timestamp};
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::time::Duration;
 use uuid::Uuid;
 
 /// How far ahead a timer may be set: about a hundred years. What is farther is a mistake.
 const AHEAD_MAX: SignedDuration = SignedDuration::from_hours(24 * 365 * 100);
+
+const CANCEL: &str = "DELETE FROM fs_timers WHERE handler = $1 AND timer_key = $2 AND name = $3";
 
 /// When a timer is due.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -56,43 +57,45 @@ pub(crate) struct NewTimer {
     pub(crate) payload: String,
 }
 
-/// Sets timers of a handler, in the place of those with their keys and names; when each is due.
-pub(crate) async fn set(tx: &mut Tx, handler: &str, timers: &[NewTimer]) -> Result<Vec<Timestamp>, Error> {
+/// Sets a timer of a handler, in the place of the one with its key and name; when it is due. It is written with others that the
+/// transaction sets, before the next statement.
+pub(crate) async fn set(tx: &mut Tx, handler: &str, timer: &NewTimer) -> Result<Timestamp, Error> {
     let now = tx.kernel().clock.now();
     let origin = tx.origin_json()?;
-    let mut due = Vec::with_capacity(timers.len());
-    let mut rows: Vec<Params> = Vec::with_capacity(timers.len());
-    let mut places: HashMap<(&str, &str), usize> = HashMap::new();
-    for timer in timers {
-        let at = check(timer, now)?;
-        due.push(at);
-        let NewTimer { key, name, payload_type, payload, .. } = timer;
-        let token = Uuid::now_v7().to_string();
-        let row = params![handler, key, name, token, at, at, payload_type, payload, &origin, now];
-        // The last one counts.
-        match places.entry((key, name)) {
-            Entry::Occupied(place) => rows[*place.get()] = row,
-            Entry::Vacant(place) => {
-                place.insert(rows.len());
-                rows.push(row);
-            }
-        }
-    }
-    write(tx, rows).await?;
+    let at = check(timer, now)?;
+    let NewTimer { key, name, payload_type, payload, .. } = timer;
+    let token = Uuid::now_v7().to_string();
+    let row = params![handler, key, name, token, at, at, payload_type, payload, origin, now];
+    put(tx, row).await?;
     tx.sets_timers();
-    Ok(due)
+    Ok(at)
 }
 
 /// Deletes a timer; whether there was one.
 pub(crate) async fn cancel(tx: &mut Tx, handler: &str, key: &str, name: &str) -> Result<bool, Error> {
-    let sql = "DELETE FROM fs_timers WHERE handler = $1 AND timer_key = $2 AND name = $3";
-    Ok(tx.sql(sql, params![handler, key, name]).await? > 0)
+    Ok(tx.sql(CANCEL, params![handler, key, name]).await? > 0)
 }
 
-/// Deletes all timers of a key; how many there were.
-pub(crate) async fn cancel_all(tx: &mut Tx, handler: &str, key: &str) -> Result<u64, Error> {
+/// Deletes timers by key and name, where they are there.
+pub(crate) async fn cancel_each(
+    tx: &mut Tx,
+    handler: &str,
+    timers: impl Iterator<Item = (&str, &str)>,
+) -> Result<(), Error> {
+    let rows = timers.map(|(key, name)| params![handler, key, name]).collect();
+    tx.sql_many(CANCEL, rows).await?;
+    Ok(())
+}
+
+/// Deletes all timers of these keys.
+pub(crate) async fn cancel_all(
+    tx: &mut Tx,
+    handler: &str,
+    keys: impl Iterator<Item = &str>,
+) -> Result<(), Error> {
     let sql = "DELETE FROM fs_timers WHERE handler = $1 AND timer_key = $2";
-    Ok(tx.sql(sql, params![handler, key]).await?)
+    tx.sql_many(sql, keys.map(|key| params![handler, key]).collect()).await?;
+    Ok(())
 }
 
 /// Has a timer fire at another time; when that is, or `None` when there is no such timer.
@@ -116,10 +119,12 @@ pub(super) async fn insert_held(tx: &mut Tx, handler: &str, timer: &DueTimer) ->
     let DueTimer { key, name, token, due_at, payload_type, payload, origin, set_at } = timer;
     let row =
         params![handler, key, name, token, *due_at, Value::Null, payload_type, payload, origin, *set_at];
-    write(tx, vec![row]).await
+    put(tx, row).await
 }
 
-async fn write(tx: &mut Tx, rows: Vec<Params>) -> Result<(), Error> {
+/// Puts a row of the columns below.
+async fn put(tx: &mut Tx, row: Params) -> Result<(), Error> {
+    const TABLE: &str = "fs_timers";
     const COLUMNS: [&str; 10] = [
         "handler",
         "timer_key",
@@ -132,8 +137,15 @@ async fn write(tx: &mut Tx, rows: Vec<Params>) -> Result<(), Error> {
         "origin",
         "set_at",
     ];
-    let (table, columns) = ("fs_timers".to_owned(), COLUMNS.map(str::to_owned).to_vec());
-    Ok(tx.write_rows(TableRows { table, columns, rows, replace_by: vec![0, 1, 2] }).await?)
+    const KEY: [usize; 3] = [0, 1, 2];
+    let key = RowKey::several(KEY.map(|at| row[at].clone())).expect("a timer's key is text");
+    let none = |table| TableRows {
+        table,
+        columns: COLUMNS.map(str::to_owned).to_vec(),
+        rows: Vec::new(),
+        replace_by: KEY.to_vec(),
+    };
+    Ok(tx.put_in(TABLE.to_owned(), none, key, row).await?)
 }
 
 /// When it is due; refused when it cannot be kept, or would never fire. Its key is checked by whoever makes it of ids.

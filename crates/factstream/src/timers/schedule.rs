@@ -168,8 +168,7 @@ impl<'a> ScheduleCommand<'a> {
 
 async fn set(tx: &mut Tx, timer: NewTimer) -> Result<ScheduledCommand, Error> {
     let handler = handler_of(&tx.kernel().service);
-    let due = timer::set(tx, &handler, std::slice::from_ref(&timer)).await?;
-    let due_at = due.first().copied().unwrap_or_default();
+    let due_at = timer::set(tx, &handler, &timer).await?;
     Ok(ScheduledCommand { key: timer.key, name: timer.name, due_at })
 }
 

@@ -6,15 +6,18 @@
 
 mod columns;
 mod rows;
+mod ahead;
 
 use crate::error::{Error, ExecuteError};
 use crate::kernel::Kernel;
 use crate::kernel::origin::Origin;
 use crate::kernel::states::{State, check_begins, horizon_of};
 use crate::{refusals, statements as sql};
+use ahead::Ahead;
 pub(crate) use columns::{column_list, column_of, with_key, with_one_of_keys};
 use factstream_core::aggregate::{Aggregate, Command};
 use factstream_core::context::Context;
+use factstream_core::decode::Decoder;
 use factstream_core::envelope::{RecordedEvent, StreamId, Version};
 use factstream_core::params;
 use factstream_core::store::{Append, Appended, Commit, Expected, READ_BYTES_MAX, StoreError, Transaction};
@@ -74,6 +77,8 @@ pub struct Tx {
     states: HashMap<StreamId, Touched>,
     /// Streams that events were appended to without a look at them.
     unseen: HashMap<StreamId, Unseen>,
+    /// Streams that were read before they are looked at.
+    ahead: HashMap<StreamId, Ahead>,
     /// Whether it has set timers, which is news once it is committed.
     sets_timers: bool,
 }
@@ -149,8 +154,8 @@ impl Tx {
     ) -> Self {
         let own_origin = origin.clone();
         let (rows, appends) = (Rows::new(inner, tables), Vec::new());
-        let (states, unseen) = (HashMap::new(), HashMap::new());
-        Self { rows, kernel, origin, own_origin, appends, states, unseen, sets_timers: false }
+        let (states, unseen, ahead) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Self { rows, kernel, origin, own_origin, appends, states, unseen, ahead, sets_timers: false }
     }
 
     /// Begins a transaction on the live tables.
@@ -309,22 +314,40 @@ impl Tx {
             cached => cached,
         };
         let mut state = known.unwrap_or_else(|| states.begin());
+        let ahead = self.ahead.remove(stream).filter(|ahead| ahead.after == state.version);
+        let horizon = if let Some(Ahead { events, horizon, .. }) = ahead {
+            state.fold(stream, &events, &decoder)?;
+            horizon
+        } else {
+            self.read_on(stream, &mut state, &decoder).await?;
+            match state.version {
+                0 => self.rows.inner().query(sql::SELECT_HORIZON, horizon_of(stream)).await?,
+                _ => Vec::new(),
+            }
+        };
+        check_begins(stream, state.version, horizon)?;
+        self.see_unseen::<A>(stream, &mut state)?;
+        self.states.insert(stream.clone(), Touched::new(state.clone()));
+        Ok(state)
+    }
+
+    /// Folds what the stream has after the state.
+    async fn read_on<A: Aggregate>(
+        &mut self,
+        stream: &StreamId,
+        state: &mut State<A>,
+        decoder: &Decoder,
+    ) -> Result<(), Error> {
         let mut page_events = FIRST_PAGE_EVENTS;
         loop {
             let events = self.read_stream(stream, state.version, page_events).await?;
-            state.fold(stream, &events, &decoder)?;
+            state.fold(stream, &events, decoder)?;
             if events.len() < page_events {
-                break;
+                return Ok(());
             }
             let bytes = events.iter().map(RecordedEvent::bytes).sum::<usize>() / events.len();
             page_events = (READ_BYTES_MAX / bytes.max(1)).clamp(1, PAGE_EVENTS);
         }
-        if state.version == 0 {
-            check_begins(stream, 0, self.rows.inner().query(sql::SELECT_HORIZON, horizon_of(stream)).await?)?;
-        }
-        self.see_unseen::<A>(stream, &mut state)?;
-        self.states.insert(stream.clone(), Touched::new(state.clone()));
-        Ok(state)
     }
 
     /// The state with what was appended before it was loaded. What is decided on it stands on the version that was loaded.

@@ -171,15 +171,27 @@ impl Rows {
             .to_row()
             .map_err(|source| Error::Encode { what: format!("a row of {}", R::TABLE), source })?;
         let table = self.table(R::TABLE);
+        let none = |table| rows_of::<R>(table, Vec::new());
+        Ok(self.put_in(table, none, key, values).await?)
+    }
+
+    /// Puts a row into this table, as [`Rows::put`] does; `none` is the table without rows.
+    pub(crate) async fn put_in(
+        &mut self,
+        table: String,
+        none: impl FnOnce(String) -> TableRows,
+        key: RowKey,
+        values: Params,
+    ) -> Result<(), StoreError> {
         let known = self.puts.iter().position(|puts| puts.rows.table == table);
         let at = known.unwrap_or_else(|| {
-            self.puts.push(Puts { rows: rows_of::<R>(table, Vec::new()), places: HashMap::new(), bytes: 0 });
+            self.puts.push(Puts { rows: none(table), places: HashMap::new(), bytes: 0 });
             self.puts.len() - 1
         });
-        if self.puts[at].put(key, values) {
-            self.write_puts().await?;
+        match self.puts[at].put(key, values) {
+            true => self.write_puts().await,
+            false => Ok(()),
         }
-        Ok(())
     }
 
     /// The row of a table with this key, as this transaction sees it: with rows that it has put. Inside a projection it is that of

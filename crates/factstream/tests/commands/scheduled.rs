@@ -39,6 +39,42 @@ async fn fired(app: &App) {
     .await;
 }
 
+#[tokio::test]
+async fn of_many_that_fire_together_each_is_decided_on_its_own_stream() {
+    let shop = Shop::new();
+    let app = builder(&shop).open().await.unwrap();
+    let open: Vec<String> = (0..150).map(|n| format!("open-{n}")).collect();
+    let created = open.iter().map(String::as_str).chain(["closed", "lost", "long"]);
+    let commands =
+        created.map(|id| (id, Do::Create(1))).chain(open.iter().map(|id| (id.as_str(), note("a"))));
+    app.execute_all::<Order, _>(commands.chain([("closed", Do::Close)])).await.unwrap();
+    app.execute_all::<Order, _>((0..300).map(|_| ("long", note("a")))).await.unwrap();
+    let mut tx = app.begin().await.unwrap();
+    tx.sql("DELETE FROM events WHERE aggregate_id = $1", params!["lost"]).await.unwrap();
+    tx.commit().await.unwrap();
+    let all = open.iter().map(String::as_str).chain(["closed", "long", "lost", "new"]);
+    for id in all {
+        app.schedule::<Order, _>(id, note("fired")).await.unwrap();
+    }
+    drop(app);
+    let app = builder(&shop).open().await.unwrap(); // with no state in memory
+    let running = app.start().await.unwrap();
+    fired(&app).await;
+    for id in &open {
+        assert_eq!(notes(&app, id).await, ["a", "fired"], "{id}");
+    }
+    assert_eq!(notes(&app, "new").await, ["fired"]);
+    let long = notes(&app, "long").await;
+    assert_eq!((long.len(), long.last().map(String::as_str)), (301, Some("fired")));
+    for id in ["closed", "lost"] {
+        assert_eq!(waiting(&app, id).await, 1, "{id}: it is among the letters");
+    }
+    let appended = app.read_log(0, 10_000).await.unwrap();
+    let fired = appended.iter().filter(|event| event.data.contains("fired")).count();
+    assert_eq!(fired, open.len() + 2, "nothing on what was refused, nothing twice");
+    stop(running).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn each_is_executed_once_and_not_before_its_time_although_two_processes_run() {
     let shop = Shop::new();

@@ -96,6 +96,29 @@ async fn a_timer_is_an_input_once_and_one_that_is_cancelled_never_is() {
 }
 
 #[tokio::test]
+async fn of_inputs_that_are_taken_together_the_last_one_says_what_becomes_of_a_timer() {
+    let shop = Shop::new();
+    let app = payments(&shop).await;
+    for id in ["ended", "paid", "set-again"] {
+        app.execute(id, Do::Create(1)).await.unwrap();
+    }
+    app.execute("ended", Do::Close).await.unwrap();
+    app.execute("paid", Do::Note("sooner".into())).await.unwrap();
+    app.execute("paid", Do::Note("paid".into())).await.unwrap();
+    app.execute("set-again", Do::Note("paid".into())).await.unwrap();
+    app.execute("set-again", Do::Note("sooner".into())).await.unwrap();
+    let running = app.start().await.unwrap();
+    let due = async || seen(&app, "set-again").await.contains(&"timer due".to_owned());
+    eventually("the timer is an input", due).await;
+    settled(&app).await;
+    assert_eq!(pending(&app).await, ["set-again"], "the one that it set when it was due");
+    for id in ["ended", "paid"] {
+        assert!(!seen(&app, id).await.contains(&"timer due".to_owned()), "{id}");
+    }
+    stop(running).await;
+}
+
+#[tokio::test]
 async fn what_fell_due_while_nothing_ran_is_an_input_at_the_next_start() {
     let shop = Shop::new();
     let app = payments(&shop).await;
