@@ -310,10 +310,11 @@ impl Processor {
     }
 }
 
-/// A statement with a list of ids, padded to a power of two, so that there are few statements to prepare.
+/// A statement with a list of ids, or a row of each, padded to a power of two, so that there are few statements to prepare.
 fn with_ids(statement: &str, mut params: Params, ids: &[&str]) -> (String, Params) {
-    let count = ids.len().next_power_of_two();
-    let sql = statement.replace("{ids}", &placeholders(params.len() + 1, count));
+    let (first, count) = (params.len() + 1, ids.len().next_power_of_two());
+    let rows: Vec<String> = (first..first + count).map(|at| format!("(CAST(${at} AS TEXT))")).collect();
+    let sql = statement.replace("{ids}", &placeholders(first, count)).replace("{rows}", &rows.join(", "));
     let last = ids.last().copied().unwrap_or_default();
     params.extend(ids.iter().copied().chain(std::iter::repeat(last)).take(count).map(Into::into));
     (sql, params)
