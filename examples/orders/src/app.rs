@@ -11,6 +11,7 @@ use crate::report::{Report, Reporting};
 use crate::reservation::Reservation;
 use crate::{facts, inventory, order, payment, registry, report, urls};
 use factstream::{App, Builder, Error, Start};
+use std::num::NonZeroU32;
 
 /// One of the three services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -57,6 +58,9 @@ pub struct Config {
     pub mirror_dead_letters: bool,
     /// How often the simulated gateway fails, from 0.0 to 1.0.
     pub gateway_failure_rate: f64,
+    /// How many calls a second the simulated gateway allows each process; any number unless said. The payment service makes no more, in
+    /// all of its processes together.
+    pub gateway_calls: Option<NonZeroU32>,
 }
 
 impl Default for Config {
@@ -69,6 +73,7 @@ impl Default for Config {
             auto_ship: true,
             mirror_dead_letters: false,
             gateway_failure_rate: 0.0,
+            gateway_calls: None,
         }
     }
 }
@@ -116,7 +121,11 @@ pub fn builder(config: &Config) -> Builder {
     }
     if runs(Service::Payment) {
         let gateway = SimulatedGateway::new(config.gateway_failure_rate);
-        builder = builder.aggregate::<Payment>().consumer(payment::consumer(gateway));
+        let gateway = match config.gateway_calls {
+            Some(calls) => gateway.allowing(calls),
+            None => gateway,
+        };
+        builder = builder.aggregate::<Payment>().consumer(payment::consumer(gateway, config.gateway_calls));
     }
     builder
 }

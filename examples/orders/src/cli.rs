@@ -5,6 +5,7 @@ use crate::urls::{BrokerUrl, StoreUrl};
 use clap::{Args, Parser, Subcommand};
 use factstream::ResetTo;
 use factstream::broker::Partition;
+use std::num::NonZeroU32;
 
 /// Orders, payments and stock, event-sourced on factstream.
 #[derive(Debug, Parser)]
@@ -71,6 +72,10 @@ pub struct Serve {
     /// How often the simulated payment gateway fails, from 0.0 to 1.0
     #[arg(long, default_value_t = 0.0, value_parser = rate, value_name = "RATE")]
     pub gateway_failure_rate: f64,
+    /// How many calls a second the simulated payment gateway allows; to more it says when to ask again. The payment service makes no more,
+    /// in all of its processes together [default: any number]
+    #[arg(long, value_name = "CALLS_PER_SECOND")]
+    pub gateway_calls: Option<NonZeroU32>,
 }
 
 /// `orders demo`

@@ -3,9 +3,12 @@
 //! Invariant of every gateway: calls with the same idempotency key have one effect, and get the same answer.
 
 use factstream::Failure;
+use std::collections::VecDeque;
 use std::future::Future;
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 use uuid::Uuid;
 
 /// Customers whose id begins with this are declined by the [`SimulatedGateway`].
@@ -13,6 +16,8 @@ pub const DECLINED_PREFIX: &str = "declined";
 /// A customer of this prefix and a number, `slow-3`, confirms a charge so many seconds after the event that it is for: until then the
 /// [`SimulatedGateway`] asks to be asked again.
 pub const SLOW_PREFIX: &str = "slow-";
+/// In which calls are counted.
+const SECOND: Duration = Duration::from_secs(1);
 
 /// Takes money, and gives it back.
 pub trait Gateway: Send + Sync + 'static {
@@ -76,26 +81,61 @@ impl NoAnswer {
     }
 }
 
-/// A gateway that answers within 1 to 3 ms, always the same to the same key, and fails at a set rate.
+/// A gateway that answers within 1 to 3 ms, always the same to the same key, fails at a set rate, and may allow only so many calls a second.
 #[derive(Debug)]
 pub struct SimulatedGateway {
     failure_rate: f64,
     calls: AtomicU64,
+    allowance: Option<Allowance>,
+}
+
+/// So many calls in any second.
+#[derive(Debug)]
+struct Allowance {
+    per_second: usize,
+    /// When the calls of the last second came, oldest first: at most as many as are allowed.
+    calls: Mutex<VecDeque<Instant>>,
 }
 
 impl SimulatedGateway {
     /// One that fails at this rate: 0.0 never, 1.0 always.
     pub fn new(failure_rate: f64) -> Self {
-        Self { failure_rate, calls: AtomicU64::new(0) }
+        Self { failure_rate, calls: AtomicU64::new(0), allowance: None }
+    }
+
+    /// Allows so many calls in any second; to more it says when to ask again, as HTTP's 429 does with `Retry-After`.
+    pub fn allowing(self, calls_per_second: NonZeroU32) -> Self {
+        let per_second = usize::try_from(calls_per_second.get()).unwrap_or(usize::MAX);
+        Self { allowance: Some(Allowance { per_second, calls: Mutex::default() }), ..self }
     }
 
     /// The way there and back, which may be lost.
     async fn travel(&self) -> Result<(), NoAnswer> {
+        self.allowance.as_ref().map_or(Ok(()), |allowance| allowance.take(Instant::now()))?;
         let chance = scatter(self.calls.fetch_add(1, Ordering::Relaxed));
         tokio::time::sleep(Duration::from_micros(1_000 + chance % 2_000)).await;
         // The upper 53 bits as a fraction from 0 to 1.
         let fraction = (chance >> 11) as f64 / (1_u64 << 53) as f64;
         if fraction < self.failure_rate { Err(NoAnswer::Unavailable) } else { Ok(()) }
+    }
+}
+
+impl Allowance {
+    /// Counts a call, or says after which wait it would be one of those that are allowed.
+    fn take(&self, now: Instant) -> Result<(), NoAnswer> {
+        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        while calls.front().is_some_and(|call| now.duration_since(*call) >= SECOND) {
+            calls.pop_front();
+        }
+        match calls.front() {
+            Some(oldest) if calls.len() >= self.per_second => {
+                Err(NoAnswer::Later(SECOND.saturating_sub(now.duration_since(*oldest))))
+            }
+            _ => {
+                calls.push_back(now);
+                Ok(())
+            }
+        }
     }
 }
 
@@ -172,6 +212,16 @@ mod tests {
         for key in long_ago_or_ahead.map(id_of).into_iter().chain(["a foreign id".to_owned()]) {
             assert!(matches!(gateway.charge(&key, "slow-60", 5).await, Ok(Answer::Approved { .. })), "{key}");
         }
+    }
+
+    #[test]
+    fn no_second_has_more_calls_than_are_allowed_and_a_refusal_says_when_the_next_one_is() {
+        let allowance = Allowance { per_second: 2, calls: Mutex::default() };
+        let begun = Instant::now();
+        let at = |millis| allowance.take(begun + Duration::from_millis(millis));
+        let later = |millis| Err(NoAnswer::Later(Duration::from_millis(millis)));
+        assert_eq!([at(0), at(300), at(300), at(999)], [Ok(()), Ok(()), later(700), later(1)]);
+        assert_eq!([at(1_000), at(1_000), at(1_300)], [Ok(()), later(300), Ok(())]);
     }
 
     #[tokio::test]

@@ -6,9 +6,10 @@
 use crate::amount::{self, Priced};
 use crate::gateway::{Answer, Gateway, NoAnswer};
 use factstream::{
-    Aggregate, Command, Consumer, Envelope, Event, ExternalHandler, Failure, Handler, Retry, Shape, Tx,
+    Aggregate, Command, Consumer, Envelope, Event, ExternalHandler, Failure, Handler, Rate, Retry, Shape, Tx,
 };
 use serde::{Deserialize, Serialize};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -240,15 +241,19 @@ pub enum RefundWanted {
     },
 }
 
-/// The consumer of this service.
-pub fn consumer(gateway: impl Gateway) -> Consumer {
+/// The consumer of this service. Where the gateway allows only so many calls a second, all processes of the service keep to that together.
+pub fn consumer(gateway: impl Gateway, calls_per_second: Option<NonZeroU32>) -> Consumer {
     let gateway = Arc::new(gateway);
-    Consumer::new(SERVICE)
+    let consumer = Consumer::new(SERVICE)
         .external(Charging { gateway: Arc::clone(&gateway) })
         .handler(Cancelling)
         .external(Refunding { gateway })
         .concurrency(CONCURRENCY)
-        .retry(RETRY)
+        .retry(RETRY);
+    match calls_per_second {
+        Some(calls) => consumer.rate(Rate::per_second(calls.get()).shared()),
+        None => consumer,
+    }
 }
 
 /// Charges orders that are created. At least once towards the gateway, which knows repeats; recorded exactly once.

@@ -34,6 +34,7 @@ pub async fn run(args: cli::Serve) -> Result<ExitCode, Failed> {
         service,
         auto_ship,
         gateway_failure_rate,
+        gateway_calls,
         mirror_dead_letters,
         due_within,
         ..
@@ -47,6 +48,7 @@ pub async fn run(args: cli::Serve) -> Result<ExitCode, Failed> {
         auto_ship,
         mirror_dead_letters,
         gateway_failure_rate,
+        gateway_calls,
     };
     let opened = app::open(config).await;
     let app = opened.map_err(|error| urls::explain(error, &store, &broker))?;

@@ -6,10 +6,12 @@ use factstream::process::Instance;
 use factstream::{App, Running};
 use orders::app::{self, Config};
 use orders::fulfilment::{self, Fulfilment, Money};
+use orders::gateway::SimulatedGateway;
 use orders::inventory::{AddStock, Stock};
-use orders::order::{CreateOrder, Item, Order, Status};
-use orders::payment::Payment;
+use orders::order::{CreateOrder, Item, Order, Status, upcasters};
+use orders::payment::{self, Payment};
 use orders::projection::OrderProjection;
+use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -21,10 +23,13 @@ struct Shop {
 
 impl Shop {
     async fn open(auto_ship: bool, gateway_failure_rate: f64) -> Self {
+        Self::open_with(Config { auto_ship, gateway_failure_rate, ..Config::default() }).await
+    }
+
+    async fn open_with(config: Config) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = format!("sqlite://{}", dir.path().join("orders.db").display());
-        let config = Config { store, auto_ship, gateway_failure_rate, ..Config::default() };
-        let app = app::open(config).await.unwrap();
+        let app = app::open(Config { store, ..config }).await.unwrap();
         let running = app.start().await.unwrap();
         Self { app, running, _dir: dir }
     }
@@ -208,6 +213,54 @@ async fn an_order_that_is_not_paid_in_time_is_cancelled_and_everything_goes_back
     assert_eq!((shop.available("SKU-1").await, shop.payment("o-1").await), (5, Payment::Refunded));
     assert_eq!(shop.timers("o-1").await, 0);
     shop.close().await;
+}
+
+#[tokio::test]
+async fn the_gateway_is_asked_no_more_often_than_it_allows() {
+    const CALLS: u32 = 10;
+    let began = Instant::now();
+    let shop = Shop::open_with(Config { gateway_calls: NonZeroU32::new(CALLS), ..Config::default() }).await;
+    shop.stock("SKU-1", 100).await;
+    let orders: Vec<String> = (0..3 * CALLS).map(|n| format!("o-{n}")).collect();
+    for order in &orders {
+        shop.place(order, "c-1", &[("SKU-1", 1)]).await;
+    }
+    for order in &orders {
+        assert_eq!(shop.settled(order).await.status, Some(Status::Shipped));
+    }
+    // One at once, and each of the others a tenth of a second after the one before it; a late one's are made up for.
+    let at_least = Duration::from_millis(100) * (3 * CALLS - 2);
+    assert!(began.elapsed() >= at_least, "30 calls took {:?}", began.elapsed());
+    shop.close().await;
+}
+
+/// Several times as many as it allows, so that most are told to come again.
+#[tokio::test]
+async fn what_the_gateway_puts_off_is_paid_when_it_said_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = format!("sqlite://{}", dir.path().join("orders.db").display());
+    let gateway = SimulatedGateway::new(0.0).allowing(NonZeroU32::new(2).unwrap());
+    let builder = App::builder(&store).service("orders").upcasters(upcasters()).aggregate::<Order>();
+    let builder = builder.aggregate::<Payment>().consumer(payment::consumer(gateway, None));
+    let app = builder.open().await.unwrap();
+    let orders = (0..8).map(|n| format!("o-{n}")).collect::<Vec<_>>();
+    for order in &orders {
+        let items = vec![Item { sku: "SKU-1".into(), quantity: 1, price_cents: 5 }];
+        let create = CreateOrder { customer_id: "c-1".into(), items, due_seconds: None };
+        app.execute(order.as_str(), create).await.unwrap();
+    }
+    let running = app.start().await.unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    for order in &orders {
+        while !matches!(app.load::<Payment>(order).await.unwrap().0, Payment::Approved(_)) {
+            assert!(Instant::now() < deadline, "{order} is not paid");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    let put_off: u64 = app.status().await.handlers.iter().map(|handler| handler.attempts).sum();
+    assert!(put_off > 0, "the gateway has put nothing off");
+    assert!(app.dead_letters().list(None, true, 0).await.unwrap().is_empty());
+    assert!(running.stop(Duration::from_secs(10)).await);
 }
 
 #[tokio::test]
