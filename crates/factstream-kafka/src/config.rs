@@ -160,7 +160,7 @@ pub(crate) fn consumer(user: &ClientConfig, group: &str) -> ClientConfig {
         // A member that stops looks there whether it is in the middle of joining.
         .set("statistics.interval.ms", "200")
         // Only there it is said that a topic was made again (`subscription/made_again.rs`).
-        .set("debug", user.get("debug").map_or_else(|| "topic".to_owned(), |debug| format!("{debug},topic")))
+        .set("debug", "topic")
         .set_log_level(RDKafkaLogLevel::Debug);
     make_no_topics(&mut config);
     config
@@ -291,11 +291,15 @@ mod tests {
             ("sasl.jaas.config=x password=s3cret", "sasl.jaas.config"),
             ("no.such.setting=s3cret", "no.such.setting"),
             ("acks=s3cret", "acks"),
+            ("debug=s3cret", "debug"),
         ] {
             let user = of_url(&format!("kafka://a:1?{setting}")).unwrap();
             let error = user.create_native_config().map(|_| ()).unwrap_err();
             let error = refused(&error).to_string();
             assert!(error.contains(name) && !error.contains("s3cret"), "{error}");
+            let of_member = consumer(&user, "g").create_native_config().map(|_| ());
+            let of_member = of_member.map_err(|error| refused(&error).to_string());
+            assert!(!of_member.is_err_and(|error| error.contains("s3cret")));
         }
     }
 

@@ -60,6 +60,14 @@ impl Server {
                 "settings begin with a ?, and a & or = in a name is written %26 or %3D: {WANTED}"
             )));
         }
+        // Behind the first /, a password would be a part of the database's name, too.
+        let hosts_and_database =
+            url.split_once("://").map_or(url, |(_, rest)| rest).split('?').next().unwrap_or_default();
+        if hosts_and_database.split_once('/').is_some_and(|(_, database)| database.contains('@')) {
+            return Err(refuse(format!(
+                "an @ stands behind the first /; a / in a user's name or a password is written %2F, an @ in a name %40: {WANTED}"
+            )));
+        }
         let (mut wanted, rest) = ssl_mode::split(url).map_err(refuse)?;
         let rest = url::split(&rest, options).map_err(refuse)?;
         let mut own = String::new();
@@ -166,6 +174,8 @@ mod tests {
             "postgres://db/orders&password=s3cret",
             "postgres://db/orders;password=s3cret",
             "postgres:///?@db/orders&password=s3cret",
+            "postgres://@A/:s3cret@/?",
+            "postgres://me/mine:s3cret@db/orders",
             "postgres:me:s3cret@db/orders",
             "postgres:password=s3cret host=db",
             "postgres:s3cret=x",
@@ -180,5 +190,6 @@ mod tests {
             "the PostgreSQL database orders on db"
         );
         assert!(check_url("postgres://me:p%40ss@db/orders").is_ok());
+        assert!(check_url("postgres://me%2Fmine:p%2Fss@db/orders%40home").is_ok());
     }
 }
