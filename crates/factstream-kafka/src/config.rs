@@ -160,7 +160,7 @@ pub(crate) fn consumer(user: &ClientConfig, group: &str) -> ClientConfig {
         // A member that stops looks there whether it is in the middle of joining.
         .set("statistics.interval.ms", "200")
         // Only there it is said that a topic was made again (`subscription/made_again.rs`).
-        .set("debug", "topic")
+        .set("debug", "metadata")
         .set_log_level(RDKafkaLogLevel::Debug);
     make_no_topics(&mut config);
     config
