@@ -136,6 +136,18 @@ pub(crate) fn producer(user: &ClientConfig) -> ClientConfig {
 
 /// Our own settings for members of a group.
 pub(crate) fn consumer(user: &ClientConfig, group: &str) -> ClientConfig {
+    let mut config = reader(user, group);
+    config
+        // A member that stops looks there whether it is in the middle of joining.
+        .set("statistics.interval.ms", "200")
+        // Only there it is said that a topic was recreated (`subscription/made_again.rs`).
+        .set("debug", "metadata")
+        .set_log_level(RDKafkaLogLevel::Debug);
+    config
+}
+
+/// What members and onlookers have in common.
+fn reader(user: &ClientConfig, group: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
     if !has_groups_kept_by_the_brokers(user) {
         // The brokers take a member for dead after the shortest time that they allow by default, and the others hear of it
@@ -156,12 +168,7 @@ pub(crate) fn consumer(user: &ClientConfig, group: &str) -> ClientConfig {
         .set("auto.offset.reset", "error")
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
-        .set("isolation.level", "read_committed")
-        // A member that stops looks there whether it is in the middle of joining.
-        .set("statistics.interval.ms", "200")
-        // Only there it is said that a topic was made again (`subscription/made_again.rs`).
-        .set("debug", "metadata")
-        .set_log_level(RDKafkaLogLevel::Debug);
+        .set("isolation.level", "read_committed");
     make_no_topics(&mut config);
     config
 }
@@ -173,9 +180,8 @@ pub(crate) fn onlooker(user: &ClientConfig, group: &str) -> ClientConfig {
         user.remove("group.remote.assignor");
         user.set("group.protocol", "classic");
     }
-    let mut config = consumer(&user, group);
-    config.set("statistics.interval.ms", "0").remove("debug");
-    config.set_log_level(RDKafkaLogLevel::Info);
+    let mut config = reader(&user, group);
+    config.set("statistics.interval.ms", "0");
     // It looks at single records: nothing is to be fetched behind them.
     config
         .set("fetch.message.max.bytes", "1")

@@ -83,11 +83,7 @@ fn check(onlooker: &Onlooker, topics: &[String], stored: &HashMap<Place, Stored>
         let found = committed.find_partition(&place.0, place.1).map(|found| found.offset());
         !matches!(found, Some(Offset::Offset(_)))
     };
-    let doubtful: HashMap<Place, Stored> = stored
-        .iter()
-        .filter(|(place, _)| is_forgotten(place))
-        .map(|(place, stored)| (place.clone(), stored.clone()))
-        .collect();
+    let doubtful = stored.iter().filter(|(place, _)| is_forgotten(place)).collect();
     let made_again = answered(client, |_| made_again(client, &doubtful))?;
     for element in committed.elements() {
         let place = (element.topic().to_owned(), element.partition());
@@ -116,7 +112,7 @@ fn check(onlooker: &Onlooker, topics: &[String], stored: &HashMap<Place, Stored>
 /// The partitions of topics that were made again: a record before the stored offset is newer than everything that was read there.
 pub(crate) fn made_again<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
-    stored: &HashMap<Place, Stored>,
+    stored: &HashMap<&Place, &Stored>,
 ) -> KafkaResult<HashSet<Place>> {
     let mut times = TopicPartitionList::new();
     for (place, stored) in stored {
@@ -132,7 +128,7 @@ pub(crate) fn made_again<C: ConsumerContext>(
         let first_newer = found.find_partition(&place.0, place.1).map(|found| found.offset());
         matches!(first_newer, Some(Offset::Offset(offset)) if offset < stored[place].next)
     };
-    Ok(stored.keys().filter(|place| is_before(place)).cloned().collect())
+    Ok(stored.keys().copied().filter(|place| is_before(place)).cloned().collect())
 }
 
 /// Offsets to commit, each with who commits it.

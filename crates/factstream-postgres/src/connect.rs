@@ -65,7 +65,7 @@ impl Server {
             url.split_once("://").map_or(url, |(_, rest)| rest).split('?').next().unwrap_or_default();
         if hosts_and_database.split_once('/').is_some_and(|(_, database)| database.contains('@')) {
             return Err(refuse(format!(
-                "an @ stands behind the first /; a / in a user's name or a password is written %2F, an @ in a name %40: {WANTED}"
+                "it has an @ after the first /; write / as %2F in a user name or a password, and @ as %40 in a database name: {WANTED}"
             )));
         }
         let (mut wanted, rest) = ssl_mode::split(url).map_err(refuse)?;

@@ -1,7 +1,7 @@
 //! The named statements, one file each, the same on every engine; and rows of the log as events.
 
 use factstream_core::envelope::RecordedEvent;
-use factstream_core::sql::{Row, RowError};
+use factstream_core::sql::{Params, Row, RowError, placeholders};
 
 pub(crate) const SELECT_SNAPSHOT: &str = include_str!("sql/states/select_snapshot.sql");
 pub(crate) const UPSERT_SNAPSHOT: &str = include_str!("sql/states/upsert_snapshot.sql");
@@ -85,4 +85,14 @@ pub(crate) fn recorded_event(row: &Row) -> Result<RecordedEvent, RowError> {
         metadata: row.get("metadata")?,
         timestamp: row.get("timestamp")?,
     })
+}
+
+/// A statement with a list of ids, or a row of each, padded to a power of two, so that there are few statements to prepare.
+pub(crate) fn with_ids(statement: &str, mut params: Params, ids: &[&str]) -> (String, Params) {
+    let (first, count) = (params.len() + 1, ids.len().next_power_of_two());
+    let rows: Vec<String> = (first..first + count).map(|at| format!("(CAST(${at} AS TEXT))")).collect();
+    let sql = statement.replace("{ids}", &placeholders(first, count)).replace("{rows}", &rows.join(", "));
+    let last = ids.last().copied().unwrap_or_default();
+    params.extend(ids.iter().copied().chain(std::iter::repeat(last)).take(count).map(Into::into));
+    (sql, params)
 }

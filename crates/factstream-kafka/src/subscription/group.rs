@@ -83,7 +83,7 @@ impl Group {
     pub(super) fn made_again(&self) -> Option<BrokerError> {
         let topic = self.made_again_now.get()?;
         Some(BrokerError::Engine(format!(
-            "Kafka: {topic} was deleted and made again while it was read; it is looked at anew where the group goes on"
+            "Kafka: the topic {topic} was deleted and recreated while it was being read; the consumer starts again and finds where to continue"
         )))
     }
 
@@ -120,10 +120,8 @@ impl Group {
             let found = committed.find_partition(topic, *partition);
             !found.is_some_and(|found| found.error().is_ok() && found.offset() == Offset::Invalid)
         };
-        let doubtful = places(assigned).into_iter().filter_map(|place| {
-            let stored = self.stored.get(&place)?.clone();
-            (!has_offset(&place) || self.made_again.contains(&place.0)).then_some((place, stored))
-        });
+        let known = places(assigned).into_iter().filter_map(|place| self.stored.get_key_value(&place));
+        let doubtful = known.filter(|(place, _)| !has_offset(place) || self.made_again.contains(&place.0));
         let made_again = standing::made_again(consumer, &doubtful.collect())?;
         for mut element in assigned.elements() {
             let place = (element.topic().to_owned(), element.partition());

@@ -147,32 +147,17 @@ impl<P: Process> Instances<P> {
             }
             let json = json_of(&open.state)?;
             let (status, ended_at) = if open.ended { (ENDED, Some(now)) } else { (RUNNING, None) };
-            let Open { version, position, .. } = open;
+            let mut row =
+                params![P::NAME, id, status, json, P::VERSION, open.version, open.position, now, ended_at];
             match open.read_at {
-                None => begun.push(params![
-                    P::NAME,
-                    id,
-                    status,
-                    json,
-                    P::VERSION,
-                    version,
-                    position,
-                    now,
-                    now,
-                    ended_at
-                ]),
-                Some(read_at) => changed.push(params![
-                    P::NAME,
-                    id,
-                    status,
-                    json,
-                    P::VERSION,
-                    version,
-                    position,
-                    now,
-                    ended_at,
-                    read_at
-                ]),
+                None => {
+                    row.extend(params![now]);
+                    begun.push(row);
+                }
+                Some(read_at) => {
+                    row.extend(params![read_at]);
+                    changed.push(row);
+                }
             }
         }
         if !begun.is_empty() {
@@ -210,9 +195,9 @@ fn instance_rows(rows: Vec<Params>) -> TableRows {
         "state_version",
         "version",
         "position",
-        "started_at",
         "updated_at",
         "ended_at",
+        "started_at",
     ];
     TableRows {
         table: "fs_processes".to_owned(),

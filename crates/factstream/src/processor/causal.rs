@@ -15,7 +15,7 @@ use crate::tx::Tx;
 use factstream_core::causes::Cause;
 use factstream_core::params;
 use factstream_core::sabotage::{Sabotage, is_on};
-use factstream_core::sql::{Params, Row, placeholders};
+use factstream_core::sql::Row;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -158,7 +158,7 @@ impl Processor {
         let others: Vec<&str> = open.iter().map(String::as_str).filter(|id| !own.contains(id)).collect();
         let mut handled = Vec::new();
         for part in others.chunks(EVENTS_PER_QUERY) {
-            let (sql, params) = with_ids(sql::SELECT_HANDLED, params![&self.name], part);
+            let (sql, params) = sql::with_ids(sql::SELECT_HANDLED, params![&self.name], part);
             handled.extend(tx.query(&sql, params).await?);
         }
         remove_all(&mut open, &handled)?;
@@ -210,7 +210,7 @@ impl Processor {
             return Ok(None);
         }
         let ids: Vec<&str> = awaited.iter().map(String::as_str).collect();
-        let (sql, params) = with_ids(sql::SELECT_HANDLED, params![&self.name], &ids);
+        let (sql, params) = sql::with_ids(sql::SELECT_HANDLED, params![&self.name], &ids);
         let mut open = awaited.iter().cloned().collect();
         remove_all(&mut open, &self.store.query(&sql, params).await?)?;
         Ok(awaited.iter().find(|cause| open.contains(*cause)).cloned())
@@ -221,7 +221,7 @@ impl Processor {
         let now = self.kernel.clock.now();
         for part in handled.chunks(EVENTS_PER_QUERY) {
             let ids: Vec<&str> = part.iter().map(|delivery| delivery.identity()).collect();
-            let (sql, params) = with_ids(sql::RELEASE_WAITING, params![&self.name, now], &ids);
+            let (sql, params) = sql::with_ids(sql::RELEASE_WAITING, params![&self.name, now], &ids);
             if tx.sql(&sql, params).await? > 0 {
                 self.plan_retry(now);
             }
@@ -243,7 +243,7 @@ impl Processor {
                 let mut tx = self.begin().await?;
                 let ids: Vec<&str> = causes.iter().map(String::as_str).collect();
                 let now = params![&self.name, self.kernel.clock.now()];
-                let (sql, params) = with_ids(sql::RELEASE_WAITING, now, &ids);
+                let (sql, params) = sql::with_ids(sql::RELEASE_WAITING, now, &ids);
                 tx.sql(&sql, params).await?;
                 tx.commit().await?;
             }
@@ -308,16 +308,6 @@ impl Processor {
         tx.sql(sql, params![&self.name]).await?;
         Ok(())
     }
-}
-
-/// A statement with a list of ids, or a row of each, padded to a power of two, so that there are few statements to prepare.
-fn with_ids(statement: &str, mut params: Params, ids: &[&str]) -> (String, Params) {
-    let (first, count) = (params.len() + 1, ids.len().next_power_of_two());
-    let rows: Vec<String> = (first..first + count).map(|at| format!("(CAST(${at} AS TEXT))")).collect();
-    let sql = statement.replace("{ids}", &placeholders(first, count)).replace("{rows}", &rows.join(", "));
-    let last = ids.last().copied().unwrap_or_default();
-    params.extend(ids.iter().copied().chain(std::iter::repeat(last)).take(count).map(Into::into));
-    (sql, params)
 }
 
 fn late_reason(causal: Causal, cause: &str) -> String {

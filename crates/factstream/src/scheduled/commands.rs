@@ -29,10 +29,17 @@ pub(crate) struct Commands {
 trait AnyCommand: Send + Sync {
     /// Whether the JSON is one.
     fn check(&self, json: &str) -> Result<(), String>;
+    /// The stream that it looks at.
+    fn stream(&self, key: &str) -> Option<StreamId>;
     async fn execute(&self, key: &str, json: &str, tx: &mut Tx) -> Result<(), Failure>;
 }
 
 struct Typed<A, C>(PhantomData<fn() -> (A, C)>);
+
+/// The aggregate's id in a timer's key.
+fn id_of<A: Aggregate>(key: &str) -> Option<&str> {
+    key.strip_prefix(A::TYPE)?.strip_prefix('/')
+}
 
 #[async_trait]
 impl<A: Aggregate, C: Command<A> + DeserializeOwned + 'static> AnyCommand for Typed<A, C> {
@@ -40,10 +47,13 @@ impl<A: Aggregate, C: Command<A> + DeserializeOwned + 'static> AnyCommand for Ty
         read_json::<C>(json).map(drop).map_err(|error| error.to_string())
     }
 
+    fn stream(&self, key: &str) -> Option<StreamId> {
+        StreamId::new(A::TYPE, id_of::<A>(key)?).ok()
+    }
+
     async fn execute(&self, key: &str, json: &str, tx: &mut Tx) -> Result<(), Failure> {
         let command: C = read_json(json).map_err(Failure::permanent)?;
-        let id = key.strip_prefix(A::TYPE).and_then(|rest| rest.strip_prefix('/'));
-        let Some(id) = id else {
+        let Some(id) = id_of::<A>(key) else {
             return Err(Failure::permanent(format!("{key} is no {}", A::TYPE)));
         };
         tx.command::<A, C>(id, command).await?;
@@ -119,8 +129,7 @@ pub(crate) struct Planned {
 impl Planned {
     /// The stream that it looks at.
     pub(super) fn stream(&self) -> Option<StreamId> {
-        let (aggregate_type, id) = self.key.split_once('/')?;
-        StreamId::new(aggregate_type, id).ok()
+        self.command.stream(&self.key)
     }
 
     pub(super) async fn execute(&self, tx: &mut Tx) -> Result<(), Failure> {

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::statements as sql;
 use factstream_core::envelope::{RecordedEvent, StreamId, Version};
 use factstream_core::params;
-use factstream_core::sql::{Row, placeholders};
+use factstream_core::sql::Row;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Streams that one statement names, a power of two.
@@ -97,12 +97,10 @@ impl Tx {
         aggregate_type: &str,
         ids: &[&str],
     ) -> Result<HashMap<String, Row>, Error> {
-        let mut params = params![aggregate_type];
-        params.extend(ids.iter().map(|id| (*id).into()));
-        let Some(last) = ids.last() else { return Ok(HashMap::new()) };
-        let padded = ids.len().next_power_of_two();
-        params.extend((ids.len()..padded).map(|_| (*last).into()));
-        let statement = sql::SELECT_HORIZONS.replace("{ids}", &placeholders(2, padded));
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let (statement, params) = sql::with_ids(sql::SELECT_HORIZONS, params![aggregate_type], ids);
         let rows = self.rows.inner().query(&statement, params).await;
         let rows = self.rows.noted(rows)?.into_iter();
         rows.map(|row| Ok((row.get("aggregate_id")?, row))).collect()
