@@ -38,6 +38,8 @@ pub enum Sabotage {
     TimerDeletedOutside,
     /// A process handles its inputs in the order of the aggregates that they come from, not in its own (G15).
     ProcessKeyByAggregate,
+    /// A process's state is written in a transaction of its own, whatever becomes of the one that has its commands and its mark (G15).
+    ProcessStateOutside,
     /// An instance of a process that has ended is forgotten at once, so that what comes later begins it again (G15).
     EndedForgotten,
     /// Events are handled whether or not their causes are (G19).
@@ -65,6 +67,7 @@ impl Sabotage {
         Self::TimerLocalClock,
         Self::TimerDeletedOutside,
         Self::ProcessKeyByAggregate,
+        Self::ProcessStateOutside,
         Self::EndedForgotten,
         Self::CausesIgnored,
         Self::RatePerProcess,
@@ -89,6 +92,7 @@ impl Sabotage {
             Self::TimerLocalClock => "timer-local-clock",
             Self::TimerDeletedOutside => "timer-deleted-outside",
             Self::ProcessKeyByAggregate => "process-key-by-aggregate",
+            Self::ProcessStateOutside => "process-state-outside",
             Self::EndedForgotten => "ended-forgotten",
             Self::CausesIgnored => "causes-ignored",
             Self::RatePerProcess => "rate-per-process",

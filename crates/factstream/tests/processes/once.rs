@@ -2,7 +2,7 @@
 
 use crate::checkout::*;
 use crate::common::{Do, Shop, eventually, stop};
-use factstream::{App, Process, Start};
+use factstream::{App, Process, Start, params};
 
 async fn create(app: &App, orders: std::ops::Range<usize>) {
     for n in orders {
@@ -100,5 +100,50 @@ async fn a_process_that_starts_now_leaves_out_what_was_before_and_goes_on_where_
     settled(&app).await;
     assert_eq!(reserved(&app).await, 2);
     assert!(app.process::<Checkout>().get("o-2").await.unwrap().is_none());
+    stop(running).await;
+}
+
+/// Has the store refuse that pieces are reserved: it is told so at the commit, after everything else is written.
+async fn refuse_reservations(app: &App, refuses: bool) {
+    let on_postgres = std::env::var("FACTSTREAM_TEST_STORE").as_deref() == Ok("postgres");
+    let statements: &[&str] = match (refuses, on_postgres) {
+        (true, true) => &[
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''not now''; END'",
+            "CREATE TRIGGER refuse BEFORE INSERT ON events FOR EACH ROW WHEN (NEW.event_type = 'StockReserved') \
+             EXECUTE FUNCTION refuse()",
+        ],
+        (true, false) => {
+            &["CREATE TRIGGER refuse BEFORE INSERT ON events WHEN NEW.event_type = 'StockReserved' \
+                            BEGIN SELECT RAISE(ABORT, 'not now'); END"]
+        }
+        (false, true) => &["DROP TRIGGER refuse ON events", "DROP FUNCTION refuse()"],
+        (false, false) => &["DROP TRIGGER refuse"],
+    };
+    let mut tx = app.begin().await.unwrap();
+    for statement in statements {
+        tx.sql(statement, params![]).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_the_store_refuses_at_the_commit_leaves_nothing_behind_and_is_done_once_it_may() {
+    let shop = Shop::new();
+    let app = checkout(&shop).open().await.unwrap();
+    refuse_reservations(&app, true).await;
+    create(&app, 0..1).await;
+    let running = app.start().await.unwrap();
+    settled(&app).await;
+    let dead = app.dead_letters().list(None, false, 0).await.unwrap();
+    assert!(dead.iter().any(|letter| letter.key == "o-0" && letter.state == "dead"), "{dead:?}");
+    let checkouts = app.process::<Checkout>();
+    assert_eq!(checkouts.get("o-0").await.unwrap(), None, "the input was not taken");
+    assert_eq!(checkouts.history("o-0", 0, 10).await.unwrap(), []);
+    assert_eq!(reserved(&app).await, 0);
+    refuse_reservations(&app, false).await;
+    app.dead_letters().redrive(dead[0].id).await.unwrap();
+    settled(&app).await;
+    assert_eq!(checkouts.get("o-0").await.unwrap().unwrap().state.seen, well("o-0"));
+    assert_eq!(reserved(&app).await, 1);
     stop(running).await;
 }
