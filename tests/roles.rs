@@ -15,6 +15,8 @@ fn restricted(role: &str) -> (String, postgres::Client) {
     let made = run(&["projections", "list", "--store", &owner]);
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let mut admin = postgres::Client::connect(&owner, postgres::NoTls).unwrap();
+    // As every database of PostgreSQL 11 to 14 has it.
+    admin.batch_execute("GRANT CREATE ON SCHEMA public TO PUBLIC").unwrap();
     admin.batch_execute(&format!("CREATE ROLE {role} LOGIN")).unwrap();
     admin.batch_execute(&GRANTS.replace("orders_app", role)).unwrap();
     (owner.replace("factstream@", &format!("{role}@")), admin)
