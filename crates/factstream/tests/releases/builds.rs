@@ -1,7 +1,10 @@
 //! Releases of one small application, and what they leave in the store.
 
 use crate::common::{OrderEvent, Shop, eventually};
-use factstream::{App, Builder, Envelope, Failure, Fold, Handler, Projector, ReadModel, Rows, Tx, params};
+use factstream::{
+    App, Builder, Envelope, Event, Failure, Fold, Handler, Projector, ReadModel, Rows, Tx, params,
+};
+use serde::{Deserialize, Serialize};
 
 /// The read model of the first release.
 #[derive(ReadModel, Clone, Debug, PartialEq)]
@@ -99,6 +102,50 @@ impl Fold for Doubled {
 
     fn version() -> u32 {
         2
+    }
+}
+
+/// What an earlier release knows of orders.
+#[derive(Event, Serialize, Deserialize, Debug)]
+#[event(topic = "orders.events")]
+pub(crate) enum Opened {
+    #[event(name = "OrderCreated")]
+    Created {},
+}
+
+/// The read model of a release that knows one type of event.
+#[derive(ReadModel, Clone, Debug, PartialEq)]
+#[read_model(table = "order_rows")]
+pub(crate) struct OneType {
+    #[column(key)]
+    pub(crate) order_id: String,
+    pub(crate) events: i64,
+}
+
+impl Fold for OneType {
+    type Events = Opened;
+
+    fn fold(row: Option<Self>, event: &Envelope<Opened>) -> Option<Self> {
+        let events = row.map_or(0, |row| row.events) + 1;
+        Some(Self { order_id: event.aggregate_id.clone(), events })
+    }
+}
+
+/// The same columns and logic, of more types.
+#[derive(ReadModel, Clone, Debug, PartialEq)]
+#[read_model(table = "order_rows")]
+pub(crate) struct MoreTypes {
+    #[column(key)]
+    pub(crate) order_id: String,
+    pub(crate) events: i64,
+}
+
+impl Fold for MoreTypes {
+    type Events = OrderEvent;
+
+    fn fold(row: Option<Self>, event: &Envelope<OrderEvent>) -> Option<Self> {
+        let events = row.map_or(0, |row| row.events) + 1;
+        Some(Self { order_id: event.aggregate_id.clone(), events })
     }
 }
 
