@@ -125,9 +125,10 @@ impl Client {
             let handlers = status["handlers"].as_array().cloned().unwrap_or_default();
             !handlers.is_empty()
                 && number(&status["relay"], "lag_events") == 0
-                && handlers
-                    .iter()
-                    .all(|handler| number(handler, "lag_events") + number(handler, "retrying") == 0)
+                && handlers.iter().all(|handler| {
+                    let parts = ["lag_events", "retrying", "waiting"];
+                    parts.iter().all(|part| number(handler, part) == 0)
+                })
         };
         // Twice with the log standing still: a handler may have appended what others have yet to see.
         let (one, other) = (self.status(), self.status());

@@ -1,7 +1,7 @@
 //! The storm: the whole system under faults that a seed decides, then a check of everything that was promised.
 //!
 //! `system` starts servers and services, `schedule` decides the faults and `faults` does them (`proxy`, `clock` and `small_disk` are its means),
-//! `load` are the clients with their ledgers, `partner` what other teams publish, `worker` the harness's own handlers, `check`, `effects` and `compensation` the promises, `report` what is printed at the end. A
+//! `load` are the clients with their ledgers, `partner` what other teams publish, `worker` the harness's own handlers, `check`, `effects`, `compensation` and `revenue` the promises, `report` what is printed at the end. A
 //! storm passes only if all settles within a deadline and every check holds.
 //!
 //! The checker itself is checked by sabotage: built with the feature `factstream-core/sabotage` and with
@@ -14,6 +14,7 @@ mod clock;
 mod small_disk;
 mod effects;
 mod compensation;
+mod revenue;
 mod system;
 mod faults;
 mod load;
@@ -165,6 +166,7 @@ impl Storm {
         report.settled = settle(system, &mut report);
         report.harmed = check::check(system, &ledgers);
         report.ends = compensation::check(&system.store);
+        revenue::check(&system.store);
         system.heal_workers();
         report.redriven = settle(system, &mut report);
         system.stop_services();

@@ -206,7 +206,7 @@ impl System {
             service => {
                 let mut command = Command::new(binary());
                 command.args(["serve", "--listen", "127.0.0.1:0", "--gateway-failure-rate", "0.1"]);
-                command.args(["--service", service]);
+                command.args(["--service", service, "--analytics"]);
                 if number == HURRIED {
                     command.args(["--due-within", &DUE_WITHIN.as_secs().to_string()]);
                 }

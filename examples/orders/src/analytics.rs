@@ -97,7 +97,9 @@ impl Handler for Joining {
     async fn handle(&self, event: &Envelope<Seen>, tx: &mut Tx) -> Result<(), Failure> {
         let order_id = match &event.event {
             Seen::Order(_) => &event.aggregate_id,
-            Seen::Payment(PaymentSeen::Processed { order_id, .. } | PaymentSeen::Refunded { order_id, .. }) => order_id,
+            Seen::Payment(
+                PaymentSeen::Processed { order_id, .. } | PaymentSeen::Refunded { order_id, .. },
+            ) => order_id,
         };
         let row = tx.get::<OrderRevenue>(order_id.as_str()).await?;
         tx.put(&joined(row, order_id, &event.event)).await?;

@@ -9,7 +9,7 @@ use crate::payment::Payment;
 use crate::projection::OrderProjection;
 use crate::report::{Report, Reporting};
 use crate::reservation::Reservation;
-use crate::{facts, inventory, order, payment, registry, report, urls};
+use crate::{analytics, facts, inventory, order, payment, registry, report, urls};
 use factstream::{App, Builder, Error, Start};
 use std::num::NonZeroU32;
 
@@ -56,6 +56,8 @@ pub struct Config {
     pub auto_ship: bool,
     /// Whether dead letters are also published to `<topic>-dlt`.
     pub mirror_dead_letters: bool,
+    /// Whether the order service also keeps `order_revenue`, what each order brought in.
+    pub analytics: bool,
     /// How often the simulated gateway fails, from 0.0 to 1.0.
     pub gateway_failure_rate: f64,
     /// How many calls a second the simulated gateway allows each process; any number unless said. The payment service makes no more, in
@@ -72,6 +74,7 @@ impl Default for Config {
             service: None,
             auto_ship: true,
             mirror_dead_letters: false,
+            analytics: false,
             gateway_failure_rate: 0.0,
             gateway_calls: None,
         }
@@ -110,6 +113,9 @@ pub fn builder(config: &Config) -> Builder {
             .consumer(facts::consumer())
             .aggregate::<Report>()
             .every(report::schedule(), report::NAME, Reporting);
+        if config.analytics {
+            builder = builder.consumer(analytics::consumer());
+        }
         // Orders of releases that had no process are taken on where they stand: its commands change nothing in what is done.
         builder = match config.auto_ship {
             true => builder.process::<Fulfilment<ByItself>>().from(Start::Beginning),

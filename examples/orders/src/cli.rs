@@ -69,6 +69,9 @@ pub struct Serve {
     /// Publish dead letters to TOPIC-dlt, too, with the header names of Spring Kafka
     #[arg(long)]
     pub mirror_dead_letters: bool,
+    /// Let the order service also keep order_revenue: what each order brought in, joined from the topics of orders and payments
+    #[arg(long)]
+    pub analytics: bool,
     /// How often the simulated payment gateway fails, from 0.0 to 1.0
     #[arg(long, default_value_t = 0.0, value_parser = rate, value_name = "RATE")]
     pub gateway_failure_rate: f64,

@@ -5,7 +5,7 @@
 //!
 //! | service | aggregate | reacts to |
 //! |---|---|---|
-//! | order | [`order`], [`report`] | payments and stock: [`facts`]; what is known of an order, and time: [`fulfilment`] |
+//! | order | [`order`], [`report`] | payments and stock: [`facts`]; what is known of an order, and time: [`fulfilment`]; orders and their payments: [`analytics`] |
 //! | inventory | [`inventory`], [`reservation`] | orders that are created or cancelled |
 //! | payment | [`payment`] | the same; asks the [`gateway`] |
 //!
@@ -24,6 +24,7 @@ pub mod facts;
 pub mod fulfilment;
 pub mod projection;
 pub mod report;
+pub mod analytics;
 pub mod registry;
 pub mod app;
 pub mod phase;

@@ -36,6 +36,7 @@ pub async fn run(args: cli::Serve) -> Result<ExitCode, Failed> {
         gateway_failure_rate,
         gateway_calls,
         mirror_dead_letters,
+        analytics,
         due_within,
         ..
     } = args;
@@ -47,6 +48,7 @@ pub async fn run(args: cli::Serve) -> Result<ExitCode, Failed> {
         service,
         auto_ship,
         mirror_dead_letters,
+        analytics,
         gateway_failure_rate,
         gateway_calls,
     };

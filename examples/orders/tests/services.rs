@@ -4,6 +4,7 @@
 
 use factstream::process::Instance;
 use factstream::{App, Running};
+use orders::analytics::OrderRevenue;
 use orders::app::{self, Config};
 use orders::fulfilment::{self, Fulfilment, Money};
 use orders::gateway::SimulatedGateway;
@@ -387,4 +388,28 @@ mod before {
         tx.append::<Order>("new", &[created()]).await.unwrap();
         tx.commit().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn what_each_order_brought_in_is_joined_from_two_topics() {
+    let shop = Shop::open_with(Config { analytics: true, ..Config::default() }).await;
+    shop.stock("SKU-1", 100).await;
+    for n in 0..20 {
+        shop.place(&format!("o-{n}"), &format!("c-{n}"), &[("SKU-1", 2)]).await;
+    }
+    // Paid, and not in stock: the money goes back.
+    shop.place_due("o-late", "c-late", &[("SKU-2", 1)], Some(1)).await;
+    shop.ended("o-late").await;
+    shop.settled("o-late").await;
+    for (order, customer, is_back) in (0..20).map(|n| (format!("o-{n}"), format!("c-{n}"), false)).chain([(
+        "o-late".into(),
+        "c-late".into(),
+        true,
+    )]) {
+        let row = shop.app.read::<OrderRevenue>().get(&order).await.unwrap().unwrap();
+        assert_eq!((row.customer_id.as_deref(), row.payments), (Some(&*customer), 1), "{row:?}");
+        assert_eq!(row.paid_cents == 0, is_back, "{row:?}");
+        assert!(!row.is_out_of_order, "{row:?}");
+    }
+    shop.close().await;
 }

@@ -4,13 +4,16 @@
 use super::load::{Fate, Load};
 use super::processes;
 use crate::Failed;
+use crate::analytics::OrderRevenue;
 use crate::inventory::{Reason, SERVICE as INVENTORY, StockEvent};
 use crate::order::{OrderEvent, Status};
 use crate::payment::{PaymentEvent, PaymentStatus};
 use crate::projection::OrderProjection;
 use factstream::event::EventSet;
-use factstream::{App, Fold, RecordedEvent};
+use factstream::{App, Fold, ReadModel, RecordedEvent};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::time::Duration;
 
 const PAGE: usize = 1_000;
 
@@ -25,6 +28,8 @@ pub struct Report {
     pub overdue: usize,
     /// What went back because orders were cancelled.
     pub given_back: GivenBack,
+    /// Orders that nothing held up, and how long it took from the first of them that was placed to the last that was shipped.
+    pub shipped: (usize, Duration),
 }
 
 /// What went back because orders were cancelled: the compensations.
@@ -80,7 +85,8 @@ struct Folded {
 /// When the store cannot be read.
 pub async fn check(app: &App, load: &Load) -> Result<Report, Failed> {
     let folded = fold(app).await?;
-    let rows = rows(app).await?;
+    let rows = rows(app, |row: &OrderProjection| row.order_id.clone()).await?;
+    let revenues = self::rows(app, |row: &OrderRevenue| row.order_id.clone()).await?;
     let letters = app.dead_letters().list(Some(INVENTORY), false, 0).await?;
     let all_letters = app.dead_letters().list(None, false, 0).await?;
     let unstocked: BTreeSet<&str> = load
@@ -156,6 +162,11 @@ pub async fn check(app: &App, load: &Load) -> Result<Report, Failed> {
         ),
         new("the rows of order_projections equal the fold", rows.len(), differing(&rows, &folded.rows)),
         new(
+            "order_revenue has what each order brought in, and no payment came before its order",
+            revenues.len(),
+            differing(&revenues, &folded.revenues()),
+        ),
+        new(
             "dead letters are the orders of an unknown SKU, and no others",
             all_letters.len(),
             unstocked
@@ -172,7 +183,7 @@ pub async fn check(app: &App, load: &Load) -> Result<Report, Failed> {
         ),
     ];
     let overdue = folded.reasons.values().filter(|reason| is_overdue(reason)).count();
-    Ok(Report { checks, statuses, overdue, given_back: folded.given_back() })
+    Ok(Report { checks, statuses, overdue, given_back: folded.given_back(), shipped: folded.shipped(load) })
 }
 
 /// Whether an order was cancelled because it was due.
@@ -282,6 +293,35 @@ impl Folded {
         wrong.collect()
     }
 
+    /// What each order brought in.
+    fn revenues(&self) -> BTreeMap<String, OrderRevenue> {
+        let revenue = |(order, row): (&String, &OrderProjection)| {
+            let paid = self.approved.get(order).copied();
+            let refunded: u64 = self.refunded.get(order).into_iter().flatten().sum();
+            let revenue = OrderRevenue {
+                order_id: order.clone(),
+                customer_id: Some(row.customer_id.clone()),
+                payments: i64::from(paid.is_some()),
+                paid_cents: paid.unwrap_or(0).cast_signed() - refunded.cast_signed(),
+                is_out_of_order: false,
+            };
+            (order.clone(), revenue)
+        };
+        self.rows.iter().map(revenue).collect()
+    }
+
+    fn shipped(&self, load: &Load) -> (usize, Duration) {
+        let orders = load.orders.iter().filter(|order| order.fate == Fate::Shipped);
+        let times = orders.filter_map(|order| {
+            let row = self.rows.get(&order.order_id)?;
+            Some((row.created_at, row.shipped_at?))
+        });
+        let times: Vec<_> = times.collect();
+        let begin = times.iter().map(|(created, _)| *created).min().unwrap_or_default();
+        let end = times.iter().map(|(_, shipped)| *shipped).max().unwrap_or_default();
+        (times.len(), Duration::try_from(end.duration_since(begin)).unwrap_or_default())
+    }
+
     fn given_back(&self) -> GivenBack {
         let refunds = self.refunded.values().flatten();
         GivenBack { payments: refunds.clone().count(), cents: refunds.sum(), pieces: self.pieces_returned }
@@ -304,15 +344,18 @@ fn shipped(folded: &Folded) -> Vec<String> {
     wrong.map(|row| row.order_id.clone()).collect()
 }
 
-async fn rows(app: &App) -> Result<BTreeMap<String, OrderProjection>, Failed> {
+async fn rows<R: ReadModel<Key = String>>(
+    app: &App,
+    key: impl Fn(&R) -> String,
+) -> Result<BTreeMap<String, R>, Failed> {
     let (mut rows, mut cursor) = (BTreeMap::new(), None::<String>);
     loop {
-        let mut read = app.read::<OrderProjection>().limit(PAGE);
+        let mut read = app.read::<R>().limit(PAGE);
         if let Some(cursor) = cursor {
             read = read.after(cursor);
         }
         let page = read.list().await?;
-        rows.extend(page.rows.into_iter().map(|row| (row.order_id.clone(), row)));
+        rows.extend(page.rows.into_iter().map(|row| (key(&row), row)));
         cursor = page.next;
         if cursor.is_none() {
             return Ok(rows);
@@ -320,9 +363,9 @@ async fn rows(app: &App) -> Result<BTreeMap<String, OrderProjection>, Failed> {
     }
 }
 
-fn differing(
-    rows: &BTreeMap<String, OrderProjection>,
-    folded: &BTreeMap<String, OrderProjection>,
+fn differing<R: PartialEq + fmt::Debug>(
+    rows: &BTreeMap<String, R>,
+    folded: &BTreeMap<String, R>,
 ) -> Vec<String> {
     let orders: BTreeSet<&String> = rows.keys().chain(folded.keys()).collect();
     let different = orders.into_iter().filter(|order| rows.get(*order) != folded.get(*order));

@@ -33,7 +33,8 @@ pub async fn run(args: cli::Demo) -> Result<ExitCode, Failed> {
     };
     let broker = args.broker.find_in_options()?.map_or_else(|| urls::BROKER.to_owned(), |given| given.url);
     let gateway_failure_rate = args.gateway_failure_rate;
-    let config = Config { store: store.clone(), broker, gateway_failure_rate, ..Config::default() };
+    let config =
+        Config { store: store.clone(), broker, gateway_failure_rate, analytics: true, ..Config::default() };
     let app = app::open(config.clone()).await?;
     let before = app.head().await?;
     let services = Services::start(&app, &config).await?;

@@ -86,6 +86,7 @@ async fn serve(config: &Config, service: Service) -> Result<Child, Failed> {
         .env_remove("FACTSTREAM_STORE_FILE")
         .env_remove("FACTSTREAM_BROKER_FILE")
         .args(["--gateway-failure-rate", &config.gateway_failure_rate.to_string()])
+        .args(config.analytics.then_some("--analytics"))
         .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "off".to_owned()))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

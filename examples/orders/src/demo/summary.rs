@@ -58,6 +58,7 @@ fn figures(summary: &Summary) -> Table {
     let statuses: Vec<String> =
         report.statuses.iter().map(|(status, count)| format!("{count} {status}")).collect();
     let dead: u64 = status.handlers.iter().filter_map(|handler| handler.dead_letters).sum();
+    let (shipped, shipped_within) = report.shipped;
     let mut table = output::table(&["orders demo", ""]);
     for (what, figure) in [
         ("orders placed", format!("{}, {} of them twice with one key", load.orders.len(), load.repeats)),
@@ -74,8 +75,8 @@ fn figures(summary: &Summary) -> Table {
             ),
         ),
         ("placed at", per_second(load.orders.len() as f64, placed)),
-        ("paid, reserved and shipped at", per_second(load.orders.len() as f64, settled)),
-        ("events", format!("{events}, {}", per_second(*events as f64, settled))),
+        ("paid, reserved and shipped at", per_second(shipped as f64, &shipped_within)),
+        ("all settled", format!("{events} events within {:.1} s, time-outs included", settled.as_secs_f64())),
         (
             "command to visible row",
             format!("p50 {}, p99 {} ({} orders followed)", micros(0.5), micros(0.99), load.latency.len()),
