@@ -13,6 +13,7 @@ use crate::app::App;
 use crate::error::Error;
 use crate::processor::amendments::{Decision, hold_off_switches, keep};
 use crate::processor::letters::{self, Letter};
+use crate::processor::unit;
 use crate::statements as sql;
 use crate::timer::{self, DueTimer, TIMERS};
 use crate::tx::Tx;
@@ -189,7 +190,7 @@ impl DeadLetters<'_> {
                    WHERE handler = $1 AND event_key = $2 AND state = 'parked' ORDER BY id LIMIT $3";
         let waits = matches!(letter.state.as_str(), "dead" | "retrying" | "waiting");
         let parked = match waits {
-            true => store.query(sql, params![&letter.handler, &letter.key, LIST_MAX]).await?,
+            true => store.query(sql, params![&letter.handler, &letter.unit, LIST_MAX]).await?,
             false => Vec::new(),
         };
         Ok(Detail {
@@ -329,10 +330,12 @@ fn summary(row: &Row) -> Result<Summary, Error> {
         TIMERS => "timer".to_owned(),
         _ => format!("{topic}, partition {partition}, offset {offset}"),
     };
+    let unit: String = row.get("event_key")?;
+    let key = unit::key_of(&unit, &topic).to_owned();
     Ok(Summary {
         id: row.get("id")?,
         handler: row.get("handler")?,
-        key: row.get("event_key")?,
+        key,
         state: row.get("state")?,
         event_id: row.get("event_id")?,
         event_type: row.get("event_type")?,

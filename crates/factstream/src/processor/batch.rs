@@ -21,9 +21,10 @@ use crate::tx::Tx;
 use factstream_core::params;
 use factstream_core::partition::partition_of;
 use factstream_core::sabotage::{Sabotage, is_on};
-use factstream_core::sql::placeholders;
+use factstream_core::sql::{Params, placeholders};
 use factstream_core::store::StoreError;
 use futures_util::future::try_join_all;
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
 use std::time::{Duration, Instant};
 
@@ -134,7 +135,7 @@ impl Processor {
         let mut done = self.handled_or_blocked(&wanting).await?;
         done.extend(self.waiting_of(&wanting).await?);
         for (at, delivery) in wanting {
-            if done.contains(delivery.identity()) || done.contains(delivery.key.as_str()) {
+            if done.contains(delivery.identity()) || delivery.units().any(|unit| done.contains(&*unit)) {
                 continue;
             }
             match self.call(delivery).await? {
@@ -151,19 +152,14 @@ impl Processor {
         &self,
         wanting: &[(usize, &Delivery)],
     ) -> Result<HashSet<String>, Error> {
+        let mut params = params![&self.name];
+        params.extend(wanting.iter().map(|(_, delivery)| delivery.identity().into()));
         let list = placeholders(2, wanting.len());
-        let with = |value: fn(&Delivery) -> &str| {
-            let mut params = params![&self.name];
-            params.extend(wanting.iter().map(|(_, delivery)| value(delivery).into()));
-            params
-        };
         let handled =
             format!("SELECT event_id AS found FROM fs_inbox WHERE handler = $1 AND event_id IN ({list})");
-        let mut rows = self.store.query(&handled, with(Delivery::identity)).await?;
-        let blocked = format!(
-            "SELECT event_key AS found FROM fs_blocked_keys WHERE handler = $1 AND event_key IN ({list})"
-        );
-        rows.extend(self.store.query(&blocked, with(|delivery| &delivery.key)).await?);
+        let mut rows = self.store.query(&handled, params).await?;
+        let (blocked, params) = self.select_blocked(wanting.iter().map(|(_, delivery)| *delivery));
+        rows.extend(self.store.query(&blocked, params).await?);
         Ok(rows.iter().map(|row| row.get("found")).collect::<Result<_, _>>()?)
     }
 
@@ -200,14 +196,15 @@ impl Processor {
         let mut places = Vec::with_capacity(slice.len());
         let mut batch = Vec::with_capacity(slice.len());
         for (at, delivery) in slice.iter().enumerate().filter(|(at, _)| fresh[*at]) {
-            if blocked.contains(&delivery.key) && letters::park(tx, &self.name, delivery).await? {
+            let is_blocked = delivery.units().any(|unit| blocked.contains(&*unit));
+            if is_blocked && letters::park(tx, &self.name, delivery).await? {
                 if let Some(timer) = delivery.timer() {
                     timer::put_back(tx, &self.name, timer).await?;
                 }
                 continue;
             }
             if self.wait_for_causes(tx, &causes, delivery).await? {
-                blocked.insert(delivery.key.clone());
+                blocked.insert(self.unit(delivery).into_owned());
                 any_blocked = true;
                 continue;
             }
@@ -263,14 +260,21 @@ impl Processor {
         if slice.is_empty() || !any_blocked || is_on(Sabotage::NoParking) {
             return Ok((HashSet::new(), any_blocked)); // a list of no keys is not SQL: `IN ()`
         }
-        let keys: HashSet<&String> = slice.iter().map(|delivery| &delivery.key).collect();
-        let list = placeholders(2, keys.len());
-        let sql =
-            format!("SELECT event_key FROM fs_blocked_keys WHERE handler = $1 AND event_key IN ({list})");
-        let mut params = params![&self.name];
-        params.extend(keys.into_iter().map(Into::into));
+        let (sql, params) = self.select_blocked(slice.iter().copied());
         let rows = tx.query(&sql, params).await?;
-        Ok((rows.iter().map(|row| row.get("event_key")).collect::<Result<_, _>>()?, any_blocked))
+        Ok((rows.iter().map(|row| row.get("found")).collect::<Result<_, _>>()?, any_blocked))
+    }
+
+    /// Asks which of the units are blocked that these may have to wait behind.
+    fn select_blocked<'d>(&self, deliveries: impl Iterator<Item = &'d Delivery>) -> (String, Params) {
+        let units: HashSet<Cow<'_, str>> = deliveries.flat_map(Delivery::units).collect();
+        let list = placeholders(2, units.len());
+        let sql = format!(
+            "SELECT event_key AS found FROM fs_blocked_keys WHERE handler = $1 AND event_key IN ({list})"
+        );
+        let mut params = params![&self.name];
+        params.extend(units.into_iter().map(|unit| unit.into_owned().into()));
+        (sql, params)
     }
 
     /// Makes sure that this generation is the live one; whether any key of the handler is blocked.

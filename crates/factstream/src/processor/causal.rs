@@ -1,12 +1,13 @@
 //! Causal order (G19): an event waits until those of its causes are handled that its handler takes, too, or until the wait is over.
 //!
 //! A cause is handled when its mark is in the inbox and no letter of it waits. The check is made in the transaction of the effects, or before
-//! it: what is handled stays so. An event that has to wait is the head of its blocked key, as one that failed would be; whoever handles the
+//! it: what is handled stays so. An event that has to wait is the head of its blocked key (within its topic), as one that failed would be; whoever handles the
 //! cause has it looked at again. Two members may miss each other, so every look at what is due also asks for causes that are handled.
 
 use super::Processor;
 use super::delivery::{Content, Delivery};
 use super::letters::{self, Letter};
+use super::unit;
 use crate::error::Error;
 use crate::handler::{Causal, Late};
 use crate::statements as sql;
@@ -17,6 +18,7 @@ use factstream_core::params;
 use factstream_core::sabotage::{Sabotage, is_on};
 use factstream_core::sql::Row;
 use jiff::{SignedDuration, Timestamp};
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
@@ -85,7 +87,7 @@ impl Processor {
         now.saturating_sub_unsigned(seconds) < i64::try_from(causal.known.as_secs()).unwrap_or(i64::MAX)
     }
 
-    /// A batch with causes before their effects, as far as both are in it. The order of each key stays as it is.
+    /// A batch with causes before their effects, as far as both are in it. The order of each key in its topic stays as it is.
     pub(super) fn in_causal_order<'d>(&self, batch: &'d [Delivery]) -> Vec<&'d Delivery> {
         let mut rest: Vec<&Delivery> = batch.iter().collect();
         if batch.iter().all(|delivery| self.awaited(delivery).is_empty()) {
@@ -97,13 +99,13 @@ impl Processor {
         }
         let mut ordered = Vec::with_capacity(batch.len());
         for _ in 0..PASSES_MAX {
-            let mut behind: HashSet<&str> = HashSet::new();
+            let mut behind: HashSet<Cow<'_, str>> = HashSet::new();
             let before = rest.len();
             rest.retain(|delivery| {
-                let waits = behind.contains(delivery.key.as_str())
+                let waits = behind.contains(&self.unit(delivery))
                     || self.awaited(delivery).iter().any(|cause| open.contains_key(cause.as_str()));
                 if waits {
-                    behind.insert(&delivery.key);
+                    behind.insert(self.unit(delivery));
                 } else {
                     open.remove(delivery.identity());
                     ordered.push(*delivery);
@@ -176,9 +178,12 @@ impl Processor {
         let (Some(causal), Some(newest)) = (self.options.causal, awaited.first()) else { return Ok(false) };
         let now = self.kernel.clock.now();
         match awaited.iter().find(|cause| causes.open.contains(*cause)) {
-            Some(cause) => letters::wait(tx, &self.name, delivery, cause, after(now, causal.wait)).await?,
+            Some(cause) => {
+                let until = after(now, causal.wait);
+                letters::wait(tx, &self.name, &self.unit(delivery), delivery, cause, until).await?;
+            }
             None if self.is_uncalled(delivery) => {
-                letters::wait(tx, &self.name, delivery, newest, now).await?;
+                letters::wait(tx, &self.name, &self.unit(delivery), delivery, newest, now).await?;
             }
             None => return Ok(false),
         }
@@ -256,17 +261,26 @@ impl Processor {
         Ok(())
     }
 
-    /// Without causal order nothing waits for causes: what did so under an earlier build is due.
-    pub(super) async fn release_all(&self) -> Result<(), Error> {
-        let waits = "SELECT 1 FROM fs_blocked_keys WHERE handler = $1 AND waits_for IS NOT NULL LIMIT 1";
-        if self.options.causal.is_some() || self.store.query(waits, params![&self.name]).await?.is_empty() {
+    /// What waits for causes as this build would not have it wait is due: any of it without causal order; with it, what waits in a queue of
+    /// all topics.
+    pub(super) async fn release_others(&self) -> Result<(), Error> {
+        let others = match self.options.causal {
+            Some(_) => "handler = $1 AND waits_for IS NOT NULL AND event_key NOT LIKE $2",
+            None => "handler = $1 AND waits_for IS NOT NULL AND event_key <> $2",
+        };
+        let params = params![&self.name, unit::WITHIN_ANY];
+        let found = format!("SELECT 1 FROM fs_blocked_keys WHERE {others} LIMIT 1");
+        if self.store.query(&found, params.clone()).await?.is_empty() {
             return Ok(());
         }
         let mut tx = self.begin().await?;
         self.fence(&mut tx).await?;
-        let sql = "UPDATE fs_blocked_keys SET next_attempt_at = $2, waits_for = NULL \
-                   WHERE handler = $1 AND waits_for IS NOT NULL AND next_attempt_at IS NOT NULL";
-        tx.sql(sql, params![&self.name, self.kernel.clock.now()]).await?;
+        let release = format!(
+            "UPDATE fs_blocked_keys SET next_attempt_at = $3, waits_for = NULL WHERE {others} AND next_attempt_at IS NOT NULL"
+        );
+        let mut params = params;
+        params.push(self.kernel.clock.now().into());
+        tx.sql(&release, params).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -289,12 +303,16 @@ impl Processor {
                     letters::die_late(&mut tx, letter, &late_reason(causal, &cause)).await?;
                     self.count_late(&mut tx).await?;
                 }
+                false if letter.is_by_key_alone() => {
+                    unit::split(&mut tx, letter).await?;
+                    self.plan_retry(self.kernel.clock.now());
+                }
                 false => letters::wait_on(&mut tx, letter, &cause, until).await?,
             }
             tx.commit().await?;
             if is_over {
                 tracing::error!(
-                    handler = %self.name, key = %letter.key, event_id = %letter.identity, %cause,
+                    handler = %self.name, key = %letter.key(), event_id = %letter.identity, %cause,
                     "a cause of an event was not handled in time; the event is a dead letter"
                 );
             }

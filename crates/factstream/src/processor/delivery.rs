@@ -100,6 +100,11 @@ impl Delivery {
         }
     }
 
+    /// Whether it came from a topic of a broker.
+    pub(crate) fn is_of_topic(&self) -> bool {
+        matches!(self.raw, Raw::Record(_))
+    }
+
     /// The timer that it is.
     pub(crate) fn timer(&self) -> Option<&DueTimer> {
         match &self.raw {

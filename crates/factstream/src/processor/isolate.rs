@@ -109,11 +109,12 @@ impl Processor {
             self.fence(&mut tx).await?;
         }
         let mut held = Vec::with_capacity(deliveries.len());
+        let retry = &self.options.retry;
         for (at, delivery) in deliveries.iter().enumerate().filter(|(at, _)| fresh[*at]) {
             let failure = failure_of(at);
             held.push((
                 at,
-                letters::hold(&mut tx, &self.name, delivery, failure, &self.options.retry).await?,
+                letters::hold(&mut tx, &self.name, &self.unit(delivery), delivery, failure, retry).await?,
             ));
         }
         tx.commit().await?;

@@ -1,13 +1,14 @@
 //! Events that wait: held after a failure, parked behind one, retried, dead; or for a cause of theirs. One mechanism for all of it (G8, G9).
 //!
-//! A key is blocked while it has a row in `fs_blocked_keys`; its head is the event that failed. Behind it, events of
-//! the key are parked in order. Handling (or discarding) the head makes the next parked event the head; with none left
+//! A key (within its topic, where there is causal order: [`unit`](super::unit)) is blocked while it has a row in `fs_blocked_keys`; its head
+//! is the event that failed. Behind it, events of the key are parked in order. Handling (or discarding) the head makes the next parked event the head; with none left
 //! the row goes and the key flows again. Retries therefore survive a restart, and never hold up another key.
 
 use crate::error::Error;
 use crate::handler::{Failure, Retry};
 use crate::processor::delivery::{Delivery, LOG};
 use crate::processor::fault::is_contention;
+use crate::processor::unit;
 use crate::timer::TIMERS;
 use crate::tx::Tx;
 use crate::{headers, statements as sql};
@@ -37,19 +38,22 @@ pub(crate) enum Disposition {
 
 /// Parks an event behind its blocked key; `false` when the key flows again and the event is to be handled.
 pub(crate) async fn park(tx: &mut Tx, handler: &str, delivery: &Delivery) -> Result<bool, Error> {
-    if tx.sql(sql::PARK_BEHIND, params![handler, &delivery.key]).await? == 0 {
-        return Ok(false);
+    for unit in delivery.units() {
+        if tx.sql(sql::PARK_BEHIND, params![handler, &*unit]).await? > 0 {
+            let id = next_id(tx).await?;
+            let entry = Entry { unit: &unit, state: "parked", reason: None, attempts: 0, died: false };
+            insert(tx, id, handler, delivery, &entry).await?;
+            return Ok(true);
+        }
     }
-    let id = next_id(tx).await?;
-    insert(tx, id, handler, delivery, &Entry { state: "parked", reason: None, attempts: 0, died: false })
-        .await?;
-    Ok(true)
+    Ok(false)
 }
 
-/// Has an event wait for a cause of it, at most until then: its key is blocked, or it is parked behind what blocks it.
+/// Has an event wait for a cause of it, at most until then: its unit is blocked, or it is parked behind what blocks it.
 pub(crate) async fn wait(
     tx: &mut Tx,
     handler: &str,
+    unit: &str,
     delivery: &Delivery,
     cause: &str,
     until: Timestamp,
@@ -58,9 +62,9 @@ pub(crate) async fn wait(
         return Ok(());
     }
     let id = next_id(tx).await?;
-    let entry = Entry { state: "waiting", reason: Some(waits_for(cause)), attempts: 0, died: false };
+    let entry = Entry { unit, state: "waiting", reason: Some(waits_for(cause)), attempts: 0, died: false };
     insert(tx, id, handler, delivery, &entry).await?;
-    tx.sql(sql::BLOCK_KEY, params![handler, &delivery.key, id, until, cause]).await?;
+    tx.sql(sql::BLOCK_KEY, params![handler, unit, id, until, cause]).await?;
     Ok(())
 }
 
@@ -75,7 +79,7 @@ pub(crate) async fn wait_on(
     let now = now(tx);
     tx.sql(sql, params![letter.id, waits_for(cause), now]).await?;
     let sql = "UPDATE fs_blocked_keys SET next_attempt_at = $3, waits_for = $4 WHERE handler = $1 AND event_key = $2";
-    tx.sql(sql, params![&letter.handler, &letter.key, until, cause]).await?;
+    tx.sql(sql, params![&letter.handler, &letter.unit, until, cause]).await?;
     Ok(())
 }
 
@@ -86,7 +90,7 @@ pub(crate) async fn die_late(tx: &mut Tx, letter: &Letter, reason: &str) -> Resu
     let now = now(tx);
     tx.sql(sql, params![letter.id, reason, true, now]).await?;
     let sql = "UPDATE fs_blocked_keys SET next_attempt_at = NULL, waits_for = NULL WHERE handler = $1 AND event_key = $2";
-    tx.sql(sql, params![&letter.handler, &letter.key]).await?;
+    tx.sql(sql, params![&letter.handler, &letter.unit]).await?;
     add_history(tx, letter.id, "late", &json!({ "reason": reason })).await?;
     mirror(tx, letter.id, &letter.record.partition.topic).await
 }
@@ -95,10 +99,11 @@ fn waits_for(cause: &str) -> String {
     format!("waits for its cause {cause}")
 }
 
-/// Holds a failing event: its key is blocked until it is handled or discarded.
+/// Holds a failing event: its unit is blocked until it is handled or discarded.
 pub(crate) async fn hold(
     tx: &mut Tx,
     handler: &str,
+    unit: &str,
     delivery: &Delivery,
     failure: &Failure,
     retry: &Retry,
@@ -110,9 +115,10 @@ pub(crate) async fn hold(
     let attempts = counted(failure);
     let next = next_attempt(now(tx), failure, attempts, retry);
     let state = if next.is_some() { "retrying" } else { "dead" };
-    let entry = Entry { state, reason: Some(failure.chain().join(": ")), attempts, died: next.is_none() };
+    let reason = Some(failure.chain().join(": "));
+    let entry = Entry { unit, state, reason, attempts, died: next.is_none() };
     insert(tx, id, handler, delivery, &entry).await?;
-    tx.sql(sql::BLOCK_KEY, params![handler, &delivery.key, id, next, None::<String>]).await?;
+    tx.sql(sql::BLOCK_KEY, params![handler, unit, id, next, None::<String>]).await?;
     record_attempt(tx, id, attempts, failure).await?;
     if next.is_none() {
         mirror(tx, id, delivery.topic()).await?;
@@ -136,7 +142,7 @@ pub(crate) async fn fail_again(
     let now = now(tx);
     tx.sql(sql, params![letter.id, state, reason, attempts, died, now]).await?;
     let sql = "UPDATE fs_blocked_keys SET next_attempt_at = $3, waits_for = NULL WHERE handler = $1 AND event_key = $2";
-    tx.sql(sql, params![&letter.handler, &letter.key, next]).await?;
+    tx.sql(sql, params![&letter.handler, &letter.unit, next]).await?;
     record_attempt(tx, letter.id, attempts, failure).await?;
     if next.is_none() {
         mirror(tx, letter.id, &letter.record.partition.topic).await?;
@@ -161,10 +167,10 @@ pub(crate) async fn advance(tx: &mut Tx, letter: &Letter, state: &str) -> Result
     }
     let release = sql::RELEASE_WAITING.replace("{ids}", "$3");
     tx.sql(&release, params![&letter.handler, now, &letter.identity]).await?;
-    let next = tx.query(sql::SELECT_NEXT_PARKED, params![&letter.handler, &letter.key]).await?;
+    let next = tx.query(sql::SELECT_NEXT_PARKED, params![&letter.handler, &letter.unit]).await?;
     let Some(next) = next.first() else {
         let sql = "DELETE FROM fs_blocked_keys WHERE handler = $1 AND event_key = $2";
-        tx.sql(sql, params![&letter.handler, &letter.key]).await?;
+        tx.sql(sql, params![&letter.handler, &letter.unit]).await?;
         return Ok(None);
     };
     let next: u64 = next.get("id")?;
@@ -172,7 +178,7 @@ pub(crate) async fn advance(tx: &mut Tx, letter: &Letter, state: &str) -> Result
     tx.sql(sql, params![next, now]).await?;
     let sql = "UPDATE fs_blocked_keys SET head_id = $3, parked = parked - 1, next_attempt_at = $4, waits_for = NULL \
                WHERE handler = $1 AND event_key = $2";
-    tx.sql(sql, params![&letter.handler, &letter.key, next, now]).await?;
+    tx.sql(sql, params![&letter.handler, &letter.unit, next, now]).await?;
     Ok(Some(next))
 }
 
@@ -180,7 +186,7 @@ pub(crate) async fn advance(tx: &mut Tx, letter: &Letter, state: &str) -> Result
 pub(crate) async fn claim(tx: &mut Tx, letter: &Letter) -> Result<bool, Error> {
     let sql = "UPDATE fs_blocked_keys SET next_attempt_at = next_attempt_at \
                WHERE handler = $1 AND event_key = $2 AND head_id = $3 AND next_attempt_at IS NOT NULL";
-    Ok(tx.sql(sql, params![&letter.handler, &letter.key, letter.id]).await? > 0)
+    Ok(tx.sql(sql, params![&letter.handler, &letter.unit, letter.id]).await? > 0)
 }
 
 /// Records what was done to a letter.
@@ -240,7 +246,8 @@ async fn next_id(tx: &mut Tx) -> Result<u64, Error> {
     Ok(row.get("value")?)
 }
 
-struct Entry {
+struct Entry<'a> {
+    unit: &'a str,
     state: &'static str,
     reason: Option<String>,
     attempts: u32,
@@ -252,7 +259,7 @@ async fn insert(
     id: u64,
     handler: &str,
     delivery: &Delivery,
-    entry: &Entry,
+    entry: &Entry<'_>,
 ) -> Result<(), Error> {
     let now = now(tx);
     let Record { partition, offset, key, value, headers, .. } = delivery.record();
@@ -261,7 +268,7 @@ async fn insert(
     let params = params![
         id,
         handler,
-        &delivery.key,
+        entry.unit,
         entry.state,
         &delivery.event_id,
         delivery.event_type.clone(),
@@ -288,7 +295,8 @@ async fn insert(
 pub(crate) struct Letter {
     pub(crate) id: u64,
     pub(crate) handler: String,
-    pub(crate) key: String,
+    /// What it holds up, or waits behind.
+    pub(crate) unit: String,
     pub(crate) state: String,
     pub(crate) attempts: u32,
     pub(crate) died: bool,
@@ -303,6 +311,11 @@ pub(crate) struct Letter {
 pub(crate) const SELECT_LETTER: &str = "SELECT * FROM fs_dead_letters WHERE id = $1";
 
 impl Letter {
+    /// In whose order it is handled.
+    pub(crate) fn key(&self) -> &str {
+        unit::key_of(&self.unit, &self.record.partition.topic)
+    }
+
     pub(crate) fn of_row(row: &Row) -> Result<Self, Error> {
         let headers = headers::from_json(&row.get::<String>("headers")?)
             .map_err(|source| Error::Encode { what: "the headers of a dead letter".into(), source })?;
@@ -311,7 +324,7 @@ impl Letter {
         Ok(Self {
             id: row.get("id")?,
             handler: row.get("handler")?,
-            key: row.get("event_key")?,
+            unit: row.get("event_key")?,
             state: row.get("state")?,
             attempts: row.get("attempts")?,
             died: row.get("died")?,

@@ -93,7 +93,8 @@ impl Processor {
             return Ok(false);
         }
         let done = self.handled_or_blocked(&wanting).await?;
-        Ok(slice.iter().all(|delivery| done.contains(delivery.identity()) || done.contains(&delivery.key)))
+        let is_blocked = |delivery: &Delivery| delivery.units().any(|unit| done.contains(&*unit));
+        Ok(slice.iter().all(|delivery| done.contains(delivery.identity()) || is_blocked(delivery)))
     }
 
     /// Waits for leave to handle a slice in a transaction, which is one event where there are limits. An external handler waits before it

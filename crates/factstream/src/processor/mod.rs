@@ -2,7 +2,7 @@
 //!
 //! The way of a batch: [`source`] gives deliveries ([`delivery`]), `run` asks for them, [`batch`] handles them in one transaction with
 //! their marks ([`checkpoint`], or `inbox` and [`offsets`]), `isolate` finds the one that fails, [`letters`] holds it, [`retry`] takes
-//! it up again. `causal` has events wait for their causes, where that is asked for.
+//! it up again. `causal` has events wait for their causes, where that is asked for; `unit` says what is kept in order.
 
 pub(crate) mod shard;
 pub(crate) mod layout;
@@ -19,6 +19,7 @@ mod engine;
 pub(crate) mod mark;
 mod inbox;
 mod causal;
+pub(crate) mod unit;
 pub(crate) mod batch;
 mod isolate;
 mod limited;

@@ -163,7 +163,7 @@ impl Processor {
         if let Some((event, origin)) = ready.filter(|_| is_wanted) {
             let edited = letter.record.value.as_deref().and_then(|value| std::str::from_utf8(value).ok());
             let outcome = delivery.outcome.get();
-            let ready = [Ready { event, origin, outcome, key: &letter.key, edited }];
+            let ready = [Ready { event, origin, outcome, key: letter.key(), edited }];
             let reacted = inside(self.kernel.store_id(), self.reaction.react(&ready, &mut tx)).await;
             if let Err(failed) = blame(reacted, tx.take_fault())? {
                 return Ok(Attempted::Failed(failed.failure));
@@ -183,7 +183,7 @@ impl Processor {
         self.health.handled(1);
         if let Some(cause) = late {
             tracing::warn!(
-                handler = %self.name, key = %letter.key, event_id = %letter.identity, %cause,
+                handler = %self.name, key = %letter.key(), event_id = %letter.identity, %cause,
                 "an event was handled before a cause of it, for its wait was over"
             );
         }

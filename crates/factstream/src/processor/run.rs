@@ -38,7 +38,7 @@ impl Processor {
             self.begin_reaction().await?;
         }
         if !self.has_checkpoint {
-            self.release_all().await?;
+            self.release_others().await?;
         }
         let mut reader = self.open(spec, checkpoint.unwrap_or(0)).await?;
         self.kernel.progress.reached(&spec.name, checkpoint.unwrap_or(0));

@@ -140,7 +140,7 @@ impl Aside {
                 None => Failure::transient("the event before it was discarded"),
             };
             let retry = if matches!(why, Some(Why::Missing(_))) { MISSING } else { Retry::default() };
-            letters::hold(&mut tx, KEY, &delivery, &failure, &retry).await?;
+            letters::hold(&mut tx, KEY, &key, &delivery, &failure, &retry).await?;
             tracing::error!(position, %key, ?failure, "an event cannot be published and is set aside; its key waits");
             keys.push(key);
         }

@@ -7,6 +7,7 @@ use crate::builder::Builder;
 use crate::kernel::TestClock;
 use crate::kernel::names::RELAY;
 use crate::ops::dead_letters::Summary;
+use crate::processor::unit::key_of;
 use crate::runtime::Running;
 use factstream_core::aggregate::Aggregate;
 use factstream_core::envelope::{Position, Version};
@@ -259,11 +260,12 @@ impl TestApp {
                 None => format!("it is not known how far {name} is"),
             })
             .collect();
-        let sql =
-            "SELECT handler, event_key FROM fs_blocked_keys WHERE next_attempt_at <= $1 AND handler <> $2";
+        let sql = "SELECT b.handler, b.event_key, l.topic FROM fs_blocked_keys b JOIN fs_dead_letters l ON l.id = b.head_id \
+                   WHERE b.next_attempt_at <= $1 AND b.handler <> $2";
         for row in self.rows(sql, params![self.place.clock.now(), RELAY]).await {
-            let (handler, key): (String, String) = (column(&row, "handler"), column(&row, "event_key"));
-            under_way.push(format!("{handler} is to try {key} again"));
+            let (handler, unit): (String, String) = (column(&row, "handler"), column(&row, "event_key"));
+            let topic: String = column(&row, "topic");
+            under_way.push(format!("{handler} is to try {} again", key_of(&unit, &topic)));
         }
         let sql = "SELECT DISTINCT handler FROM fs_timers WHERE wakes_at <= $1";
         for row in self.rows(sql, params![self.place.clock.now()]).await {

@@ -5,6 +5,7 @@
 mod common;
 mod setup;
 
+mod keys;
 mod order;
 mod letters;
 mod late;

@@ -200,13 +200,17 @@ pub(crate) async fn eventually_waiting(app: &App, keys: u64) {
     .await;
 }
 
-/// What is in order: nothing waits, nothing was late, and nothing counted as a failure.
-pub(crate) async fn nothing_is_left(app: &App) {
+pub(crate) async fn nothing_waits(app: &App) {
     eventually("nothing waits", || async {
         let status = of_analytics(app).await;
         status.waiting == Some(0) && status.retrying == Some(0) && status.parked == Some(0)
     })
     .await;
+}
+
+/// What is in order: nothing waits, nothing was late, and nothing counted as a failure.
+pub(crate) async fn nothing_is_left(app: &App) {
+    nothing_waits(app).await;
     let status = of_analytics(app).await;
     assert_eq!((status.late, status.attempts, status.dead_letters), (Some(0), 0, Some(0)), "{status:?}");
 }
