@@ -9,6 +9,7 @@ use crate::inventory::{Reason, SERVICE as INVENTORY, StockEvent};
 use crate::order::{OrderEvent, Status};
 use crate::payment::{PaymentEvent, PaymentStatus};
 use crate::projection::OrderProjection;
+use factstream::dead_letters::Summary;
 use factstream::event::EventSet;
 use factstream::{App, Fold, ReadModel, RecordedEvent};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -89,12 +90,6 @@ pub async fn check(app: &App, load: &Load) -> Result<Report, Failed> {
     let revenues = self::rows(app, |row: &OrderRevenue| row.order_id.clone()).await?;
     let letters = app.dead_letters().list(Some(INVENTORY), false, 0).await?;
     let all_letters = app.dead_letters().list(None, false, 0).await?;
-    let unstocked: BTreeSet<&str> = load
-        .orders
-        .iter()
-        .filter(|order| order.fate == Fate::Unstocked)
-        .map(|order| order.order_id.as_str())
-        .collect();
     let mut statuses = BTreeMap::new();
     for row in folded.rows.values() {
         *statuses.entry(row.status.to_string()).or_default() += 1;
@@ -169,21 +164,20 @@ pub async fn check(app: &App, load: &Load) -> Result<Report, Failed> {
         new(
             "dead letters are the orders of an unknown SKU, and no others",
             all_letters.len(),
-            unstocked
-                .iter()
-                .filter(|order| !letters.iter().any(|letter| letter.key == **order))
-                .map(|order| format!("{order}: no dead letter"))
-                .chain(
-                    all_letters
-                        .iter()
-                        .filter(|letter| letter.handler != INVENTORY)
-                        .map(|letter| format!("dead letter {} of {}", letter.id, letter.handler)),
-                )
-                .collect(),
+            unwanted(load, &letters, &all_letters),
         ),
     ];
     let overdue = folded.reasons.values().filter(|reason| is_overdue(reason)).count();
     Ok(Report { checks, statuses, overdue, given_back: folded.given_back(), shipped: folded.shipped(load) })
+}
+
+/// Orders of an unknown SKU without a dead letter, and dead letters of anything else.
+fn unwanted(load: &Load, letters: &[Summary], all_letters: &[Summary]) -> Vec<String> {
+    let unstocked = load.orders.iter().filter(|order| order.fate == Fate::Unstocked);
+    let missing = unstocked.filter(|order| !letters.iter().any(|letter| letter.key == order.order_id));
+    let missing = missing.map(|order| format!("{}: no dead letter", order.order_id));
+    let others = all_letters.iter().filter(|letter| letter.handler != INVENTORY);
+    missing.chain(others.map(|letter| format!("dead letter {} of {}", letter.id, letter.handler))).collect()
 }
 
 /// Whether an order was cancelled because it was due.
