@@ -78,7 +78,7 @@ impl RawEvent {
             },
             event_id,
             event_type: event_type.name,
-            data: event.encode().expect("an order's event is JSON"),
+            data: event.encode().expect("an order's event is JSON").into(),
             metadata: format!(
                 r#"{{"source":"bench","correlation_id":"{event_id}","causation_id":"{event_id}","topic":"orders.events"}}"#
             ),

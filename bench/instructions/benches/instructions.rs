@@ -263,7 +263,7 @@ mod input {
             event_id: id(order * 5 + version),
             event_type: event_type.name.to_owned(),
             schema_version: event_type.version,
-            data: event.encode().expect("an order's event is JSON"),
+            data: event.encode().expect("an order's event is JSON").into(),
             metadata: serde_json::to_string(&metadata).expect("metadata is JSON"),
             timestamp: Timestamp::from_microsecond(1_760_000_000_123_456).expect("a time of 2025"),
         }

@@ -81,7 +81,7 @@ pub fn event(data: impl Into<String>) -> NewEvent {
         event_id: Uuid::now_v7(),
         event_type: "Happened".into(),
         schema_version: 1,
-        data: data.into(),
+        data: data.into().into(),
         metadata: r#"{"source":"conformance"}"#.into(),
         timestamp: now(),
     }

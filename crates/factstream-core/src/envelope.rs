@@ -5,7 +5,8 @@
 
 use crate::causes::Causes;
 pub use crate::id::{ID_BYTES_MAX, InvalidId, check_id};
-pub use crate::metadata::{Metadata, MetadataJson};
+pub use crate::json_text::JsonText;
+pub use crate::metadata::Metadata;
 use crate::read_context;
 use crate::size::Size;
 use jiff::Timestamp;
@@ -81,9 +82,9 @@ pub struct NewEvent {
     /// The schema version of `data`.
     pub schema_version: u32,
     /// The event's own fields: one flat JSON object, kept to the letter.
-    pub data: String,
+    pub data: JsonText,
     /// Kept to the letter.
-    pub metadata: MetadataJson,
+    pub metadata: JsonText,
     /// When it was recorded, UTC, microseconds.
     pub timestamp: Timestamp,
 }
@@ -120,7 +121,7 @@ impl fmt::Debug for NewEvent {
             .field("event_id", event_id)
             .field("event_type", event_type)
             .field("schema_version", schema_version)
-            .field("data", &Size::of(data))
+            .field("data", data)
             .field("metadata", metadata)
             .field("timestamp", timestamp)
             .finish()

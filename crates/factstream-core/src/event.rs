@@ -4,6 +4,7 @@
 //! code ([`EventType`]), never from the data.
 
 use crate::content_error::ContentError;
+use crate::json_text::JsonText;
 use crate::schema::{Node, Schema, ShapeOf, Shapes};
 use std::fmt;
 
@@ -216,5 +217,5 @@ pub trait Event: EventSet {
     ///
     /// # Errors
     /// When a field cannot be written as JSON (a map whose keys are not strings, for example).
-    fn encode(&self) -> Result<String, serde_json::Error>;
+    fn encode(&self) -> Result<JsonText, serde_json::Error>;
 }

@@ -28,6 +28,7 @@ mod id;
 pub mod causes;
 mod read_context;
 mod metadata;
+mod json_text;
 pub mod envelope;
 pub mod context;
 pub mod expected;

@@ -5,6 +5,7 @@
 
 use crate::content_error::ContentError;
 use crate::finite;
+use crate::json_text::JsonText;
 use serde::de::{
     DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, IgnoredAny, IntoDeserializer, VariantAccess,
     Visitor, value::U32Deserializer,
@@ -13,10 +14,10 @@ use serde::{Deserialize, Serialize, forward_to_deserialize_any};
 use serde_json::Error;
 
 /// The content of an enum value as one JSON object.
-pub fn encode_variant<T: Serialize>(event: &T) -> Result<String, Error> {
+pub fn encode_variant<T: Serialize>(event: &T) -> Result<JsonText, Error> {
     let mut json = to_json(event)?;
     if json.starts_with('"') {
-        return Ok("{}".to_owned());
+        return Ok(JsonText::of_content("{}".to_owned()));
     }
     // A variant's tag is a Rust identifier or a serde rename: find its end as JSON does, past escapes.
     let Some(content) = content_start(&json) else {
@@ -29,7 +30,7 @@ pub fn encode_variant<T: Serialize>(event: &T) -> Result<String, Error> {
     if !json.starts_with('{') {
         return Err(invalid("an event's content must be a JSON object; give the variant named fields"));
     }
-    Ok(json)
+    Ok(JsonText::of_content(json))
 }
 
 /// JSON text of a value that has no NaN and no infinity: these would be written as `null`. Only where there is a `null` is
@@ -83,7 +84,7 @@ pub fn rewrite_variant<T: Serialize + DeserializeOwned>(
     json: &str,
 ) -> Result<String, ContentError> {
     let event: T = decode_variant(index, json)?;
-    encode_variant(&event).map_err(ContentError::from)
+    encode_variant(&event).map(String::from).map_err(ContentError::from)
 }
 
 /// Why it does not fit. The place is looked for now: who reads what fits pays nothing for it.

@@ -112,7 +112,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
 
                 fn encode(
                     &self,
-                ) -> ::core::result::Result<::std::string::String, factstream::derive_support::serde_json::Error> {
+                ) -> ::core::result::Result<factstream::envelope::JsonText, factstream::derive_support::serde_json::Error> {
                     factstream::derive_support::encode_variant(self)
                 }
             }

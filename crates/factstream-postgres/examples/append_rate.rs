@@ -21,7 +21,7 @@ fn append(id: &str) -> Result<Append, Failure> {
         event_id: Uuid::now_v7(),
         event_type: "Noted".into(),
         schema_version: 1,
-        data: format!("{{\"text\":\"{}\"}}", "x".repeat(150)),
+        data: format!("{{\"text\":\"{}\"}}", "x".repeat(150)).into(),
         metadata: "{\"source\":\"rate\"}".into(),
         timestamp: now(),
     };

@@ -158,7 +158,7 @@ async fn an_event_that_is_too_large_is_refused_and_leaves_the_transaction_as_it_
     let tx = client.transaction().await.unwrap();
     tx.execute("INSERT INTO mine VALUES ('a')", &[]).await.unwrap();
     let mut large = append("a");
-    large.events[0].data = format!("{{\"text\":\"{}\"}}", "x".repeat(2_000));
+    large.events[0].data = format!("{{\"text\":\"{}\"}}", "x".repeat(2_000)).into();
     let refused = store.append_in(&tx, vec![append("b"), large]).await.unwrap_err();
     let text = refused.to_string();
     assert!(text.contains("event_bytes_max") && !refused.is_infrastructure(), "{text}");

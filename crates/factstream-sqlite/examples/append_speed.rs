@@ -83,7 +83,7 @@ fn event() -> NewEvent {
         event_id: Uuid::now_v7(),
         event_type: "Measured".into(),
         schema_version: 1,
-        data: format!("{{\"text\":\"{}\"}}", "x".repeat(DATA_BYTES - 11)),
+        data: format!("{{\"text\":\"{}\"}}", "x".repeat(DATA_BYTES - 11)).into(),
         metadata: "{\"source\":\"bench\"}".into(),
         timestamp: now(),
     }
@@ -114,7 +114,7 @@ fn raw(path: &Path, per_commit: u32) -> f64 {
                     id,
                     event.event_type,
                     1,
-                    event.data,
+                    &*event.data,
                     &*event.metadata,
                     time
                 ])

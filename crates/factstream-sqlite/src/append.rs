@@ -139,7 +139,7 @@ impl<'c> Appender<'c> {
             &*event.event_id.as_hyphenated().encode_lower(&mut id),
             event.event_type,
             event.schema_version,
-            event.data,
+            &*event.data,
             &*event.metadata,
             format_timestamp(event.timestamp)
         ])?;

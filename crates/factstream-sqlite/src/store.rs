@@ -130,13 +130,8 @@ impl SqliteStore {
         Ok(Self { inner: Arc::new(Inner { requests, log, readers, poll_interval, event_bytes_max }) })
     }
 
-    async fn request<T>(
-        &self,
-        request: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Request,
-    ) -> Result<T, StoreError> {
-        let (reply, answer) = oneshot::channel();
-        self.inner.requests.send(request(reply)).await.map_err(|_| StoreError::Closed)?;
-        answer.await.unwrap_or(Err(StoreError::Closed))
+    async fn send(&self, request: Request) -> Result<(), StoreError> {
+        self.inner.requests.send(request).await.map_err(|_| StoreError::Closed)
     }
 
     /// The head as the file has it now.
@@ -159,7 +154,9 @@ impl Store for SqliteStore {
         if let Some(outcome) = self.inner.log.append_here(&append, key.as_ref()) {
             return outcome;
         }
-        self.request(|reply| Request::Append(Box::new(PendingAppend { append, key, reply }))).await
+        let (reply, answer) = oneshot::channel();
+        self.send(Request::Append(Box::new(PendingAppend { append, key, reply }))).await?;
+        answer.await.map_or(Err(StoreError::Closed), |answer| answer.outcome)
     }
 
     async fn read_stream(
@@ -204,7 +201,9 @@ impl Store for SqliteStore {
     }
 
     async fn begin(&self) -> Result<Box<dyn Transaction>, StoreError> {
-        let session = self.request(Request::Begin).await?;
+        let (reply, answer) = oneshot::channel();
+        self.send(Request::Begin(reply)).await?;
+        let session = answer.await.unwrap_or(Err(StoreError::Closed))?;
         Ok(Box::new(SqliteTransaction::new(session, self.inner.event_bytes_max)))
     }
 

@@ -21,7 +21,19 @@ use tokio::sync::oneshot;
 pub(crate) struct PendingAppend {
     pub(crate) append: Append,
     pub(crate) key: Option<CommandKey>,
-    pub(crate) reply: oneshot::Sender<Result<Outcome, StoreError>>,
+    pub(crate) reply: oneshot::Sender<Answer>,
+}
+
+/// What came of an append; and the append, for memory is given back best by the thread that took it.
+pub(crate) struct Answer {
+    pub(crate) outcome: Result<Outcome, StoreError>,
+    pub(crate) _append: Append,
+}
+
+impl PendingAppend {
+    fn answer(self, outcome: Result<Outcome, StoreError>) {
+        let _ = self.reply.send(Answer { outcome, _append: self.append }); // unheard by a caller that has left
+    }
 }
 
 /// What the writer thread works with.
@@ -95,7 +107,7 @@ impl Writer {
         match self.try_group(&mut group, late) {
             Ok(outcomes) => {
                 for (pending, outcome) in group.into_iter().zip(outcomes) {
-                    let _ = pending.reply.send(Ok(outcome));
+                    pending.answer(Ok(outcome));
                 }
             }
             Err(failure) if group.len() > 1 && is_particular(&failure) => {
@@ -105,7 +117,7 @@ impl Writer {
             }
             Err(failure) => {
                 for pending in group {
-                    let _ = pending.reply.send(Err(failure.clone()));
+                    pending.answer(Err(failure.clone()));
                 }
             }
         }

@@ -127,7 +127,7 @@ mod tests {
         };
         let read = |name: &str, json: String| Fact::decode(name, &json).unwrap().unwrap();
         assert_eq!(
-            read(payment.event_type().name, payment.encode().unwrap()),
+            read(payment.event_type().name, payment.encode().unwrap().into()),
             Fact::Payment(PaymentFact::Processed {
                 order_id: "o-1".into(),
                 payment_id: "pay-1".into(),
@@ -136,7 +136,7 @@ mod tests {
             })
         );
         assert_eq!(
-            read(stock.event_type().name, stock.encode().unwrap()),
+            read(stock.event_type().name, stock.encode().unwrap().into()),
             Fact::Stock(StockFact::Updated {
                 sku: "SKU-1".into(),
                 reason: Reason::Reserved,

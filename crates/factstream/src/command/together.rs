@@ -286,7 +286,10 @@ impl<A: Aggregate> Round<A> {
                     bytes +=
                         stamped.iter().map(|event| event.data.len() + event.metadata.len()).sum::<usize>();
                     let data = data_bytes(&stamped);
-                    round.events.extend(stamped);
+                    match round.events.is_empty() {
+                        true => round.events = stamped,
+                        false => round.events.extend(stamped),
+                    }
                     let mut after = None;
                     if !is_one {
                         let ahead = round.ahead.get_or_insert_with(|| state.clone());

@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use factstream_core::context::Context;
-use factstream_core::envelope::{Envelope, Metadata, MetadataJson, NewEvent};
+use factstream_core::envelope::{Envelope, JsonText, Metadata, NewEvent};
 use factstream_core::event::Event;
 use factstream_core::sql::now;
 use std::sync::Arc;
@@ -96,7 +96,7 @@ impl Origin {
             event_type: event_type.name.to_owned(),
             schema_version: event_type.version,
             data,
-            metadata: MetadataJson::of(&metadata).map_err(encode)?,
+            metadata: JsonText::of_metadata(&metadata).map_err(encode)?,
             timestamp: now(),
         };
         Ok((event, read_back))

@@ -108,7 +108,8 @@ impl Acts {
         let Some(id) = self.admit(id) else { return };
         let events: Vec<A::Event> = events.into_iter().collect();
         let text = |event: &A::Event| {
-            let json = event.encode().unwrap_or_else(|error| format!("cannot be written as JSON: {error}"));
+            let json =
+                event.encode().unwrap_or_else(|error| format!("cannot be written as JSON: {error}").into());
             format!("{} {json}", event.event_type().name)
         };
         let texts = events.iter().map(text).collect();

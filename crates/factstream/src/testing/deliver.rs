@@ -173,7 +173,7 @@ fn message_of<E: Event>(event: &Envelope<E>) -> Message {
             .unwrap_or_else(|error| panic!("the event's id is no UUID: {error}")),
         event_type: event.event_type.clone(),
         schema_version: event.schema_version,
-        data: event.event.encode().unwrap_or_else(json),
+        data: event.event.encode().map_or_else(json, String::from),
         metadata: serde_json::to_string(&metadata).unwrap_or_else(json),
         timestamp: event.timestamp,
     };

@@ -161,7 +161,7 @@ pub(crate) fn published<E: Event>(id: Uuid, key: &str, event: &E, causes: Causes
         event_id: id,
         event_type: event_type.name.to_owned(),
         schema_version: event_type.version,
-        data: event.encode().unwrap(),
+        data: event.encode().unwrap().into(),
         metadata: serde_json::to_string(&metadata).unwrap(),
         timestamp: now(),
     };

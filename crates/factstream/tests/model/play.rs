@@ -5,7 +5,7 @@ use crate::compare;
 use crate::processes::Processes;
 use crate::reference::{Ev, Kind, Must, Reference};
 use crate::steps::{Case, Foreign, Order, Rebuilt, Setup, Step, Temper, What};
-use factstream::envelope::{Metadata, MetadataJson, NewEvent, StreamId};
+use factstream::envelope::{JsonText, Metadata, NewEvent, StreamId};
 use factstream::message::Message;
 use factstream::store::{Append, Expected, Outcome};
 use factstream::{App, Error, ExecuteError};
@@ -161,8 +161,8 @@ impl Play {
             event_id: Uuid::now_v7(),
             event_type: "MoneyDeposited".into(),
             schema_version: 1,
-            data: serde_json::to_string(&data).unwrap(),
-            metadata: MetadataJson::of(&metadata).unwrap(),
+            data: serde_json::to_string(&data).unwrap().into(),
+            metadata: JsonText::of_metadata(&metadata).unwrap(),
             timestamp: "2026-01-01T00:00:00Z".parse().unwrap(),
         };
         let stream = StreamId::new("account", id).unwrap();

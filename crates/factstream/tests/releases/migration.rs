@@ -31,7 +31,7 @@ fn created(n: u64) -> Append {
         event_id: Uuid::now_v7(),
         event_type: "OrderCreated".into(),
         schema_version: 1,
-        data: format!("{{\"customer_id\":\"c-1\",\"amount\":{n}}}"),
+        data: format!("{{\"customer_id\":\"c-1\",\"amount\":{n}}}").into(),
         metadata: "{\"source\":\"shop\",\"topic\":\"orders.events\"}".into(),
         timestamp: now(),
     };
