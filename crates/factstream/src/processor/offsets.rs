@@ -1,7 +1,7 @@
 //! How far a consumer has come in its topics: the next offset of each partition, in the store, written with the effects.
 //!
-//! The broker has a group's offsets, too, but forgets them when the group is away for long. Invariants: an offset never goes
-//! backwards, and only the live generation writes it, so a build that was replaced passes nothing over any more.
+//! The broker has a group's offsets, too, but forgets them when the group is away for long. Invariants: an offset goes backwards only
+//! in a topic that was made again, and only the live generation writes it, so a build that was replaced passes nothing over any more.
 
 use crate::error::Error;
 use crate::kernel::generation::Generation;

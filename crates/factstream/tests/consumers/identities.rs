@@ -115,10 +115,11 @@ async fn records_without_an_id_in_a_topic_made_anew_are_new_events() {
     let shop = Shop::new();
     let app = with_ledger(&shop, both()).await;
     let running = app.start().await.unwrap();
-    for text in ["1", "2", "3"] {
+    for text in ["1", "2", "3", "4"] {
         send(&app, "orders.events", text, &[]).await;
     }
     settled(&app).await;
+    assert_eq!(next_offset(&app).await, 4);
     stop(running).await;
     make_anew(&app, "orders.events").await;
     let app = shop.builder().consumer(both()).open().await.unwrap();
@@ -127,8 +128,17 @@ async fn records_without_an_id_in_a_topic_made_anew_are_new_events() {
         send(&app, "orders.events", text, &[]).await; // the first one reads as before
     }
     settled(&app).await;
-    assert_eq!(ledger(&app, "k").await, ["1", "2", "3", "1", "5", "6"]);
+    assert_eq!(ledger(&app, "k").await, ["1", "2", "3", "4", "1", "5", "6"]);
+    assert_eq!(next_offset(&app).await, 3, "the store knows where it stands in the new topic");
     stop(running).await;
+}
+
+/// Where the consumer stands in the only partition of the topic that has records, as the store has it.
+async fn next_offset(app: &App) -> u64 {
+    let sql = "SELECT next_offset FROM fs_offsets WHERE handler = 'ledger' AND topic = 'orders.events' AND next_offset > 0";
+    let rows = app.store().query(sql, params![]).await.unwrap();
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    rows[0].get("next_offset").unwrap()
 }
 
 #[tokio::test]
