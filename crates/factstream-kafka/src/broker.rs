@@ -2,10 +2,11 @@
 
 use crate::cluster::{self, Admin};
 use crate::config::{self, Reasons, refused};
+use crate::made_again::MadeAgain;
 use crate::onlookers::Onlookers;
 use crate::publish::Publisher;
 use crate::reset;
-use crate::subscription::{KafkaSubscription, MadeAgain, Presence};
+use crate::subscription::{KafkaSubscription, Presence};
 use crate::{lag, members, standing};
 use async_trait::async_trait;
 use factstream_core::broker::{
@@ -127,7 +128,7 @@ impl Broker for KafkaBroker {
     ) -> Result<(), BrokerError> {
         self.publisher.check_topics(topics.to_vec()).await?;
         standing::refuse_other_system(&self.onlookers, group, topics, self.committer.as_ref()).await?;
-        standing::check_places(&self.onlookers, group, topics, stored).await
+        standing::check_places(&self.onlookers, group, topics, stored, self.made_again.clone()).await
     }
 
     async fn bounds(&self, topics: &[String]) -> Result<Vec<(Partition, Bounds)>, BrokerError> {

@@ -140,7 +140,7 @@ pub(crate) fn consumer(user: &ClientConfig, group: &str) -> ClientConfig {
     config
         // A member that stops looks there whether it is in the middle of joining.
         .set("statistics.interval.ms", "200")
-        // Only there it is said that a topic was recreated (`subscription/made_again.rs`).
+        // Only there it is said that a topic was recreated (`made_again.rs`).
         .set("debug", "metadata")
         .set_log_level(RDKafkaLogLevel::Debug);
     config

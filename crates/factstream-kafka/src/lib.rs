@@ -8,6 +8,7 @@
 //! | what an error says, and never says | `config::reason` |
 //! | who asks about a group without being in it | `onlookers` |
 //! | where a group stands, and whose it is | `standing` |
+//! | which topics were made again | `made_again` |
 //! | how far a group is behind | `lag` |
 //! | who is in a group | `members` |
 //! | how topics are made and changed in a cluster | `cluster` |
@@ -21,6 +22,7 @@
 
 mod config;
 mod place;
+mod made_again;
 mod publish;
 mod onlookers;
 mod standing;

@@ -2,6 +2,7 @@
 //! go on from there. Looking joins nothing and moves nothing.
 
 use crate::config::ANSWER;
+use crate::made_again::MadeAgain;
 use crate::onlookers::{Onlooker, Onlookers, answered};
 use crate::place::{Place, partition_of, place};
 use factstream_core::broker::{BrokerError, Committer, Stored};
@@ -69,21 +70,28 @@ pub(crate) async fn check_places(
     group: &str,
     topics: &[String],
     stored: &[Stored],
+    doubted: MadeAgain,
 ) -> Result<(), BrokerError> {
     let topics = topics.to_vec();
     let stored: HashMap<Place, Stored> =
         stored.iter().map(|stored| (place(&stored.partition), stored.clone())).collect();
-    onlookers.ask(group, move |onlooker| check(onlooker, &topics, &stored)).await
+    onlookers.ask(group, move |onlooker| check(onlooker, &topics, &stored, &doubted)).await
 }
 
-fn check(onlooker: &Onlooker, topics: &[String], stored: &HashMap<Place, Stored>) -> Result<(), BrokerError> {
+fn check(
+    onlooker: &Onlooker,
+    topics: &[String],
+    stored: &HashMap<Place, Stored>,
+    doubted: &MadeAgain,
+) -> Result<(), BrokerError> {
     let client = &onlooker.client;
     let committed = committed(onlooker, topics)?;
-    let is_forgotten = |place: &Place| {
+    // A partition that is gone, with a topic that came back with fewer, is asked for nothing.
+    let is_doubtful = |place: &Place| {
         let found = committed.find_partition(&place.0, place.1).map(|found| found.offset());
-        !matches!(found, Some(Offset::Offset(_)))
+        found.is_some_and(|offset| !matches!(offset, Offset::Offset(_)) || doubted.contains(&place.0))
     };
-    let doubtful = stored.iter().filter(|(place, _)| is_forgotten(place)).collect();
+    let doubtful = stored.iter().filter(|(place, _)| is_doubtful(place)).collect();
     let made_again = answered(client, |_| made_again(client, &doubtful))?;
     for element in committed.elements() {
         let place = (element.topic().to_owned(), element.partition());
@@ -101,10 +109,11 @@ fn check(onlooker: &Onlooker, topics: &[String], stored: &HashMap<Place, Stored>
             continue;
         }
         let partition = partition_of(&place.0, place.1);
-        return Err(match at < oldest {
-            true => BrokerError::OffsetGone { partition, committed: at, oldest },
-            false => BrokerError::OffsetBeyondEnd { partition, next: at, end },
-        });
+        if at < oldest {
+            return Err(BrokerError::OffsetGone { partition, committed: at, oldest });
+        }
+        doubted.note(&place.0);
+        return Err(BrokerError::OffsetBeyondEnd { partition, next: at, end });
     }
     Ok(())
 }

@@ -6,18 +6,17 @@
 
 mod group;
 mod gone;
-mod made_again;
 mod member;
 mod presence;
 mod request;
 mod unread;
 
 use crate::config::{Reasons, refused};
+use crate::made_again::MadeAgain;
 use async_trait::async_trait;
 use factstream_core::broker::{BrokerError, Committer, Partition, Stored, Subscription};
 use factstream_core::message::Record;
 use group::Group;
-pub(crate) use made_again::MadeAgain;
 use member::Member;
 pub(crate) use presence::{Presence, Present};
 use rdkafka::ClientConfig;

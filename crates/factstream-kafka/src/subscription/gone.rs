@@ -75,7 +75,12 @@ fn find(consumer: &BaseConsumer<Group>) -> KafkaResult<Option<Gone>> {
 pub(super) fn explain(consumer: &BaseConsumer<Group>, error: &KafkaError) -> Halt {
     let reasons = &consumer.context().reasons;
     match find(consumer) {
-        Ok(Some(gone)) => Halt::Gone(gone),
+        Ok(Some(gone)) => {
+            if gone.at > gone.end {
+                consumer.context().doubt(&gone.partition.topic);
+            }
+            Halt::Gone(gone)
+        }
         Ok(None) => Halt::Passing(reasons.explain(error).to_string()),
         Err(error) => Halt::Passing(reasons.explain(&error).to_string()),
     }

@@ -6,8 +6,8 @@
 //! A topic that is made again while it is read ends the member: the next one begins where a new member of the group does.
 //! A partition that goes is remembered until the member has given up the records that it holds of it.
 
-use super::made_again::{self, MadeAgain};
 use crate::config::{ANSWER, Reasons};
+use crate::made_again::{self, MadeAgain};
 use crate::place::{Place, place};
 use crate::standing;
 use factstream_core::broker::{BrokerError, Committer, Stored};
@@ -31,6 +31,8 @@ pub(super) struct Group {
     /// Where to go on in partitions without a committed offset.
     stored: HashMap<Place, Stored>,
     resumed: Mutex<HashMap<Place, i64>>,
+    /// Partitions that were read from their beginning, for their topic was made again: what is committed there since is of the new one.
+    begun_again: Mutex<HashSet<Place>>,
     revoked: Mutex<HashSet<Place>>,
     /// A topic that was made again since the member came, and all that were since the process did.
     made_again_now: OnceLock<String>,
@@ -56,6 +58,7 @@ impl Group {
             theirs: Mutex::default(),
             stored,
             resumed: Mutex::default(),
+            begun_again: Mutex::default(),
             revoked: Mutex::default(),
             made_again_now: OnceLock::new(),
             made_again,
@@ -85,6 +88,11 @@ impl Group {
         Some(BrokerError::Engine(format!(
             "Kafka: the topic {topic} was deleted and recreated while it was being read; the consumer starts again and finds where to continue"
         )))
+    }
+
+    /// Notes a topic that ends before the place of its group.
+    pub(super) fn doubt(&self, topic: &str) {
+        self.made_again.note(topic);
     }
 
     /// Notes whose these committed offsets are.
@@ -121,8 +129,11 @@ impl Group {
             !found.is_some_and(|found| found.error().is_ok() && found.offset() == Offset::Invalid)
         };
         let known = places(assigned).into_iter().filter_map(|place| self.stored.get_key_value(&place));
-        let doubtful = known.filter(|(place, _)| !has_offset(place) || self.made_again.contains(&place.0));
+        let mut begun_again = self.begun_again.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_doubted = |place: &Place| self.made_again.contains(&place.0) && !begun_again.contains(place);
+        let doubtful = known.filter(|(place, _)| !has_offset(place) || is_doubted(place));
         let made_again = standing::made_again(consumer, &doubtful.collect())?;
+        begun_again.extend(made_again.iter().cloned());
         for mut element in assigned.elements() {
             let place = (element.topic().to_owned(), element.partition());
             if made_again.contains(&place) {
@@ -139,18 +150,29 @@ impl Group {
             }
             match self.stored(&place) {
                 Some(next) => {
-                    tracing::warn!(
-                        topic = place.0,
-                        partition = place.1,
-                        next,
-                        "the broker has forgotten the group's offset; it goes on at the stored one"
-                    );
                     element.set_offset(Offset::Offset(next))?;
-                    self.resumed.lock().unwrap_or_else(PoisonError::into_inner).insert(place, next);
+                    self.resume(consumer, place, next)?;
                 }
                 None => element.set_offset(Offset::Beginning)?,
             }
         }
+        Ok(())
+    }
+
+    /// Has a stored offset committed, unless the partition ends before it: reading fails there, and an offset that was committed would be
+    /// gone on at when the partition has grown beyond it.
+    fn resume(&self, consumer: &BaseConsumer<Self>, place: Place, next: i64) -> KafkaResult<()> {
+        let (_, end) = consumer.fetch_watermarks(&place.0, place.1, ANSWER)?;
+        if next > end {
+            return Ok(());
+        }
+        tracing::warn!(
+            topic = place.0,
+            partition = place.1,
+            next,
+            "the broker has forgotten the group's offset; it goes on at the stored one"
+        );
+        self.resumed.lock().unwrap_or_else(PoisonError::into_inner).insert(place, next);
         Ok(())
     }
 

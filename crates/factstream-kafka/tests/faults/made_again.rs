@@ -15,17 +15,26 @@ const OLD: usize = 10;
 const NEW: usize = 40;
 
 async fn publish(url: &str, topic: &str, numbers: std::ops::Range<usize>) {
-    relay(&open(url), numbers.map(|number| message(topic, "key", number.to_string())).collect()).await;
+    let messages = numbers.map(|number| message(topic, &format!("key-{}", number % 4), number.to_string()));
+    relay(&open(url), messages.collect()).await;
 }
 
-/// A member that has read the old topic, and still is one when the new topic has its records. It reads none of them.
-async fn made_again_while_it_is_read(url: &str, broker: &KafkaBroker) -> (String, String, Stored) {
-    let (topic, group) = (declared(broker, 1).await, unique("group"));
+/// A member that has read the old topic, and still is one when the new topic has its records. It reads none of them. The new topic has
+/// one partition.
+async fn made_again_while_it_is_read(
+    url: &str,
+    broker: &KafkaBroker,
+    partitions: u32,
+) -> (String, String, Vec<Stored>) {
+    let (topic, group) = (declared(broker, partitions).await, unique("group"));
     publish(url, &topic, 0..OLD).await;
     let mut member = join_with_stored(broker, &group, &topic, &[]).await;
     read_until(member.as_mut(), |read| read.len() == OLD).await;
-    let partition = Partition { topic: topic.clone(), partition: 0 };
-    let stored = Stored { partition, next: OLD as i64, newest: Some(Timestamp::now()) };
+    let stored = (0..partitions).map(|partition| {
+        let partition = Partition { topic: topic.clone(), partition };
+        Stored { partition, next: OLD as i64, newest: Some(Timestamp::now()) }
+    });
+    let stored = stored.collect();
     delete_topic(url, &topic).await;
     declare_anew(url, &topic).await;
     publish(url, &topic, OLD..OLD + NEW).await;
@@ -42,8 +51,8 @@ async fn made_again_while_it_is_read(url: &str, broker: &KafkaBroker) -> (String
     (topic, group, stored)
 }
 
-async fn assert_read_from_its_beginning(broker: &KafkaBroker, group: &str, topic: &str, stored: Stored) {
-    let mut member = join_with_stored(broker, group, topic, &[stored]).await;
+async fn assert_read_from_its_beginning(broker: &KafkaBroker, group: &str, topic: &str, stored: &[Stored]) {
+    let mut member = join_with_stored(broker, group, topic, stored).await;
     let read = read_until(member.as_mut(), |read| read.len() >= NEW).await;
     assert_eq!(read.iter().map(number_of).collect::<Vec<_>>(), (OLD..OLD + NEW).collect::<Vec<_>>());
 }
@@ -52,8 +61,8 @@ async fn assert_read_from_its_beginning(broker: &KafkaBroker, group: &str, topic
 async fn a_running_member_does_not_read_on_in_the_middle_of_the_new_topic() {
     let url = kafka::server();
     let broker = open(&url);
-    let (topic, group, stored) = made_again_while_it_is_read(&url, &broker).await;
-    assert_read_from_its_beginning(&broker, &group, &topic, stored).await;
+    let (topic, group, stored) = made_again_while_it_is_read(&url, &broker, 1).await;
+    assert_read_from_its_beginning(&broker, &group, &topic, &stored).await;
 }
 
 /// A member that commits after the topic was made again, and before it has heard of that.
@@ -61,8 +70,21 @@ async fn a_running_member_does_not_read_on_in_the_middle_of_the_new_topic() {
 async fn what_was_committed_late_is_no_offset_of_the_new_topic() {
     let url = kafka::server();
     let broker = open(&url);
-    let (topic, group, stored) = made_again_while_it_is_read(&url, &broker).await;
+    let (topic, group, stored) = made_again_while_it_is_read(&url, &broker, 1).await;
     broker.until_left().await;
     commit_as_other_tool(&url, &group, &topic, OLD as i64, "").await;
-    assert_read_from_its_beginning(&broker, &group, &topic, stored).await;
+    assert_read_from_its_beginning(&broker, &group, &topic, &stored).await;
+}
+
+/// What is stored of the partitions that are gone is in nobody's way.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_comes_back_with_fewer_partitions_is_read_from_its_beginning() {
+    let url = kafka::server();
+    let broker = open(&url);
+    let (topic, group, stored) = made_again_while_it_is_read(&url, &broker, 3).await;
+    let topics = [topic.clone()];
+    broker.check_group(&group, &topics, &stored).await.expect("it can go on");
+    assert_read_from_its_beginning(&broker, &group, &topic, &stored).await;
+    broker.check_group(&group, &topics, &stored).await.expect("it can go on");
+    broker.lag(&group, &topics).await.expect("its lag is known");
 }

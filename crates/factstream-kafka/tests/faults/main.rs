@@ -8,6 +8,7 @@ mod restart;
 mod one_of_three;
 mod offset_gone;
 mod made_again;
+mod made_again_relay;
 mod other_system;
 mod rebalances;
 mod takeover;

@@ -1,8 +1,8 @@
 //! Records that were deleted before a group had read them: it halts and says so, and never jumps over them.
 
 use crate::support::{
-    DEADLINE, POLL, declare_anew, declared, delete_records, delete_topic, forget_group, join,
-    join_with_stored, lag_becomes, message, number_of, open, read_until, relay, unique,
+    DEADLINE, POLL, commit_as_other_tool, declare_anew, declared, delete_records, delete_topic, forget_group,
+    join, join_with_stored, lag_becomes, message, number_of, open, read_until, relay, unique,
 };
 use factstream_core::broker::{Broker, BrokerError, Partition, Stored, Subscription};
 use factstream_kafka::KafkaBroker;
@@ -193,4 +193,62 @@ async fn a_longer_topic_that_was_made_again_is_read_from_its_beginning() {
     let mut member = join_with_stored(&broker, &group, &topic, &[stored]).await;
     let records = read_until(member.as_mut(), |read| read.len() >= 20).await;
     assert_eq!(records.len(), 20);
+}
+
+/// A group whose stored offset is of a topic that is gone, and when the last record was read there.
+fn stored_at_ten(topic: &str) -> [Stored; 1] {
+    at_ten(topic).map(|stored| Stored { newest: Some(jiff::Timestamp::now()), ..stored })
+}
+
+/// It halts while the new topic is empty, and what it has tried then says nothing of where it goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_was_made_again_and_was_empty_yet_is_read_from_its_first_record() {
+    let url = kafka::server();
+    let broker = open(&url);
+    let (topic, group) = read_ten(&url, &broker).await;
+    let stored = stored_at_ten(&topic);
+    delete_topic(&url, &topic).await;
+    declare_anew(&url, &topic).await;
+    let mut member = join_with_stored(&broker, &group, &topic, &stored).await;
+    let error = failure(member.as_mut()).await;
+    assert!(matches!(error, BrokerError::OffsetBeyondEnd { next: 10, end: 0, .. }), "{error}");
+    drop(member);
+    broker.until_left().await;
+    publish(&url, &topic, 0, 20).await;
+    // The process that halted, and one that begins now.
+    for broker in [broker, open(&url)] {
+        broker.check_group(&group, std::slice::from_ref(&topic), &stored).await.expect("it can go on");
+        let mut member = join_with_stored(&broker, &group, &topic, &stored).await;
+        let records = loop {
+            let records = member.poll(500, POLL).await.expect("records");
+            if !records.is_empty() {
+                break records;
+            }
+        };
+        assert_eq!(records[0].offset, 0, "it jumped");
+        drop(member);
+        broker.until_left().await;
+    }
+}
+
+/// A group that committed late, so that Kafka has an offset of the topic that is gone: noticed where the new one ends before it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_offset_beyond_the_end_is_not_gone_on_at_when_the_topic_has_grown_past_it() {
+    let url = kafka::server();
+    let (topic, group) = read_ten(&url, &open(&url)).await;
+    let stored = stored_at_ten(&topic);
+    delete_topic(&url, &topic).await;
+    declare_anew(&url, &topic).await;
+    commit_as_other_tool(&url, &group, &topic, 10, "").await;
+    let broker = open(&url);
+    let mut member = join_with_stored(&broker, &group, &topic, &stored).await;
+    let error = failure(member.as_mut()).await;
+    assert!(matches!(error, BrokerError::OffsetBeyondEnd { next: 10, end: 0, .. }), "{error}");
+    drop(member);
+    broker.until_left().await;
+    publish(&url, &topic, 0, 20).await;
+    broker.check_group(&group, std::slice::from_ref(&topic), &stored).await.expect("it can go on");
+    let mut member = join_with_stored(&broker, &group, &topic, &stored).await;
+    let records = read_until(member.as_mut(), |read| read.len() >= 20).await;
+    assert_eq!(records.iter().map(number_of).collect::<Vec<_>>(), (0..20).collect::<Vec<_>>());
 }

@@ -27,3 +27,5 @@ mod inbox;
 mod json_topics;
 mod quiet;
 mod tables;
+#[cfg(feature = "kafka")]
+mod on_kafka;

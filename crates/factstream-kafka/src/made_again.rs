@@ -5,17 +5,17 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The topics of which members of one broker's handle have seen that they were made again. A group's offset there may be one of the old
-/// topic: Kafka deletes those with it, but takes what a member commits later.
+/// The topics of which one broker's handle has seen that they were made again, or that they end before the place of a group. A group's
+/// offset there may be one of the old topic: Kafka deletes those with it, but takes what a member commits later.
 #[derive(Clone, Default)]
 pub(crate) struct MadeAgain(Arc<Mutex<HashSet<String>>>);
 
 impl MadeAgain {
-    pub(super) fn note(&self, topic: &str) {
+    pub(crate) fn note(&self, topic: &str) {
         self.topics().insert(topic.to_owned());
     }
 
-    pub(super) fn contains(&self, topic: &str) -> bool {
+    pub(crate) fn contains(&self, topic: &str) -> bool {
         self.topics().contains(topic)
     }
 
@@ -28,7 +28,7 @@ impl MadeAgain {
 const NO_ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
 
 /// The topic of which a line of librdkafka's log says that it was made again.
-pub(super) fn topic(line: &str) -> Option<&str> {
+pub(crate) fn topic(line: &str) -> Option<&str> {
     let (_, line) = line.split_once("Topic ")?;
     let (topic, ids) = line.split_once(" changed id from ")?;
     let (old, _) = ids.split_once(" to ")?;
