@@ -43,7 +43,9 @@ fn revenues(events: &[Event]) -> BTreeMap<String, Revenue> {
         };
         let cents = || data["amount_cents"].as_i64().expect("an amount is a number");
         match event.event_type.as_str() {
-            "OrderCreated" => data["customer_id"].as_str().unwrap_or_default().clone_into(&mut revenue.customer),
+            "OrderCreated" => {
+                data["customer_id"].as_str().unwrap_or_default().clone_into(&mut revenue.customer)
+            }
             "PaymentRefunded" => revenue.cents -= cents(),
             _ if data["status"] == "APPROVED" => {
                 revenue.payments += 1;

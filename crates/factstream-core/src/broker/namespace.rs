@@ -80,7 +80,8 @@ impl Namespace {
         if self.is_none() { broker } else { Arc::new(Namespaced { namespace: self, broker }) }
     }
 
-    fn whole(&self, name: &str) -> String {
+    /// What a topic or a group of this name is called in the broker.
+    pub fn whole(&self, name: &str) -> String {
         format!("{}{name}", self.0)
     }
 

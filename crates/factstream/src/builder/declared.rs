@@ -13,11 +13,12 @@ use crate::leases;
 use crate::limits::{Gate, Limits};
 use crate::process::Process;
 use crate::process::reaction::Managing;
+use crate::process::received::{self, Topics};
 use crate::processor::shard::Shard;
 use crate::processor::source::Source;
 use crate::processor::source::log::Log;
 use crate::processor::source::timers::{Timers, WithTimers};
-use crate::processor::source::topics::Topics;
+use crate::processor::source::topics;
 use crate::processor::{HandlerKind, Spec};
 use crate::read_model::FoldRows;
 use crate::read_model::folding::Folding;
@@ -64,7 +65,10 @@ trait MakeProcess: Send {
     fn make(&self, states: &States) -> Result<Arc<dyn Reaction>, Error>;
 }
 
-struct ProcessOf<P>(PhantomData<fn() -> P>);
+struct ProcessOf<P> {
+    topics: Topics,
+    process: PhantomData<fn() -> P>,
+}
 
 impl<P: Process> MakeProcess for ProcessOf<P> {
     fn make(&self, states: &States) -> Result<Arc<dyn Reaction>, Error> {
@@ -80,7 +84,8 @@ impl<P: Process> MakeProcess for ProcessOf<P> {
                 P::NAME
             )));
         }
-        Ok(Arc::new(Managing::<P>::new(states.decoder::<P::Events>()?)))
+        self.topics.refuse_twins(P::NAME)?;
+        Ok(Arc::new(Managing::<P>::new(states.decoder::<P::Events>()?, self.topics.event_types().to_vec())))
     }
 }
 
@@ -103,9 +108,17 @@ impl Declared {
         Self { name, kind: HandlerKind::ReadModel, options, limits: Limits::default(), reacting }
     }
 
+    /// The consumer of a process's topics.
+    pub(super) fn inputs<P: Process>(topics: Topics, options: Options) -> Self {
+        let reacting = Reacting::Handlers(received::handlers::<P>(topics), Vec::new());
+        let options = Options { version: 1, ..options }; // that of a process is its state's
+        let (name, kind) = (received::consumer_of(P::NAME), HandlerKind::Consumer);
+        Self { name, kind, options, limits: Limits::default(), reacting }
+    }
+
     /// A process manager.
-    pub(super) fn process<P: Process>(options: Options) -> Self {
-        let reacting = Reacting::Process(Box::new(ProcessOf::<P>(PhantomData)));
+    pub(super) fn process<P: Process>(topics: Topics, options: Options) -> Self {
+        let reacting = Reacting::Process(Box::new(ProcessOf::<P> { topics, process: PhantomData }));
         let limits = Limits::default();
         Self { name: P::NAME.to_owned(), kind: HandlerKind::Process, options, limits, reacting }
     }
@@ -141,7 +154,7 @@ impl Declared {
             Reacting::Process(process) => process.make(states)?,
         };
         let source: Arc<dyn Source> = match kind {
-            HandlerKind::Consumer => Arc::new(Topics(topics_of(&name, &reaction.event_types())?)),
+            HandlerKind::Consumer => Arc::new(topics::Topics(topics_of(&name, &reaction.event_types())?)),
             HandlerKind::ReadModel | HandlerKind::Projection => Arc::new(Log { is_read_again: true }),
             HandlerKind::Scheduled => Arc::new(Timers),
             HandlerKind::Process => Arc::new(WithTimers(Arc::new(Log { is_read_again: false }))),

@@ -42,9 +42,10 @@ pub enum Tombstones {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Start {
-    /// After the newest event that is in the log when the process is first opened: what has happened before is not its matter.
+    /// After the newest event that is in the log, and behind the newest record of its topics, when the process is first opened: what has
+    /// happened before is not its matter.
     Now,
-    /// At the oldest event of the log: it reacts to all of history, with commands and all.
+    /// At the oldest event of the log, and the oldest record of its topics: it reacts to all of history, with commands and all.
     Beginning,
 }
 

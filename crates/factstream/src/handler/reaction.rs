@@ -92,8 +92,8 @@ pub(crate) trait Reaction: Send + Sync {
         Ok(None)
     }
 
-    /// What its timers are called in the build of the handler: another build that takes others is another one.
-    fn timer_types(&self) -> Vec<String> {
+    /// What else it is given, as the build of the handler has it: another build that takes other inputs is another one.
+    fn other_inputs(&self) -> Vec<String> {
         Vec::new()
     }
 

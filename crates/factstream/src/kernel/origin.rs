@@ -91,15 +91,20 @@ impl Origin {
                 return Err(Error::Wiring(text));
             }
         };
-        let event = NewEvent {
-            event_id: Uuid::now_v7(),
-            event_type: event_type.name.to_owned(),
-            schema_version: event_type.version,
-            data,
-            metadata: JsonText::of_metadata(&metadata).map_err(encode)?,
-            timestamp: now(),
-        };
-        Ok((event, read_back))
+        let metadata = JsonText::of_metadata(&metadata).map_err(encode)?;
+        Ok((new_event(event_type.name.to_owned(), event_type.version, data, metadata), read_back))
+    }
+
+    /// A fact of the framework's own, which stays home.
+    pub(crate) fn stamp_fact(
+        &self,
+        event_type: String,
+        schema_version: u32,
+        data: String,
+    ) -> Result<NewEvent, Error> {
+        let encode = |source| Error::Encode { what: format!("event {event_type}"), source };
+        let metadata = JsonText::of_metadata(&self.context.metadata(&*self.source)).map_err(encode)?;
+        Ok(new_event(event_type, schema_version, data.into(), metadata))
     }
 
     /// The events, ready for the store; and as the store will give them back, for whoever keeps the state in memory.
@@ -113,4 +118,8 @@ impl Origin {
         }
         Ok((stamped, read_back))
     }
+}
+
+fn new_event(event_type: String, schema_version: u32, data: JsonText, metadata: JsonText) -> NewEvent {
+    NewEvent { event_id: Uuid::now_v7(), event_type, schema_version, data, metadata, timestamp: now() }
 }

@@ -7,6 +7,7 @@
 
 use crate::app::App;
 use crate::error::Error;
+use crate::process::received::process_of;
 use crate::processor::{HandlerKind, checkpoint, offsets};
 use crate::registry::{self, Registered};
 use crate::statements as sql;
@@ -92,6 +93,7 @@ impl App {
     /// # Errors
     /// [`Error::Superseded`] when the handler has changed since the plan was made: plan again. [`Error::Wiring`] when a projection
     /// would go back without `again`: its checkpoint is all that marks what it has handled.
+    /// The same when the consumer of a process's topics would take messages in again.
     /// [`Error::Broker`] when the group has members on a broker that assigns partitions: stop its processes first.
     pub async fn reset(&self, plan: &ResetPlan, again: bool) -> Result<(), Error> {
         let found = self.registered(&plan.handler).await?;
@@ -104,6 +106,13 @@ impl App {
             return Err(Error::Wiring(format!(
                 "{} is a process, which does not go back: it would ask for its commands again. Make the state of an instance again \
                  from its history with App::process and ProcessQuery::rebuild",
+                plan.handler
+            )));
+        }
+        if again && let Some(process) = self.fed_by(&found).await? {
+            return Err(Error::Wiring(format!(
+                "{} feeds the process {process}, which does not go back: it would ask for its commands again. Without `again` what it has \
+                 taken in stays marked",
                 plan.handler
             )));
         }
@@ -149,6 +158,13 @@ impl App {
         }
         let known: Vec<String> = self.handlers().await?.into_iter().map(|found| found.handler).collect();
         Err(Error::Wiring(format!("there is no handler {handler:?}; there are: {}", known.join(", "))))
+    }
+
+    /// The process whose topics a consumer reads.
+    async fn fed_by(&self, found: &Registered) -> Result<Option<String>, Error> {
+        let Some(name) = process_of(&found.handler) else { return Ok(None) };
+        let process = registry::find(self.store().as_ref(), name).await?;
+        Ok(process.filter(|of| of.kind == HandlerKind::Process.name()).map(|of| of.handler))
     }
 
     async fn log_steps(&self, found: &Registered, to: &ResetTo) -> Result<Vec<ResetStep>, Error> {

@@ -3,6 +3,7 @@
 use super::acts::Act;
 use super::input::{Input, Refused};
 use super::instances::{error, error_of};
+use super::received::{message_type, read};
 use super::step::take;
 use super::traits::Process;
 use crate::error::Error;
@@ -55,13 +56,13 @@ pub struct Step {
 #[serde(tag = "input", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Taken {
-    /// An event of the log.
+    /// An event of the log, or a message of a topic.
     Event {
-        /// Its id.
+        /// Its id; of a message, that of the fact which holds it.
         event_id: String,
         /// Its type's name; empty when the log has it no more.
         event_type: String,
-        /// Where it lies in the log.
+        /// Where it, or the fact, lies in the log.
         position: Position,
     },
     /// A command was refused.
@@ -100,11 +101,14 @@ fn taken_of<P: Process>(id: &str, row: &Row) -> Result<Taken, Error> {
         }
         TIMER => Taken::Timer { name: row.get("input")? },
         REBUILT => Taken::Rebuilt,
-        _ => Taken::Event {
-            event_id: row.get("input_id")?,
-            event_type: row.get::<Option<String>>("event_type")?.unwrap_or_default(),
-            position: row.get("input_position")?,
-        },
+        _ => {
+            let recorded: String = row.get::<Option<String>>("event_type")?.unwrap_or_default();
+            Taken::Event {
+                event_id: row.get("input_id")?,
+                event_type: message_type(P::NAME, &recorded).unwrap_or(&recorded).to_owned(),
+                position: row.get("input_position")?,
+            }
+        }
     })
 }
 
@@ -174,8 +178,5 @@ fn event_of<P: Process>(
         recorded.data = edited;
     }
     let envelope = recorded.envelope().map_err(|source| damaged::<P>(id, source))?;
-    let event = decoder
-        .decode_envelope(&envelope, &recorded.data)
-        .map_err(|reason| Error::Undecodable { position, reason })?;
-    Ok(envelope.with(event))
+    read::<P>(decoder, envelope, &recorded.data).map_err(|reason| Error::Undecodable { position, reason })
 }

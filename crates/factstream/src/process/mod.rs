@@ -2,7 +2,7 @@
 //!
 //! A user implements [`Process`]. Behind the one trait of all handlers (`reaction`) an event goes to the instances that it
 //! correlates with, one delivery for each, in the order of the process's id. `step` runs the state machine, `perform` does what it asked
-//! for, `instances` loads and writes the states, `history` keeps every input.
+//! for, `instances` loads and writes the states, `history` keeps every input. `received` is the way of messages from topics into the log.
 //!
 //! Invariant: the mark of an input, the state, the history, the events and the commands' events commit in one transaction, which fails
 //! when the instance is not as it was read.
@@ -16,6 +16,7 @@ mod perform;
 mod instances;
 mod history;
 mod query;
+pub(crate) mod received;
 pub(crate) mod reaction;
 
 pub use acts::{ACTS_MAX, Act, Acts, NewTimer};

@@ -6,6 +6,7 @@ use super::history::{EVENT, REFUSED, TIMER};
 use super::input::{Input, Refused};
 use super::instances::{Entry, Instances};
 use super::perform::{Cancelled, Of, Perform};
+use super::received::{message_type, read};
 use super::step::{REACTIONS_MAX, correlated, take};
 use super::traits::Process;
 use crate::handler::Failure;
@@ -24,7 +25,10 @@ use std::marker::PhantomData;
 /// The reaction of a process.
 pub(crate) struct Managing<P> {
     decoder: Decoder,
+    /// Those that come from the log.
     types: HashSet<&'static str>,
+    /// Those that come from topics, as facts.
+    received: Vec<&'static EventType>,
     process: PhantomData<fn() -> P>,
 }
 
@@ -38,14 +42,25 @@ struct Correlated<E> {
 }
 
 enum Arrived<E> {
-    Event(Box<Envelope<E>>),
-    Timer { name: String, token: String },
+    /// With its place in the log of this store, which is not that of a message from another one, and its id there.
+    Event {
+        event: Box<Envelope<E>>,
+        id: String,
+        position: Option<Position>,
+    },
+    Timer {
+        name: String,
+        token: String,
+    },
 }
 
 impl<P: Process> Managing<P> {
-    pub(crate) fn new(decoder: Decoder) -> Self {
-        let types = P::Events::event_types().into_iter().flat_map(EventType::names).collect();
-        Self { decoder, types, process: PhantomData }
+    pub(crate) fn new(decoder: Decoder, received: Vec<&'static EventType>) -> Self {
+        let from_log = P::Events::event_types()
+            .into_iter()
+            .filter(|of| !received.iter().any(|other| other.name == of.name));
+        let types = from_log.flat_map(EventType::names).collect();
+        Self { decoder, types, received, process: PhantomData }
     }
 
     /// The instance whose delivery it is.
@@ -186,21 +201,21 @@ impl<P: Process> Work<P> {
 impl<E> Arrived<E> {
     fn input(&self) -> Input<'_, E> {
         match self {
-            Self::Event(event) => Input::Event(event),
+            Self::Event { event, .. } => Input::Event(event),
             Self::Timer { name, .. } => Input::Timer(name),
         }
     }
 
     fn id(&self) -> &str {
         match self {
-            Self::Event(event) => &event.event_id,
+            Self::Event { id, .. } => id,
             Self::Timer { token, .. } => token,
         }
     }
 
     fn position(&self) -> Option<Position> {
         match self {
-            Self::Event(event) => event.position,
+            Self::Event { position, .. } => *position,
             Self::Timer { .. } => None,
         }
     }
@@ -219,7 +234,7 @@ impl<E> Arrived<E> {
     fn entry(&self, edited: Option<&str>, at: Timestamp) -> Entry {
         let input_id = self.id().to_owned();
         match self {
-            Self::Event(_) => Entry { kind: EVENT, input_id, input: edited.map(str::to_owned), at },
+            Self::Event { .. } => Entry { kind: EVENT, input_id, input: edited.map(str::to_owned), at },
             Self::Timer { name, .. } => Entry { kind: TIMER, input_id, input: Some(name.clone()), at },
         }
     }
@@ -232,23 +247,28 @@ fn arrival<E: 'static>(event: &Decoded) -> &Correlated<E> {
 #[async_trait]
 impl<P: Process> Reaction for Managing<P> {
     fn event_types(&self) -> Vec<&'static EventType> {
-        P::Events::event_types()
+        let types = P::Events::event_types().into_iter();
+        types.filter(|of| self.types.contains(of.name)).collect()
     }
 
     fn handles(&self, event_type: &str) -> bool {
-        self.types.contains(event_type)
+        let of_topic = message_type(P::NAME, event_type);
+        self.types.contains(event_type) || of_topic.is_some_and(|received| !self.decoder.drops(received))
     }
 
     fn drops(&self, event_type: &str) -> bool {
-        self.decoder.drops(event_type)
+        self.decoder.drops(message_type(P::NAME, event_type).unwrap_or(event_type))
+    }
+
+    fn other_inputs(&self) -> Vec<String> {
+        self.received.iter().map(|of| format!("{} of a topic", of.name)).collect()
     }
 
     fn decode(&self, envelope: Envelope<()>, json: &str) -> Result<Decoded, DecodeError> {
-        let event: P::Events = self.decoder.decode_envelope(&envelope, json)?;
-        let mut event = envelope.with(event);
-        event.scoped_id = None; // that of its delivery to one instance
+        let (id, position) = (envelope.event_id.clone(), envelope.position);
+        let event = Box::new(read::<P>(&self.decoder, envelope, json)?);
         let targets = correlated::<P>(&event);
-        Ok(Box::new(Correlated { arrived: Arrived::Event(Box::new(event)), targets }))
+        Ok(Box::new(Correlated { arrived: Arrived::Event { event, id, position }, targets }))
     }
 
     fn decode_timer(&self, timer: &DueTimer) -> Result<Decoded, String> {

@@ -76,7 +76,7 @@ pub trait Process: Default + Serialize + DeserializeOwned + Send + Sync + 'stati
     /// [`Process::upcast`].
     const VERSION: u32 = 1;
 
-    /// The events that it may be given.
+    /// The events that it may be given: of the log, unless [`DeclareProcess`](crate::DeclareProcess) says that they come from topics.
     type Events: EventSet;
 
     /// The instances that an event concerns. Pure: a function of the event alone.

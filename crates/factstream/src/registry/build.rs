@@ -61,7 +61,7 @@ impl Build {
             .event_types()
             .into_iter()
             .flat_map(|event_type| event_type.names().map(move |name| (name.to_owned(), topic(event_type))))
-            .chain(spec.reaction.timer_types().into_iter().map(|name| (name, None)))
+            .chain(spec.reaction.other_inputs().into_iter().map(|name| (name, None)))
             .collect();
         let types = spec.reaction.event_types().into_iter();
         let former_names = types.filter_map(|of| Some((of.former_name()?, of.name)));

@@ -8,9 +8,10 @@ use crate::handler::tables::{self, Managed, TableMatch};
 use crate::kernel::Kernel;
 use crate::kernel::generation::Generation;
 use crate::processor::layout::Layout;
-use crate::processor::{HandlerKind, checkpoint};
+use crate::processor::{HandlerKind, checkpoint, offsets};
 use crate::statements as sql;
 use crate::tx::Tx;
+use factstream_core::broker::Partition;
 use factstream_core::params;
 use factstream_core::sql::{now, placeholders};
 use factstream_core::store::Store;
@@ -40,6 +41,7 @@ pub(crate) async fn register(
         Start::Now => kernel.store.wait_beyond(0, Duration::ZERO).await?,
         Start::Beginning => 0,
     };
+    let ends = ends_of_new_topics(kernel, build, None).await?;
     let mut tx = Tx::begin(kernel).await?;
     lock_registry(&mut tx).await?;
     if !tx.query(sql::SELECT_HANDLER, params![&build.handler]).await?.is_empty() {
@@ -80,10 +82,59 @@ pub(crate) async fn register(
         checkpoint::create(&mut tx, &build.handler, generation, shards, begins_at).await?;
         checkpoint::forget_others(&mut tx, &build.handler, generation).await?;
     }
+    begin_topics(&mut tx, kernel, build, ends, generation).await?;
     if is_same {
         note_build(&mut tx, build, generation).await?;
     }
     tx.commit().await?;
+    Ok(())
+}
+
+/// Where topics end, on which cluster.
+struct Ends {
+    cluster: String,
+    next: Vec<(Partition, i64)>,
+}
+
+/// Where topics end that a handler has not read before, if it begins there. One that an event type of its has moved to is none of them: what
+/// lies there was published for it.
+async fn ends_of_new_topics(
+    kernel: &Kernel,
+    build: &Build,
+    found: Option<&Registered>,
+) -> Result<Option<Ends>, Error> {
+    let was_read = |topic: &String, found: &Registered| {
+        let mut types = build.event_types.iter().filter(|(_, of)| of.as_ref() == Some(topic));
+        found.topics.contains(topic) || types.any(|(name, _)| found.event_types.contains_key(name))
+    };
+    let topics = build.topics.iter().filter(|topic| !found.is_some_and(|found| was_read(topic, found)));
+    let topics: Vec<String> = topics.cloned().collect();
+    if build.start != Start::Now || topics.is_empty() {
+        return Ok(None);
+    }
+    let bounds = kernel.broker.bounds(&topics).await?;
+    let next = bounds.into_iter().map(|(partition, bounds)| (partition, bounds.end)).collect();
+    Ok(Some(Ends { cluster: kernel.broker.cluster().await?, next }))
+}
+
+/// Has a handler begin where topics end.
+async fn begin_topics(
+    tx: &mut Tx,
+    kernel: &Kernel,
+    build: &Build,
+    ends: Option<Ends>,
+    generation: Generation,
+) -> Result<(), Error> {
+    let Some(Ends { cluster, next }) = ends else { return Ok(()) };
+    offsets::set(tx, &build.handler, &cluster, &next, generation).await?;
+    if kernel.groups_need_lease {
+        // The embedded broker's own offsets lie in the same store.
+        let whole = |name: &str| kernel.system.namespace.whole(name);
+        let row = |(at, next): &(Partition, i64)| {
+            params![whole(&build.handler), whole(&at.topic), at.partition, *next]
+        };
+        tx.sql_many(sql::SET_OFFSET, next.iter().map(row).collect()).await?;
+    }
     Ok(())
 }
 
@@ -156,6 +207,7 @@ pub(crate) async fn take_over(
         return Err(skipped(build, &passed_over));
     }
     refuse_forgotten(kernel.store.as_ref(), build, found).await?;
+    let ends = ends_of_new_topics(kernel, build, Some(found)).await?;
     let mut tx = Tx::begin(kernel).await?;
     if !lock(&mut tx, &build.handler, found.generation).await? {
         return Ok(());
@@ -174,6 +226,7 @@ pub(crate) async fn take_over(
     }
     let sql = "UPDATE fs_offsets SET generation = $2 WHERE handler = $1";
     tx.sql(sql, params![&build.handler, generation]).await?;
+    begin_topics(&mut tx, kernel, build, ends, generation).await?;
     finish(&mut tx, build, found, generation).await?;
     tx.commit().await?;
     tracing::info!(handler = %build.handler, generation, "this build has taken the handler over");

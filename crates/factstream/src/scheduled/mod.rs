@@ -81,7 +81,7 @@ impl Reaction for Scheduled {
         false
     }
 
-    fn timer_types(&self) -> Vec<String> {
+    fn other_inputs(&self) -> Vec<String> {
         self.commands.names().map(str::to_owned).chain(self.recurrences.names()).collect()
     }
 

@@ -11,7 +11,8 @@ pub use matrix::{HistoryMatrix, HistoryRow, Place};
 use super::catalogue::EventCatalogue;
 use crate::app::App;
 use crate::error::Error;
-use factstream_core::decode::EventOrigin;
+use crate::process::received::{is_fact, message_in};
+use factstream_core::decode::{ContentError, EventOrigin};
 use factstream_core::envelope::{Position, RecordedEvent};
 
 /// Events read at once.
@@ -61,7 +62,22 @@ impl EventCatalogue {
 
     /// Reads one event of the log as everyone does who declares it.
     fn read(&self, event: &RecordedEvent) -> Result<(), String> {
+        if is_fact(&event.event_type) {
+            return self.read_fact(event);
+        }
         self.read_text(&event.event_type, event.schema_version, &event.data, &|| EventOrigin::of(event))
+    }
+
+    /// Reads the message that a fact of a process holds.
+    fn read_fact(&self, fact: &RecordedEvent) -> Result<(), String> {
+        let envelope = fact.envelope().map_err(|error| ContentError::from(error).to_string())?;
+        match message_in(&envelope, &fact.data).map_err(|error| error.to_string())? {
+            Some(message) => {
+                let origin = || EventOrigin::of_envelope(&message);
+                self.read_text(&message.event_type, message.schema_version, message.event.get(), &origin)
+            }
+            None => Ok(()),
+        }
     }
 
     pub(super) fn read_text(

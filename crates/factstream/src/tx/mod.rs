@@ -258,6 +258,19 @@ impl Tx {
         Ok(())
     }
 
+    /// Appends a fact of the framework's own, which no aggregate is made of.
+    pub(crate) fn append_fact(
+        &mut self,
+        stream: StreamId,
+        event_type: String,
+        schema_version: u32,
+        data: String,
+    ) -> Result<(), Error> {
+        let event = self.origin.stamp_fact(event_type, schema_version, data)?;
+        self.appends.push(Append { stream, expected: Expected::Any, events: vec![event] });
+        Ok(())
+    }
+
     /// Puts a command to an aggregate. Its events commit with everything else of this transaction.
     ///
     /// # Errors

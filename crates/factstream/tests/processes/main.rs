@@ -13,3 +13,4 @@ mod states;
 mod wiring;
 mod letters;
 mod waiting;
+mod topics;
