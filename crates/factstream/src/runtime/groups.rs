@@ -12,8 +12,11 @@ impl App {
             return Ok(());
         }
         let embedded = Embedded::new(Arc::clone(self.store()));
+        let namespace = &self.system().namespace;
         for spec in self.specs().iter().filter(|spec| !spec.source.topics().is_empty()) {
-            embedded.begin_group(&spec.handler, spec.source.topics()).await?;
+            let topics: Vec<String> =
+                spec.source.topics().iter().map(|topic| namespace.whole(topic)).collect();
+            embedded.begin_group(&namespace.whole(&spec.handler), &topics).await?;
         }
         Ok(())
     }

@@ -53,20 +53,26 @@ async fn only_records_that_are_old_enough_themselves_are_deleted() {
 }
 
 #[tokio::test]
-async fn a_group_that_is_declared_and_has_not_read_holds_its_records() {
-    let shop = Shop::new();
-    let app = with_ledger(&shop, consumer("one")).await;
-    let other = shop.builder().consumer(consumer("other")).open().await.unwrap(); // and does not run
-    let running = app.start().await.unwrap();
-    send_notes(&app, 0, 3).await;
-    settled(&app).await;
-    assert_eq!(trim(&app, now()).await, 0);
-    stop(running).await;
-    let running = other.start().await.unwrap();
-    settled(&other).await;
-    assert_eq!(ledger(&other, "k").await, ["0", "1", "2", "0", "1", "2"], "each group handles each");
-    assert_eq!(trim(&other, now()).await, 3);
-    stop(running).await;
+async fn a_group_that_is_declared_and_has_not_read_holds_its_records_in_a_namespace_too() {
+    for namespace in ["", "held."] {
+        let shop = Shop::new();
+        drop(with_ledger(&shop, consumer("one")).await);
+        let open = async |group: &str| {
+            let builder = shop.builder().namespace(namespace).consumer(consumer(group));
+            builder.open().await.unwrap()
+        };
+        let (app, other) = (open("one").await, open("other").await); // which does not run
+        let running = app.start().await.unwrap();
+        send_notes(&app, 0, 3).await;
+        settled(&app).await;
+        assert_eq!(trim(&app, now()).await, 0, "{namespace:?}");
+        stop(running).await;
+        let running = other.start().await.unwrap();
+        settled(&other).await;
+        assert_eq!(ledger(&other, "k").await, ["0", "1", "2", "0", "1", "2"], "each group handles each");
+        assert_eq!(trim(&other, now()).await, 3);
+        stop(running).await;
+    }
 }
 
 #[tokio::test]
