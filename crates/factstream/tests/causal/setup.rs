@@ -9,10 +9,9 @@ use factstream::status::HandlerStatus;
 use factstream::{
     Aggregate, App, Builder, Causal, Consumer, Envelope, Event, EventSet, Failure, Handler, Late, Tx, params,
 };
-use factstream_tests::kafka;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -86,25 +85,18 @@ pub(crate) fn plain(handler: impl Handler) -> Consumer {
     Consumer::new("analytics").handler(handler).retry(quick(2))
 }
 
-/// A store and a namespace of its own in the broker.
+/// A store, and topics, of a test's own.
 pub(crate) struct Setup {
     pub(crate) shop: Shop,
-    namespace: String,
 }
 
 impl Setup {
     pub(crate) fn new() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(1);
-        let namespace = format!("test{}.", NUMBER.fetch_add(1, Ordering::Relaxed));
-        Self { shop: Shop::new(), namespace }
+        Self { shop: Shop::new() }
     }
 
     pub(crate) fn builder(&self) -> Builder {
-        let builder = self.shop.builder().aggregate::<Payment>().namespace(self.namespace.clone());
-        match std::env::var("FACTSTREAM_TEST_BROKER").as_deref() {
-            Ok("kafka") => builder.broker(kafka::server()),
-            _ => builder,
-        }
+        self.shop.builder().aggregate::<Payment>()
     }
 
     pub(crate) async fn open(&self, consumer: Consumer) -> App {

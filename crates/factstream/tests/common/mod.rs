@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::ops::Range;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -104,10 +105,12 @@ impl Fold for OrderRow {
     }
 }
 
-/// A store of its own for a test: a SQLite file, or with `FACTSTREAM_TEST_STORE=postgres` a database on a real server.
+/// A store of its own for a test: a SQLite file, or with `FACTSTREAM_TEST_STORE=postgres` a database on a real server. Its topics are
+/// embedded, or with `FACTSTREAM_TEST_BROKER=kafka` in a namespace of its own on a real Kafka.
 pub struct Shop {
     pub dir: TempDir,
     url: String,
+    namespace: String,
 }
 
 impl Shop {
@@ -117,12 +120,12 @@ impl Shop {
             Ok("postgres") => factstream_tests::postgres::server().database(),
             _ => format!("sqlite://{}", dir.path().join("shop.db").display()),
         };
-        Self { dir, url }
+        Self { dir, url, namespace: namespace() }
     }
 
     /// One whose store is said: for what one engine has alone.
     pub fn at(url: String) -> Self {
-        Self { dir: tempfile::tempdir().unwrap(), url }
+        Self { dir: tempfile::tempdir().unwrap(), url, namespace: namespace() }
     }
 
     pub fn url(&self) -> String {
@@ -130,12 +133,28 @@ impl Shop {
     }
 
     pub fn builder(&self) -> Builder {
-        App::builder(self.url()).service("shop").aggregate::<Order>()
+        self.bare().service("shop").aggregate::<Order>()
+    }
+
+    /// Of a service that has no aggregate.
+    pub fn bare(&self) -> Builder {
+        let builder = App::builder(self.url());
+        match std::env::var("FACTSTREAM_TEST_BROKER").as_deref() {
+            Ok("kafka") => {
+                builder.broker(factstream_tests::kafka::server()).namespace(self.namespace.clone())
+            }
+            _ => builder,
+        }
     }
 
     pub async fn open(&self) -> App {
         self.builder().open().await.unwrap()
     }
+}
+
+fn namespace() -> String {
+    static NUMBER: AtomicU32 = AtomicU32::new(1);
+    format!("shop{}.", NUMBER.fetch_add(1, Ordering::Relaxed))
 }
 
 /// Makes these orders, each with a note, every other one closed; the position of the last event.

@@ -4,7 +4,7 @@ use crate::builds::{Effects, effects, make_effects, number, write_effect};
 use crate::common::{Do, Shop, eventually, settled, stop};
 use factstream::message::Message;
 use factstream::status::State;
-use factstream::{App, Consumer, Envelope, Error, Event, Failure, Handler, Projection, Projector, Rows, Tx};
+use factstream::{Consumer, Envelope, Error, Event, Failure, Handler, Projection, Projector, Rows, Tx};
 use serde::{Deserialize, Serialize};
 
 /// What a release handles: fewer types than the next one.
@@ -60,7 +60,7 @@ async fn two_services_cannot_share_a_consumer_but_a_service_may_change_its_name(
     let shop = Shop::new();
     make_effects(&shop).await;
     let open = |service: &str, formerly: Option<&str>| {
-        let builder = App::builder(shop.url()).service(service).consumer(c().handler(Effects("c")));
+        let builder = shop.bare().service(service).consumer(c().handler(Effects("c")));
         match formerly {
             Some(name) => builder.formerly(name).open(),
             None => builder.open(),
@@ -99,7 +99,7 @@ async fn what_is_unread_on_an_events_old_topic_is_handled_when_its_topic_changes
     settled(&relay_only).await;
     stop(running).await;
 
-    let builder = App::builder(shop.url()).service("shop"); // which does not emit the event itself
+    let builder = shop.bare().service("shop"); // which does not emit the event itself
     let new = builder.consumer(c().handler(OnMoved)).open().await.unwrap();
     let running = new.start().await.unwrap();
     let message = Message {
