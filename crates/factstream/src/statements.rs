@@ -54,6 +54,7 @@ pub(crate) const COMMIT_OFFSET: &str = include_str!("sql/broker/commit_offset.sq
 pub(crate) const SELECT_GROUP_LAG: &str = include_str!("sql/broker/select_group_lag.sql");
 pub(crate) const SELECT_TRIMMABLE: &str = include_str!("sql/broker/select_trimmable.sql");
 pub(crate) const SELECT_FIRST_NEWER: &str = include_str!("sql/broker/select_first_newer.sql");
+pub(crate) const SELECT_UNREAD_OF_GROUP: &str = include_str!("sql/broker/select_unread_of_group.sql");
 pub(crate) const BEGIN_GROUP: &str = include_str!("sql/broker/begin_group.sql");
 pub(crate) const SELECT_SCHEDULES: &str = include_str!("sql/schedules/select_schedules.sql");
 pub(crate) const COUNT_SCHEDULED: &str = include_str!("sql/schedules/count_scheduled.sql");

@@ -62,6 +62,12 @@ impl Embedded {
         Ok(())
     }
 
+    /// How many records a group has not read of the topics that it has begun.
+    pub(crate) async fn unread_of_begun(&self, group: &str) -> Result<u64, BrokerError> {
+        let rows = self.store.query(sql::SELECT_UNREAD_OF_GROUP, params![group]).await?;
+        Ok(rows.first().map_or(Ok(0), |row| row.get("unread")).map_err(StoreError::from)?)
+    }
+
     async fn has_begun(&self, group: &str, topic: &str) -> Result<bool, BrokerError> {
         let sql = "SELECT count(*) AS missing FROM fs_partitions p WHERE p.topic = $2 AND NOT EXISTS (SELECT 1 \
                    FROM fs_group_starts s WHERE s.group_name = $1 AND s.topic = p.topic AND s.partition = p.partition)";

@@ -58,8 +58,8 @@ impl App {
     /// ```
     ///
     /// # Errors
-    /// [`Error::BeyondHead`] when a part of the store was restored from an older backup; and when the store cannot be
-    /// written.
+    /// [`Error::BeyondHead`] when a part of the store was restored from an older backup; [`Error::Wiring`] when the store is given
+    /// another broker while a consumer has records unread in its embedded topics; and when the store cannot be written.
     pub async fn start(&self) -> Result<Running, Error> {
         if self.looks_only() {
             return Err(Error::Wiring(
@@ -68,6 +68,7 @@ impl App {
         }
         checkpoint::refuse_beyond_head(self.store().as_ref()).await?;
         system::keep_namespace(self.store().as_ref(), self.system()).await?;
+        self.refuse_to_leave_embedded_records().await?;
         self.clock().ask(self.store().as_ref()).await?;
         let stop = CancellationToken::new();
         let beat_stop = CancellationToken::new();
