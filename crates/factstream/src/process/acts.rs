@@ -28,8 +28,8 @@ pub const ACTS_MAX: usize = 1_000;
 /// # let _ = wind_up;
 /// # }
 /// ```
-#[derive(Default)]
 pub struct Acts {
+    id: String,
     asked: Vec<(Act, Box<dyn Perform>)>,
     /// How many were asked for, also those that were too many to be kept.
     count: usize,
@@ -83,6 +83,16 @@ pub enum Act {
 }
 
 impl Acts {
+    /// For an instance.
+    pub(crate) fn of(id: &str) -> Self {
+        Self { id: id.to_owned(), asked: Vec::new(), count: 0, ends: false }
+    }
+
+    /// The id of the instance that reacts.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
     /// Puts a command to an aggregate. Its events commit with the process's state; a refusal is the next input,
     /// [`Input::Refused`](crate::Input::Refused). The aggregate must be declared with
     /// [`Builder::aggregate`](crate::Builder::aggregate).

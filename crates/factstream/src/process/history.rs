@@ -151,11 +151,11 @@ pub(super) async fn replay<P: Process>(
 fn again<P: Process>(state: &mut P, decoder: &Decoder, id: &str, row: &Row) -> Result<(), Error> {
     let taken = match taken_of::<P>(id, row)? {
         Taken::Rebuilt => return Ok(()),
-        Taken::Refused(refused) => take(state, Input::Refused(&refused)),
-        Taken::Timer { name } => take(state, Input::Timer(&name)),
+        Taken::Refused(refused) => take(id, state, Input::Refused(&refused)),
+        Taken::Timer { name } => take(id, state, Input::Timer(&name)),
         Taken::Event { position, .. } => {
             let event = event_of::<P>(decoder, id, position, row)?;
-            take(state, Input::Event(&event))
+            take(id, state, Input::Event(&event))
         }
     };
     taken.map(drop).map_err(|failure| error_of::<P>(id, &failure))

@@ -119,7 +119,7 @@ impl<P: Process> Managing<P> {
         entry: Entry,
     ) -> Result<ToDo, Failure> {
         let Some(open) = instances.open(id, false)? else { return Ok(Vec::new()) };
-        let acts = take(&mut open.state, input)?;
+        let acts = take(id, &mut open.state, input)?;
         open.ended |= acts.ends();
         let (acts, to_do) = acts.into_parts();
         open.retimed.extend(acts.iter().filter_map(Act::timer_name));

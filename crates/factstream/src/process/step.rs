@@ -31,8 +31,12 @@ pub(crate) fn targets_of<P: Process>(event: &Envelope<P::Events>) -> Result<Vec<
 ///
 /// # Errors
 /// What the process says, its panic, or that it asks for too much.
-pub(crate) fn take<P: Process>(state: &mut P, input: Input<'_, P::Events>) -> Result<Acts, Failure> {
-    let mut acts = Acts::default();
+pub(crate) fn take<P: Process>(
+    id: &str,
+    state: &mut P,
+    input: Input<'_, P::Events>,
+) -> Result<Acts, Failure> {
+    let mut acts = Acts::of(id);
     let reacted = catch_unwind(AssertUnwindSafe(|| state.react(input, &mut acts)));
     reacted.unwrap_or_else(|panic| {
         Err(Failure::transient(format!("the process panicked: {}", panic_text(&*panic))))

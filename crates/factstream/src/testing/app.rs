@@ -292,11 +292,13 @@ impl TestApp {
         }
     }
 
-    /// Moves the clock on, deletes what is then no longer needed, and [settles](Self::settle).
+    /// [Settles](Self::settle), so that what has happened did so before, moves the clock on, settles again, and deletes what is then no longer
+    /// needed.
     ///
     /// # Panics
     /// As [`TestApp::settle`].
     pub async fn advance(&self, by: Duration) {
+        self.settle().await;
         self.place.clock.advance(by);
         self.settle().await;
         self.app.tidy().await.unwrap_or_else(|error| panic!("retention failed: {error}"));

@@ -138,9 +138,10 @@ impl<P: Process> Playing<P> {
 
     fn take(mut self, input: Input<'_, P::Events>) -> Reacted<P> {
         if self.ended {
-            return Reacted { playing: self, acts: Ok(Acts::default()) };
+            let acts = Ok(Acts::of(&self.id));
+            return Reacted { playing: self, acts };
         }
-        let acts = take(&mut self.state, input);
+        let acts = take(&self.id, &mut self.state, input);
         if let Ok(acts) = &acts {
             self.ended = acts.ends();
             self.state = read_back(&self.state);
@@ -186,7 +187,7 @@ impl<P: Process> Reacted<P> {
     /// When it asks for something else, or fails.
     #[track_caller]
     pub fn then(self, asks: impl FnOnce(&mut Acts)) -> Playing<P> {
-        let mut wanted = Acts::default();
+        let mut wanted = Acts::of(&self.playing.id);
         asks(&mut wanted);
         let acts =
             self.acts.unwrap_or_else(|failure| panic!("{} fails: {}", P::NAME, failure.chain().join(": ")));

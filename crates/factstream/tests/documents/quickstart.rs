@@ -53,3 +53,10 @@ fn the_quickstart_runs_twice_and_prints_the_row() {
         assert!(printed.contains("item: \"tea\""), "{printed}");
     }
 }
+
+/// Its own test runs, too (`test = true` in Cargo.toml).
+#[test]
+fn a_process_with_a_time_out_and_its_test_takes_less_than_80_lines() {
+    let lines = include_str!("../../examples/time_out.rs").lines().count();
+    assert!(lines < 80, "it has {lines}");
+}
