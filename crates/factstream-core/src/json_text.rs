@@ -3,7 +3,7 @@
 use crate::id::is_topic;
 use crate::metadata::Metadata;
 use crate::size::Size;
-use crate::variant::written;
+use serde::Serialize;
 use std::fmt;
 use std::ops::Deref;
 
@@ -42,6 +42,13 @@ impl JsonText {
     pub(crate) fn is_recordable(&self) -> bool {
         self.is_recordable
     }
+}
+
+/// JSON text. Most events and their metadata fit into what it begins with.
+pub(crate) fn written<T: Serialize + ?Sized>(value: &T) -> Result<String, serde_json::Error> {
+    let mut json = Vec::with_capacity(512);
+    serde_json::to_writer(&mut json, value)?;
+    String::from_utf8(json).map_err(|_| serde::ser::Error::custom("it is not text"))
 }
 
 impl From<String> for JsonText {

@@ -5,7 +5,7 @@
 
 use crate::content_error::ContentError;
 use crate::finite;
-use crate::json_text::JsonText;
+use crate::json_text::{JsonText, written};
 use serde::de::{
     DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, IgnoredAny, IntoDeserializer, VariantAccess,
     Visitor, value::U32Deserializer,
@@ -41,13 +41,6 @@ pub(crate) fn to_json<T: Serialize + ?Sized>(value: &T) -> Result<String, Error>
         finite::check(value).map_err(|error| invalid(&error.to_string()))?;
     }
     Ok(json)
-}
-
-/// JSON text. Most events and their metadata fit into what it begins with.
-pub(crate) fn written<T: Serialize + ?Sized>(value: &T) -> Result<String, Error> {
-    let mut json = Vec::with_capacity(512);
-    serde_json::to_writer(&mut json, value)?;
-    String::from_utf8(json).map_err(|_| invalid("it is not text"))
 }
 
 /// The byte at which the content begins in `{"Tag":content}`.

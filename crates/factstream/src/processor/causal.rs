@@ -56,6 +56,14 @@ impl Causes {
 }
 
 impl Processor {
+    /// What is held up when the event is.
+    pub(super) fn unit<'d>(&self, delivery: &'d Delivery) -> Cow<'d, str> {
+        match self.options.causal {
+            Some(_) => unit::within(delivery.topic(), &delivery.key).into(),
+            None => delivery.key.as_str().into(),
+        }
+    }
+
     /// The causes that an event has to wait for: of a type and topic that this handler takes, and so young that the inbox knows of them.
     fn awaited<'d>(&self, delivery: &'d Delivery) -> &'d [String] {
         let Some(causal) = self.options.causal else { return &[] };
@@ -304,7 +312,7 @@ impl Processor {
                     self.count_late(&mut tx).await?;
                 }
                 false if letter.is_by_key_alone() => {
-                    unit::split(&mut tx, letter).await?;
+                    letters::split(&mut tx, letter).await?;
                     self.plan_retry(self.kernel.clock.now());
                 }
                 false => letters::wait_on(&mut tx, letter, &cause, until).await?,

@@ -6,6 +6,7 @@ use crate::handler::Failure;
 use crate::handler::options::Tombstones;
 use crate::handler::reaction::{Decoded, Outcome, Reaction};
 use crate::kernel::origin::Origin;
+use crate::processor::unit;
 use crate::timer::{DueTimer, TIMERS};
 use factstream_core::broker::Partition;
 use factstream_core::causes::Causes;
@@ -103,6 +104,12 @@ impl Delivery {
     /// Whether it came from a topic of a broker.
     pub(crate) fn is_of_topic(&self) -> bool {
         matches!(self.raw, Raw::Record(_))
+    }
+
+    /// What it may have to wait behind, in this order: its key within its topic, if it is of one, and its key.
+    pub(crate) fn units(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        let within = self.is_of_topic().then(|| unit::within(self.topic(), &self.key).into());
+        within.into_iter().chain([self.key.as_str().into()])
     }
 
     /// The timer that it is.

@@ -182,6 +182,27 @@ pub(crate) async fn advance(tx: &mut Tx, letter: &Letter, state: &str) -> Result
     Ok(Some(next))
 }
 
+/// Splits the queue of a key into one for each topic, so that what waits for a cause is not before it. Each begins with a new look.
+pub(super) async fn split(tx: &mut Tx, letter: &Letter) -> Result<(), Error> {
+    let now = tx.kernel().clock.now();
+    let (handler, key) = (&letter.handler, &letter.unit);
+    let topics = tx.query(sql::SELECT_TOPICS_OF_KEY, params![handler, key]).await?;
+    tx.sql("DELETE FROM fs_blocked_keys WHERE handler = $1 AND event_key = $2", params![handler, key])
+        .await?;
+    for row in &topics {
+        let (topic, head, letters): (String, u64, u64) =
+            (row.get("topic")?, row.get("head")?, row.get("letters")?);
+        let unit = unit::within(&topic, key);
+        tx.sql(sql::MOVE_LETTERS, params![handler, key, &topic, &unit]).await?;
+        let state = "UPDATE fs_dead_letters SET state = 'retrying', updated_at = $2 WHERE id = $1";
+        tx.sql(state, params![head, now]).await?;
+        tx.sql(sql::BLOCK_KEY, params![handler, &unit, head, now, None::<String>]).await?;
+        let parked = "UPDATE fs_blocked_keys SET parked = $3 WHERE handler = $1 AND event_key = $2";
+        tx.sql(parked, params![handler, &unit, letters - 1]).await?;
+    }
+    Ok(())
+}
+
 /// Locks the head of a key, if it still is the head and waits for an attempt.
 pub(crate) async fn claim(tx: &mut Tx, letter: &Letter) -> Result<bool, Error> {
     let sql = "UPDATE fs_blocked_keys SET next_attempt_at = next_attempt_at \
@@ -311,6 +332,11 @@ pub(crate) struct Letter {
 pub(crate) const SELECT_LETTER: &str = "SELECT * FROM fs_dead_letters WHERE id = $1";
 
 impl Letter {
+    /// Whether it waits in one queue with all events of its key, as builds without causal order and early releases have it.
+    pub(super) fn is_by_key_alone(&self) -> bool {
+        self.unit == self.key()
+    }
+
     /// In whose order it is handled.
     pub(crate) fn key(&self) -> &str {
         unit::key_of(&self.unit, &self.record.partition.topic)
