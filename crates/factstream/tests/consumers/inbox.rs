@@ -1,8 +1,11 @@
 //! How long the inbox remembers what was handled.
 
+use crate::common::Order;
 use crate::common::{Shop, fill, settled, stop};
-use crate::ledger::{Ledger, with_ledger};
+use crate::ledger::{CREATE_LEDGER, Ledger, with_ledger};
+use crate::store_clock::Shifted;
 use factstream::{App, Consumer, params};
+use std::sync::Arc;
 
 const MARKS: u64 = 12_500;
 const EFFECTS: &str = "SELECT count(*) AS count FROM ledger";
@@ -62,4 +65,26 @@ async fn a_mark_outlives_its_time_while_its_record_may_be_delivered_again() {
     stop(running).await;
     assert_eq!(count(&app, EFFECTS).await, 8 + 2, "each event has one effect");
     assert!(app.tidy().await.unwrap() > 0, "what was committed is forgotten");
+}
+
+/// How long a mark is kept is told by the clock that dates it, the store's, whatever a process's own says.
+#[tokio::test]
+async fn a_process_whose_clock_is_months_ahead_forgets_no_mark() {
+    const MONTHS: i64 = -90 * 24;
+    let shop = Shop::new();
+    let store = Arc::new(Shifted::open(&shop, MONTHS).await);
+    let consumer = Consumer::new("ledger").handler(Ledger::default());
+    let app = App::on(store).service("shop").aggregate::<Order>().consumer(consumer).open().await.unwrap();
+    run(&app, CREATE_LEDGER).await;
+    let running = app.start().await.unwrap();
+    fill(&app, 0..3).await;
+    settled(&app).await;
+    stop(running).await;
+    assert_eq!(count(&app, EFFECTS).await, 8);
+    assert_eq!(app.tidy().await.unwrap(), 0, "they are new by the store's clock");
+    assert_eq!(count(&app, "SELECT count(*) AS count FROM fs_inbox").await, 8);
+    let now = app.store().clock().await.unwrap();
+    let newest = "SELECT count(*) AS count FROM fs_inbox WHERE handled_at > $1";
+    let newer = app.store().query(newest, params![now]).await.unwrap()[0].get::<u64>("count").unwrap();
+    assert_eq!(newer, 0, "marks are dated by the store's clock");
 }

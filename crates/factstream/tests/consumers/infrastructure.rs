@@ -113,16 +113,20 @@ mod on_postgres {
         }
     }
 
-    /// Updates two rows, one after the other; at first it is told to serialize anew.
+    /// Updates two rows, one after the other; at first it is told to serialize anew. While it refuses, it does nothing else.
     #[derive(Clone, Default)]
     struct Meets {
         serialization_failures: Arc<AtomicU32>,
+        refuses: Arc<AtomicBool>,
     }
 
     impl Handler for Meets {
         type Events = OrderEvent;
 
         async fn handle(&self, event: &Envelope<OrderEvent>, tx: &mut Tx) -> Result<(), Failure> {
+            if self.refuses.load(Ordering::SeqCst) {
+                return Err(Failure::permanent("told to"));
+            }
             let one_less = |left: u32| left.checked_sub(1);
             let left = &self.serialization_failures;
             if left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok() {
@@ -171,6 +175,31 @@ mod on_postgres {
         let status = app.status().await;
         let found = &status.handlers[0];
         assert_eq!((found.attempts, found.restarts, found.dead_letters), (0, 0, Some(0)), "{status:?}");
+        stop(running).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_meets_other_work_when_it_is_redriven_is_run_again_and_does_not_die_of_it() {
+        let url = factstream_tests::postgres::server().database();
+        let handler = Meets::default();
+        let consumer = Consumer::new("ledger").handler(handler.clone()).retry(quick(1));
+        let app = with_ledger(&Shop::at(url), consumer).await;
+        let running = app.start().await.unwrap();
+        handler.refuses.store(true, Ordering::SeqCst);
+        note(&app, "o-1", "letter").await;
+        eventually("it is a dead letter", || async {
+            app.status().await.handlers[0].dead_letters == Some(1)
+        })
+        .await;
+        handler.refuses.store(false, Ordering::SeqCst);
+        handler.serialization_failures.store(5, Ordering::SeqCst);
+        let letters = app.dead_letters();
+        let letter = letters.list(None, false, 0).await.unwrap().remove(0);
+        letters.redrive(letter.id).await.unwrap();
+        eventually("it is handled", || async { ledger(&app, "o-1").await == ["letter"] }).await;
+        assert_eq!(handler.serialization_failures.load(Ordering::SeqCst), 0, "it met other work five times");
+        let shown = letters.show(letter.id).await.unwrap();
+        assert_eq!((shown.summary.state.as_str(), shown.summary.attempts), ("handled", 0), "{shown:?}");
         stop(running).await;
     }
 

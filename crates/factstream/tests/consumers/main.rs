@@ -4,6 +4,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod ledger;
+#[path = "../commands/store_clock.rs"]
+mod store_clock;
 
 mod once;
 mod puts;
