@@ -2,7 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use factstream_tests::client::{Client, order};
-use factstream_tests::postgres::server;
+use factstream_tests::postgres::{Postgres, server};
 use factstream_tests::process::{Server, run};
 use factstream_tests::{eventually, ledger};
 
@@ -105,4 +105,63 @@ fn services_run_under_a_role_that_may_not_make_tables() {
     let error = String::from_utf8_lossy(&rebuild.stderr);
     assert!(!rebuild.status.success() && error.contains("permission denied"), "{error}");
     ledger::check(&app);
+}
+
+#[test]
+fn a_role_that_may_have_six_connections_runs_all_services() {
+    let (app, mut admin) = restricted("orders_few");
+    admin.batch_execute("ALTER ROLE orders_few CONNECTION LIMIT 6").unwrap();
+    let service = Server::start(&app, &[]);
+    let client = Client::new(&service.url);
+    client.stock("SKU-1", 1_000);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| Client::new(&service.url).place("SKU-1", 10));
+        }
+    });
+    eventually("it settles", || client.is_settled());
+    let shipped = "SELECT count(*) FROM order_projections WHERE status = 'SHIPPED'";
+    assert_eq!(admin.query_one(shipped, &[]).unwrap().get::<_, i64>(0), 80);
+    let letters: i64 = admin.query_one("SELECT count(*) FROM fs_dead_letters", &[]).unwrap().get(0);
+    assert_eq!(letters, 0);
+    assert!(service.stop().success());
+    ledger::check(&app);
+}
+
+/// The server answers COMMIT with success and a warning when the wait for its synchronous standby is cancelled.
+#[test]
+fn an_order_that_no_synchronous_standby_has_confirmed_is_not_acknowledged() {
+    let server = Postgres::start_own();
+    let store = server.database();
+    let service = Server::start(&format!("{store}?answer_timeout=0.3"), &[]);
+    let client = Client::new(&service.url);
+    client.stock("SKU-1", 10);
+    eventually("it settles", || client.is_settled());
+    let mut admin = postgres::Client::connect(&store, postgres::NoTls).unwrap();
+    let mut wait_for = |standby: &str| {
+        admin.batch_execute("SET synchronous_commit = local").unwrap();
+        admin.batch_execute(&format!("ALTER SYSTEM SET synchronous_standby_names = '{standby}'")).unwrap();
+        admin.batch_execute("SELECT pg_reload_conf()").unwrap();
+    };
+    wait_for("nobody");
+    let post = || Client::new(&service.url).post("/orders", &order("c-1", "SKU-1", 1), Some("k-1")).unwrap();
+    let mut other = postgres::Client::connect(&store, postgres::NoTls).unwrap();
+    let cancel = "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    std::thread::scope(|scope| {
+        let answered = scope.spawn(post);
+        while !answered.is_finished() {
+            other.query_one(cancel, &[]).unwrap(); // an impatient operator
+            std::thread::yield_now();
+        }
+        let answer = answered.join().unwrap();
+        assert_eq!(answer.status, 503, "{answer:?}");
+        assert!(answer.body["detail"].to_string().contains("synchronous standby"), "{answer:?}");
+    });
+    wait_for("");
+    eventually("the same request is told its order", || post().status < 300);
+    eventually("it settles", || client.is_settled());
+    let created = "SELECT count(*) FROM events WHERE event_type = 'OrderCreated'";
+    assert_eq!(other.query_one(created, &[]).unwrap().get::<_, i64>(0), 1);
+    assert!(service.stop().success());
+    ledger::check(&store);
 }
