@@ -7,13 +7,17 @@ use factstream::{
 };
 use factstream_tests::pair::{Pair, Place};
 use jiff::Timestamp;
+use orders::demo::settle;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+/// How long it may take until all is settled.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 const EVENTS: usize = 60;
 
@@ -157,20 +161,6 @@ impl Fold for ExactRow {
     }
 }
 
-async fn settled(app: &App) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    loop {
-        // Twice: a status is not taken at one instant.
-        let (one, other) = (app.status().await, app.status().await);
-        let unsettled = [one.unsettled(), other.unsettled()].concat();
-        if unsettled.is_empty() && one.position == other.position {
-            return;
-        }
-        assert!(Instant::now() < deadline, "{unsettled:?}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
 async fn everything_is_read_as_it_was_recorded(pair: Pair) {
     let place = Place::new(pair);
     let (from_topic, from_log) = (Seen::default(), Seen::default());
@@ -192,7 +182,7 @@ async fn everything_is_read_as_it_was_recorded(pair: Pair) {
     for (id, event) in &recorded {
         app.execute::<Exact, _>(id, Record(event.clone())).await.unwrap();
     }
-    settled(&app).await;
+    settle(&app, PATIENCE).await.unwrap();
     let letters = app.dead_letters().list(None, false, 0).await.unwrap();
     assert!(letters.is_empty(), "{letters:?}");
     assert_eq!(*from_topic.0.lock().unwrap(), recorded, "from the topic");

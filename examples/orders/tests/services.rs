@@ -6,6 +6,7 @@ use factstream::process::Instance;
 use factstream::{App, Running};
 use orders::analytics::OrderRevenue;
 use orders::app::{self, Config};
+use orders::demo::settle;
 use orders::fulfilment::{self, Fulfilment, Money};
 use orders::gateway::SimulatedGateway;
 use orders::inventory::{AddStock, Stock};
@@ -71,21 +72,9 @@ impl Shop {
         self.app.load::<Payment>(order_id).await.unwrap().0
     }
 
-    /// Waits until everybody has come to the end: seen twice in a row with no event between, because a status is not
-    /// taken at one instant. Then the row of the order is what the aggregate says.
+    /// Waits until everybody has come to the end. Then the row of the order is what the aggregate says.
     async fn settled(&self, order_id: &str) -> Order {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        let mut settled_at = None;
-        loop {
-            let status = self.app.status().await;
-            let settled = if status.unsettled().is_empty() { status.position } else { None };
-            if settled.is_some() && settled == settled_at {
-                break;
-            }
-            settled_at = settled;
-            assert!(Instant::now() < deadline, "it did not settle: {status:?}");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        settle(&self.app, Duration::from_secs(20)).await.unwrap();
         let order = self.order(order_id).await;
         let row = self.app.read::<OrderProjection>().get(order_id).await.unwrap();
         assert_eq!(row.map(|row| row.status), order.status);

@@ -200,6 +200,15 @@ fn stored_at_ten(topic: &str) -> [Stored; 1] {
     at_ten(topic).map(|stored| Stored { newest: Some(jiff::Timestamp::now()), ..stored })
 }
 
+/// A member that goes on at ten finds the topic empty, says so, and leaves.
+async fn halts_at_an_empty_topic(broker: &KafkaBroker, group: &str, topic: &str, stored: &[Stored]) {
+    let mut member = join_with_stored(broker, group, topic, stored).await;
+    let error = failure(member.as_mut()).await;
+    assert!(matches!(error, BrokerError::OffsetBeyondEnd { next: 10, end: 0, .. }), "{error}");
+    drop(member);
+    broker.until_left().await;
+}
+
 /// It halts while the new topic is empty, and what it has tried then says nothing of where it goes on.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_that_was_made_again_and_was_empty_yet_is_read_from_its_first_record() {
@@ -209,11 +218,7 @@ async fn a_topic_that_was_made_again_and_was_empty_yet_is_read_from_its_first_re
     let stored = stored_at_ten(&topic);
     delete_topic(&url, &topic).await;
     declare_anew(&url, &topic).await;
-    let mut member = join_with_stored(&broker, &group, &topic, &stored).await;
-    let error = failure(member.as_mut()).await;
-    assert!(matches!(error, BrokerError::OffsetBeyondEnd { next: 10, end: 0, .. }), "{error}");
-    drop(member);
-    broker.until_left().await;
+    halts_at_an_empty_topic(&broker, &group, &topic, &stored).await;
     publish(&url, &topic, 0, 20).await;
     // The process that halted, and one that begins now.
     for broker in [broker, open(&url)] {
@@ -241,11 +246,7 @@ async fn an_offset_beyond_the_end_is_not_gone_on_at_when_the_topic_has_grown_pas
     declare_anew(&url, &topic).await;
     commit_as_other_tool(&url, &group, &topic, 10, "").await;
     let broker = open(&url);
-    let mut member = join_with_stored(&broker, &group, &topic, &stored).await;
-    let error = failure(member.as_mut()).await;
-    assert!(matches!(error, BrokerError::OffsetBeyondEnd { next: 10, end: 0, .. }), "{error}");
-    drop(member);
-    broker.until_left().await;
+    halts_at_an_empty_topic(&broker, &group, &topic, &stored).await;
     publish(&url, &topic, 0, 20).await;
     broker.check_group(&group, std::slice::from_ref(&topic), &stored).await.expect("it can go on");
     let mut member = join_with_stored(&broker, &group, &topic, &stored).await;

@@ -196,7 +196,7 @@ impl Processor {
         let mut places = Vec::with_capacity(slice.len());
         let mut batch = Vec::with_capacity(slice.len());
         for (at, delivery) in slice.iter().enumerate().filter(|(at, _)| fresh[*at]) {
-            let is_blocked = delivery.units().any(|unit| blocked.contains(&*unit));
+            let is_blocked = !blocked.is_empty() && delivery.units().any(|unit| blocked.contains(&*unit));
             if is_blocked && letters::park(tx, &self.name, delivery).await? {
                 if let Some(timer) = delivery.timer() {
                     timer::put_back(tx, &self.name, timer).await?;

@@ -107,13 +107,14 @@ impl Processor {
         }
         let mut ordered = Vec::with_capacity(batch.len());
         for _ in 0..PASSES_MAX {
-            let mut behind: HashSet<Cow<'_, str>> = HashSet::new();
+            let mut behind: HashSet<(&str, &str)> = HashSet::new();
             let before = rest.len();
             rest.retain(|delivery| {
-                let waits = behind.contains(&self.unit(delivery))
+                let unit = (delivery.topic(), delivery.key.as_str());
+                let waits = behind.contains(&unit)
                     || self.awaited(delivery).iter().any(|cause| open.contains_key(cause.as_str()));
                 if waits {
-                    behind.insert(self.unit(delivery));
+                    behind.insert(unit);
                 } else {
                     open.remove(delivery.identity());
                     ordered.push(*delivery);
@@ -276,7 +277,7 @@ impl Processor {
             Some(_) => "handler = $1 AND waits_for IS NOT NULL AND event_key NOT LIKE $2",
             None => "handler = $1 AND waits_for IS NOT NULL AND event_key <> $2",
         };
-        let params = params![&self.name, unit::WITHIN_ANY];
+        let mut params = params![&self.name, unit::WITHIN_ANY];
         let found = format!("SELECT 1 FROM fs_blocked_keys WHERE {others} LIMIT 1");
         if self.store.query(&found, params.clone()).await?.is_empty() {
             return Ok(());
@@ -286,7 +287,6 @@ impl Processor {
         let release = format!(
             "UPDATE fs_blocked_keys SET next_attempt_at = $3, waits_for = NULL WHERE {others} AND next_attempt_at IS NOT NULL"
         );
-        let mut params = params;
         params.push(self.kernel.clock.now().into());
         tx.sql(&release, params).await?;
         tx.commit().await?;

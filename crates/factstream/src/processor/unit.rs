@@ -9,6 +9,9 @@
 /// Between a topic, which has no such character, and a key.
 const SEPARATOR: char = '\u{1f}';
 
+/// Finds the units that are a key within a topic.
+pub(super) const WITHIN_ANY: &str = "%\u{1f}%";
+
 /// The key within the topic.
 pub(super) fn within(topic: &str, key: &str) -> String {
     format!("{topic}{SEPARATOR}{key}")
@@ -19,9 +22,6 @@ pub(crate) fn key_of<'u>(unit: &'u str, topic: &str) -> &'u str {
     let within = unit.strip_prefix(topic).and_then(|rest| rest.strip_prefix(SEPARATOR));
     within.unwrap_or(unit)
 }
-
-/// Finds the units that are a key within a topic.
-pub(super) const WITHIN_ANY: &str = "%\u{1f}%";
 
 #[cfg(test)]
 mod tests {

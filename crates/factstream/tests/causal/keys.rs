@@ -2,8 +2,8 @@
 
 use crate::common::{eventually, stop};
 use crate::setup::{
-    Analytics, LONG, Published, Setup, analytics, eventually_seen, eventually_waiting, note, nothing_is_left,
-    nothing_waits, of_analytics, payment, plain, publish, seen,
+    self, Analytics, LONG, Published, Setup, analytics, eventually_seen, eventually_waiting, note,
+    nothing_is_left, nothing_waits, of_analytics, payment, plain, publish, seen,
 };
 use factstream::{Causal, params};
 use rand::SeedableRng as _;
@@ -86,14 +86,7 @@ async fn shuffled(lanes: usize, members: usize) {
     println!("seed {seed}");
     let mut random = rand::rngs::StdRng::seed_from_u64(seed);
     let setup = Setup::new();
-    let mut apps = Vec::new();
-    for _ in 0..members {
-        apps.push(setup.open(analytics().concurrency(lanes)).await);
-    }
-    let mut running = Vec::new();
-    for app in &apps {
-        running.push(app.start().await.unwrap());
-    }
+    let (apps, running) = setup::members(&setup, lanes, members).await;
     // The order of a topic agrees with the causes, as where both come from one log; the topics are read against each other.
     let notes: Vec<Published> =
         (0..CHAINS).map(|n| note(&format!("k-{}", n % 7), &format!("note {n}"), &[])).collect();

@@ -1,7 +1,7 @@
 //! Many at once: lanes, members, partitions; and no effect before its cause.
 
 use crate::common::{eventually, stop};
-use crate::setup::{Published, Setup, analytics, note, nothing_is_left, payment, publish, seen};
+use crate::setup::{self, Published, Setup, analytics, note, nothing_is_left, payment, publish, seen};
 use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
 use std::collections::HashMap;
@@ -32,14 +32,7 @@ async fn shuffled(lanes: usize, members: usize) {
     println!("seed {seed}");
     let mut random = rand::rngs::StdRng::seed_from_u64(seed);
     let setup = Setup::new();
-    let mut apps = Vec::new();
-    for _ in 0..members {
-        apps.push(setup.open(analytics().concurrency(lanes)).await);
-    }
-    let mut running = Vec::new();
-    for app in &apps {
-        running.push(app.start().await.unwrap());
-    }
+    let (apps, running) = setup::members(&setup, lanes, members).await;
     let mut events = chains(60);
     events.shuffle(&mut random);
     for part in events.chunks(37) {

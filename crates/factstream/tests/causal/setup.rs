@@ -7,7 +7,8 @@ use factstream::message::Message;
 use factstream::sql::now;
 use factstream::status::HandlerStatus;
 use factstream::{
-    Aggregate, App, Builder, Causal, Consumer, Envelope, Event, EventSet, Failure, Handler, Late, Tx, params,
+    Aggregate, App, Builder, Causal, Consumer, Envelope, Event, EventSet, Failure, Handler, Late, Running,
+    Tx, params,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -106,6 +107,19 @@ impl Setup {
         tx.commit().await.unwrap();
         app
     }
+}
+
+/// Members that run the consumer in so many lanes.
+pub(crate) async fn members(setup: &Setup, lanes: usize, count: usize) -> (Vec<App>, Vec<Running>) {
+    let mut apps = Vec::new();
+    for _ in 0..count {
+        apps.push(setup.open(analytics().concurrency(lanes)).await);
+    }
+    let mut running = Vec::new();
+    for app in &apps {
+        running.push(app.start().await.unwrap());
+    }
+    (apps, running)
 }
 
 /// An event of some producer's log, as its relay publishes it.

@@ -86,8 +86,8 @@ struct Folded {
 /// When the store cannot be read.
 pub async fn check(app: &App, load: &Load) -> Result<Report, Failed> {
     let folded = fold(app).await?;
+    let revenues = rows(app, |row: &OrderRevenue| row.order_id.clone()).await?;
     let rows = rows(app, |row: &OrderProjection| row.order_id.clone()).await?;
-    let revenues = self::rows(app, |row: &OrderRevenue| row.order_id.clone()).await?;
     let letters = app.dead_letters().list(Some(INVENTORY), false, 0).await?;
     let all_letters = app.dead_letters().list(None, false, 0).await?;
     let mut statuses = BTreeMap::new();
