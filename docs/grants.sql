@@ -1,5 +1,5 @@
 -- What the services' role needs; run by the role that owns the tables, once they are made. It may not make, change or drop
--- tables, and may not change or delete an event.
+-- tables, and may not change or delete an event or its seal.
 
 -- PostgreSQL 11 to 14 let everybody make tables here. When this says that no privileges could be revoked, the schema is somebody
 -- else's: a superuser has to run it.
@@ -7,6 +7,7 @@ REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO orders_app;
 GRANT SELECT ON fs_horizons TO orders_app;
 GRANT SELECT, INSERT ON events TO orders_app;
+GRANT SELECT, INSERT ON fs_seals, fs_seal_salts TO orders_app;
 GRANT SELECT, INSERT, UPDATE, DELETE ON
     fs_command_keys, fs_log, fs_migrations, fs_snapshots, fs_checkpoints, fs_inbox, fs_dead_letters,
     fs_dead_letter_history, fs_dead_letter_mirror, fs_blocked_keys, fs_counters, fs_owners, fs_leases, fs_topics,

@@ -108,6 +108,33 @@ fn services_run_under_a_role_that_may_not_make_tables() {
 }
 
 #[test]
+fn services_seal_the_log_and_may_change_no_seal_that_stands() {
+    let (app, mut admin) = restricted("orders_sealing");
+    let service = Server::start(&app, &["--seal-within", "0"]);
+    let client = Client::new(&service.url);
+    client.stock("SKU-1", 10);
+    client.place("SKU-1", 5);
+    eventually("it settles", || client.is_settled());
+    let unsealed = "SELECT (SELECT max(position) FROM events) - coalesce(max(size), 0) FROM fs_seals";
+    eventually("all is sealed", || admin.query_one(unsealed, &[]).unwrap().get::<_, i64>(0) == 0);
+    assert!(service.stop().success());
+    let mut role = postgres::Client::connect(&app, postgres::NoTls).unwrap();
+    for refused in [
+        "UPDATE fs_seals SET leaves = leaves",
+        "DELETE FROM fs_seals",
+        "TRUNCATE fs_seals",
+        "UPDATE fs_seal_salts SET salts = salts",
+        "DELETE FROM fs_seal_salts",
+        "INSERT INTO fs_seals SELECT * FROM fs_seals ON CONFLICT (size) DO UPDATE SET leaves = excluded.leaves",
+        "UPDATE events SET schema_version = 2",
+    ] {
+        let error = role.batch_execute(refused).unwrap_err();
+        let code = error.code().map(postgres::error::SqlState::code);
+        assert_eq!(code, Some("42501"), "{refused}: {error}"); // insufficient_privilege
+    }
+}
+
+#[test]
 fn a_role_that_may_have_six_connections_runs_all_services() {
     let (app, mut admin) = restricted("orders_few");
     admin.batch_execute("ALTER ROLE orders_few CONNECTION LIMIT 6").unwrap();

@@ -119,7 +119,9 @@ impl ToSql for Time {
 impl<'a> FromSql<'a> for Time {
     fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Refusal> {
         let micros = i64::from_be_bytes(raw.try_into()?);
-        Ok(Self(Timestamp::from_microsecond(micros + EPOCH_MICROS)?))
+        let since_1970 =
+            micros.checked_add(EPOCH_MICROS).ok_or("the time is infinity, which no event has")?;
+        Ok(Self(Timestamp::from_microsecond(since_1970)?))
     }
 
     fn accepts(ty: &Type) -> bool {

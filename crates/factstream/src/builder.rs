@@ -4,6 +4,7 @@ mod connect;
 mod declared;
 mod plan;
 mod processes;
+mod seals;
 mod timed;
 
 use crate::app::App;
@@ -126,6 +127,7 @@ pub struct Builder {
     event_bytes_max: usize,
     partitions: u32,
     mirrors_dead_letters: bool,
+    seals_within: Option<Duration>,
     retention: Retention,
     topics: Vec<Topic>,
     pub(crate) upcasters: Upcasters,
@@ -165,6 +167,7 @@ impl Builder {
             event_bytes_max: EVENT_BYTES_MAX,
             partitions: PARTITIONS,
             mirrors_dead_letters: false,
+            seals_within: None,
             retention: Retention::default(),
             topics: Vec::new(),
             upcasters: Upcasters::new(),
@@ -446,6 +449,7 @@ impl Builder {
             namespace: self.namespace,
             service: self.service.into(),
             mirrors_dead_letters: self.mirrors_dead_letters,
+            seals_within: self.seals_within,
             retention: self.retention,
             states,
             specs,

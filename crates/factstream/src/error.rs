@@ -228,6 +228,9 @@ pub enum Error {
         /// What is wrong, and what to do.
         reason: String,
     },
+    /// The seals of the log are not as they have to be, or a checkpoint is not of this log.
+    #[error("the seals of the log: {0}")]
+    Seals(String),
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -44,6 +44,7 @@ mod timers;
 pub mod process;
 pub mod read_model;
 mod rebuild;
+pub mod seals;
 mod runtime;
 mod ops;
 mod builder;

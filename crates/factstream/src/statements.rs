@@ -71,6 +71,11 @@ pub(crate) const MOVE_TIMER: &str = include_str!("sql/timers/move.sql");
 pub(crate) const MOVE_BEAT: &str = include_str!("sql/leases/move_beat.sql");
 pub(crate) const SELECT_OTHER_OWNERS: &str = include_str!("sql/leases/select_other_owners.sql");
 pub(crate) const DELETE_OWNER: &str = include_str!("sql/leases/delete_owner.sql");
+pub(crate) const INSERT_SEAL: &str = include_str!("sql/seals/insert_seal.sql");
+pub(crate) const INSERT_SALTS: &str = include_str!("sql/seals/insert_salts.sql");
+pub(crate) const SELECT_SEALS: &str = include_str!("sql/seals/select_seals.sql");
+pub(crate) const SELECT_NEWEST_SEAL: &str = include_str!("sql/seals/select_newest_seal.sql");
+pub(crate) const SELECT_SALTS: &str = include_str!("sql/seals/select_salts.sql");
 pub(crate) const SELECT_LEASE: &str = include_str!("sql/leases/select_lease.sql");
 pub(crate) const CLAIM_LEASE: &str = include_str!("sql/leases/claim_lease.sql");
 

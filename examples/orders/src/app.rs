@@ -12,6 +12,7 @@ use crate::reservation::Reservation;
 use crate::{analytics, facts, inventory, order, payment, registry, report, urls};
 use factstream::{App, Builder, Error, Start};
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 /// One of the three services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -56,6 +57,8 @@ pub struct Config {
     pub auto_ship: bool,
     /// Whether dead letters are also published to `<topic>-dlt`.
     pub mirror_dead_letters: bool,
+    /// How soon every event is sealed; not at all unless said.
+    pub seal_within: Option<Duration>,
     /// Whether the order service also keeps `order_revenue`, what each order brought in.
     pub analytics: bool,
     /// How often the simulated gateway fails, from 0.0 to 1.0.
@@ -74,6 +77,7 @@ impl Default for Config {
             service: None,
             auto_ship: true,
             mirror_dead_letters: false,
+            seal_within: None,
             analytics: false,
             gateway_failure_rate: 0.0,
             gateway_calls: None,
@@ -100,6 +104,9 @@ pub fn builder(config: &Config) -> Builder {
         None => Service::ALL.into_iter().fold(builder, |builder, service| builder.formerly(service.name())),
     };
     builder = builder.mirror_dead_letters(config.mirror_dead_letters);
+    if let Some(time) = config.seal_within {
+        builder = builder.seal_within(time);
+    }
     if let Some(namespace) = &config.namespace {
         builder = builder.namespace(namespace);
     }

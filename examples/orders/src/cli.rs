@@ -69,6 +69,9 @@ pub struct Serve {
     /// Publish dead letters to TOPIC-dlt, too, with the header names of Spring Kafka
     #[arg(long)]
     pub mirror_dead_letters: bool,
+    /// Seal the log: every event within so many seconds after it was appended [default: not sealed]
+    #[arg(long, value_name = "SECONDS")]
+    pub seal_within: Option<u32>,
     /// Let the order service also keep order_revenue: what each order brought in, joined from the topics of orders and payments
     #[arg(long)]
     pub analytics: bool,

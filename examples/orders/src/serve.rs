@@ -36,6 +36,7 @@ pub async fn run(args: cli::Serve) -> Result<ExitCode, Failed> {
         gateway_failure_rate,
         gateway_calls,
         mirror_dead_letters,
+        seal_within,
         analytics,
         due_within,
         ..
@@ -48,6 +49,7 @@ pub async fn run(args: cli::Serve) -> Result<ExitCode, Failed> {
         service,
         auto_ship,
         mirror_dead_letters,
+        seal_within: seal_within.map(|seconds| Duration::from_secs(seconds.into())),
         analytics,
         gateway_failure_rate,
         gateway_calls,

@@ -5,7 +5,7 @@ use crate::app::{App, Parts};
 use crate::error::Error;
 use crate::handler::tables::Managed;
 use crate::health::Healths;
-use crate::kernel::names::RELAY;
+use crate::kernel::names::{RELAY, SEALER};
 use crate::kernel::states::States;
 use crate::kernel::turns::{self, Turns};
 use crate::kernel::{Kernel, Progress, ScheduledNames, StoreClock, TimerNews, system};
@@ -16,6 +16,7 @@ use crate::retention::Retention;
 use factstream_core::store::Store;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// An application that is checked, but not connected yet.
 pub(super) struct Plan {
@@ -29,6 +30,7 @@ pub(super) struct Plan {
     pub(super) namespace: Option<String>,
     pub(super) service: Arc<str>,
     pub(super) mirrors_dead_letters: bool,
+    pub(super) seals_within: Option<Duration>,
     pub(super) retention: Retention,
     pub(super) states: States,
     pub(super) specs: Vec<Spec>,
@@ -58,7 +60,9 @@ impl Plan {
         let Connected { broker, groups_need_lease } =
             connect::broker(&self.broker_url, &store, &self.clock, system.store_id, &self.service)?;
         let broker = system.namespace.clone().within(broker);
-        let healths = Healths::new(self.specs.iter().map(|spec| spec.name.clone()).chain([RELAY.to_owned()]));
+        let own = [RELAY].into_iter().chain(self.seals_within.map(|_| SEALER));
+        let names = self.specs.iter().map(|spec| spec.name.clone()).chain(own.map(str::to_owned));
+        let healths = Healths::new(names);
         let turns = Arc::new(Turns::new(self.turns));
         turns.run_in(tokio::runtime::Handle::current());
         let kernel = Kernel {
@@ -74,6 +78,7 @@ impl Plan {
             scheduled: self.scheduled,
             groups_need_lease,
             mirrors_dead_letters: self.mirrors_dead_letters,
+            seals_within: self.seals_within,
             former_until,
             topics_of_types: self.topics_of_types,
         };

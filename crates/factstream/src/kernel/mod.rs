@@ -32,6 +32,7 @@ use origin::Origin;
 use states::States;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 use system::System;
 use turns::{Turn, Turns};
 use uuid::Uuid;
@@ -52,6 +53,8 @@ pub(crate) struct Kernel {
     /// Whether the broker lets every member of a group read all partitions, so that a group needs one owner.
     pub(crate) groups_need_lease: bool,
     pub(crate) mirrors_dead_letters: bool,
+    /// How soon every event is sealed, where the log is.
+    pub(crate) seals_within: Option<Duration>,
     /// Until when records are known as earlier builds knew them.
     pub(crate) former_until: Option<Timestamp>,
     /// The topic of each public event type that is declared.

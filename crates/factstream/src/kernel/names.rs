@@ -5,3 +5,6 @@ pub(crate) const RESERVED: &str = "fs:";
 
 /// What the relay is called.
 pub(crate) const RELAY: &str = "fs:relay";
+
+/// What the sealer is called.
+pub(crate) const SEALER: &str = "fs:sealer";

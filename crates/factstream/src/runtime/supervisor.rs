@@ -7,7 +7,7 @@ use crate::app::App;
 use crate::error::Error;
 use crate::handler::Retry;
 use crate::health::{Health, State};
-use crate::kernel::names::RELAY;
+use crate::kernel::names::{RELAY, SEALER};
 use crate::kernel::system;
 use crate::leases::{Leases, Part};
 use crate::processor::{Processor, Spec, checkpoint};
@@ -17,6 +17,7 @@ use crate::runtime::halt::Halt;
 use crate::runtime::running::{Parts, Running};
 use crate::runtime::take_over::{self, Comeback};
 use crate::runtime::{housekeeping, mirror};
+use crate::seals::sealer;
 use crate::tasks::panic_text;
 use factstream_core::sql::now;
 use futures_util::FutureExt;
@@ -93,6 +94,10 @@ impl App {
         if self.kernel().mirrors_dead_letters {
             tasks.spawn(supervise(Name::of(mirror::NAME), task(Arc::new(Health::new())), Task::mirror));
         }
+        if let Some(within) = self.kernel().seals_within {
+            let task = task(self.healths().of(SEALER));
+            tasks.spawn(supervise(Name::of(sealer::NAME), task, move |task| task.sealer(within)));
+        }
         let task = task(Arc::new(Health::new()));
         tasks.spawn(supervise(Name::of(housekeeping::NAME), task, Task::housekeeping));
         Ok(Running::new(app, Parts { stop, tasks, leases, beating, beat_stop }))
@@ -119,6 +124,11 @@ impl Task {
 
     async fn mirror(self) -> Result<(), Error> {
         self.as_owner(mirror::NAME, None, |owned| mirror::run(self.app.kernel(), owned)).await
+    }
+
+    async fn sealer(self, within: Duration) -> Result<(), Error> {
+        self.as_owner(sealer::NAME, None, |owned| sealer::run(self.app.kernel(), within, &self.health, owned))
+            .await
     }
 
     async fn housekeeping(self) -> Result<(), Error> {
