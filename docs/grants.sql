@@ -13,5 +13,5 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON
     fs_dead_letter_history, fs_dead_letter_mirror, fs_blocked_keys, fs_counters, fs_owners, fs_leases, fs_topics,
     fs_partitions, fs_records, fs_group_offsets, fs_read_models, fs_handlers, fs_handler_builds, fs_rebuilds,
     fs_offsets, fs_skipped_types, fs_store, fs_group_starts, fs_amendments,
-    fs_timers, fs_schedules, fs_processes, fs_process_history, fs_rates TO orders_app;
+    fs_timers, fs_schedules, fs_processes, fs_process_history, fs_process_aliases, fs_rates TO orders_app;
 GRANT SELECT, INSERT, UPDATE, DELETE ON order_projections TO orders_app;

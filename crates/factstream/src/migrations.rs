@@ -27,6 +27,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("sql/migrations/0012_causal.sql"),
     include_str!("sql/migrations/0013_rates.sql"),
     include_str!("sql/migrations/0014_seals.sql"),
+    include_str!("sql/migrations/0015_aliases.sql"),
 ];
 /// Since this version, records of foreign producers have another identity.
 const IDENTITY: u32 = 3;

@@ -11,7 +11,9 @@ use factstream_core::decode::DecodeError;
 use factstream_core::envelope::Envelope;
 use factstream_core::event::EventType;
 use factstream_core::message::{self, Record, Unreadable};
+use factstream_core::store::Store;
 use std::any::Any;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// An `Envelope<E>` of the reaction's own event set.
@@ -121,6 +123,15 @@ pub(crate) trait Reaction: Send + Sync {
     /// Other keys that it is handled for, each by itself and in its own order.
     fn further_keys(&self, _event: &Decoded) -> Vec<String> {
         Vec::new()
+    }
+
+    /// Of keys that are aliases: the keys that they stand for, as far as these are known. An alias never comes to stand for another one.
+    async fn keys_of_aliases(
+        &self,
+        _aliases: &BTreeSet<&str>,
+        _store: &dyn Store,
+    ) -> Result<HashMap<String, String>, Error> {
+        Ok(HashMap::new())
     }
 
     /// What all events stand in the order of, where there is no other.

@@ -331,7 +331,7 @@ fn summary(row: &Row) -> Result<Summary, Error> {
         _ => format!("{topic}, partition {partition}, offset {offset}"),
     };
     let unit: String = row.get("event_key")?;
-    let key = unit::key_of(&unit, &topic).to_owned();
+    let key = unit::shown(&unit, &topic).to_owned();
     Ok(Summary {
         id: row.get("id")?,
         handler: row.get("handler")?,

@@ -1,6 +1,7 @@
 //! What a reaction asks for. It is done after the reaction, in its transaction.
 
-use super::perform::{Appending, Cancelling, Commanding, Perform, Timing};
+use super::alias::Alias;
+use super::perform::{Appending, Cancelling, Commanding, Naming, Perform, Timing};
 use crate::timer::Due;
 use factstream_core::aggregate::{Aggregate, Command};
 use factstream_core::event::Event;
@@ -9,10 +10,10 @@ use serde::{Deserialize, Serialize};
 use std::fmt::{self, Debug};
 use std::time::Duration;
 
-/// Commands, appends and timers that one reaction may ask for.
+/// Commands, appends, timers and aliases that one reaction may ask for.
 pub const ACTS_MAX: usize = 1_000;
 
-/// What a process asks for in one reaction: commands, events, timers and its own end. All of it is done in the order in which it was asked
+/// What a process asks for in one reaction: commands, events, timers, aliases and its own end. All of it is done in the order in which it was asked
 /// for, and commits together with the state.
 ///
 /// ```
@@ -78,6 +79,8 @@ pub enum Act {
         /// Its name.
         name: String,
     },
+    /// Another id.
+    Alias(Alias),
     /// The end of the process.
     End,
 }
@@ -147,6 +150,26 @@ impl Acts {
         let Some(name) = self.admit(name) else { return };
         let act = Act::Cancel { name: name.clone() };
         self.asked.push((act, Box::new(Cancelling(name))));
+    }
+
+    /// Gives this instance another id, which is known only now: that of its payment or its parcel, for example. From the next input
+    /// on, events that correlate by it ([`Correlate::go_on_by`](crate::Correlate::go_on_by)) are inputs of this instance, in its order, and
+    /// those that came before and found nobody are, too, before any later one.
+    ///
+    /// An alias belongs to one instance, until that has ended and is forgotten (`Retention::processes`). Where another one has it, this
+    /// input fails, and the letter says whose it is. To give it again is no error.
+    ///
+    /// ```
+    /// # use factstream::Acts;
+    /// fn when_the_payment_is_begun(payment_id: &str, acts: &mut Acts) {
+    ///     acts.alias("payment", payment_id);
+    /// }
+    /// # let _ = when_the_payment_is_begun;
+    /// ```
+    pub fn alias(&mut self, name: impl Into<String>, value: impl Into<String>) {
+        let Some(name) = self.admit(name) else { return };
+        let alias = Alias { name, value: value.into() };
+        self.asked.push((Act::Alias(alias.clone()), Box::new(Naming(alias))));
     }
 
     /// Ends the process with this reaction, and cancels its timers. Refusals of commands that were asked for until now still come as
@@ -222,7 +245,7 @@ impl Act {
     pub(super) fn timer_name(&self) -> Option<String> {
         match self {
             Self::Timer { name, .. } | Self::Cancel { name } => Some(name.clone()),
-            Self::Command { .. } | Self::Append { .. } | Self::End => None,
+            Self::Command { .. } | Self::Append { .. } | Self::Alias(_) | Self::End => None,
         }
     }
 
@@ -232,7 +255,7 @@ impl Act {
             Self::Command { command, .. } => shorten(command),
             Self::Append { events, .. } => events.iter_mut().for_each(shorten),
             Self::Timer { name, .. } | Self::Cancel { name } => shorten(name),
-            Self::End => {}
+            Self::Alias(_) | Self::End => {}
         }
         self
     }

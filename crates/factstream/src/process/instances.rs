@@ -60,6 +60,8 @@ pub(super) struct Open<P> {
 pub(super) struct Entry {
     pub(super) kind: &'static str,
     pub(super) input_id: String,
+    /// The position of an event.
+    pub(super) position: Option<Position>,
     pub(super) input: Option<String>,
     pub(super) at: Timestamp,
 }
@@ -130,7 +132,7 @@ impl<P: Process> Instances<P> {
             open.version,
             entry.kind,
             entry.input_id,
-            open.position,
+            entry.position.unwrap_or(open.position),
             entry.input,
             acts,
             entry.at

@@ -1,5 +1,7 @@
 //! Doing what a reaction asked for, in its transaction.
 
+use super::alias::Alias;
+use super::aliases::Aliases;
 use super::input::Refused;
 use crate::error::{Error, ExecuteError};
 use crate::handler::Failure;
@@ -30,6 +32,9 @@ pub(super) struct Of<'a> {
     pub(super) process: &'static str,
     pub(super) id: &'a str,
     pub(super) cancelled: &'a mut Cancelled,
+    pub(super) aliases: &'a mut Aliases,
+    /// The place of its input in the batch.
+    pub(super) at: usize,
 }
 
 /// Timers that are cancelled in this transaction, by instance and name: all at once, at its end. One that is set again after that is
@@ -134,6 +139,18 @@ pub(super) struct Cancelling(pub(super) String);
 impl Perform for Cancelling {
     async fn perform(self: Box<Self>, of: Of<'_>, _: &mut Tx) -> Result<Option<Refused>, Failure> {
         of.cancelled.named.insert((of.id.to_owned(), self.0));
+        Ok(None)
+    }
+}
+
+/// An alias to be given.
+pub(super) struct Naming(pub(super) Alias);
+
+#[async_trait]
+impl Perform for Naming {
+    async fn perform(self: Box<Self>, of: Of<'_>, _: &mut Tx) -> Result<Option<Refused>, Failure> {
+        self.0.check().map_err(Failure::permanent)?;
+        of.aliases.give(self.0, of.id, of.at);
         Ok(None)
     }
 }

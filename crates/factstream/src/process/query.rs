@@ -1,5 +1,6 @@
 //! Looking at the instances of a process.
 
+use super::alias::Alias;
 use super::history::{self, REBUILT, Step};
 use super::instances::{ENDED, error, error_of, history_rows, json_of, state_of};
 use super::traits::Process;
@@ -74,6 +75,8 @@ pub struct Instance<P> {
     pub state: P,
     /// Whether it has ended.
     pub status: InstanceStatus,
+    /// The other ids that it was given, in order.
+    pub aliases: Vec<Alias>,
     /// How many inputs it has taken.
     pub version: u64,
     /// Whether its next input waits behind one that failed: see [`App::dead_letters`] for its id as the key.
@@ -111,7 +114,24 @@ impl<P: Process> ProcessQuery<'_, P> {
     /// [`Error::Process`] when this build cannot read its state, and when the store cannot be read.
     pub async fn get(&self, id: &str) -> Result<Option<Instance<P>>, Error> {
         let rows = self.app.store().query(sql::SELECT_PROCESS_INSTANCE, params![P::NAME, id]).await?;
-        rows.first().map(instance_of).transpose()
+        let Some(row) = rows.first() else { return Ok(None) };
+        let aliases = self.app.store().query(sql::SELECT_ALIASES_OF_INSTANCE, params![P::NAME, id]).await?;
+        let aliases = aliases.iter().map(|row| Ok(Alias::of_text(&row.get::<String>("alias")?)));
+        Ok(Some(Instance { aliases: aliases.collect::<Result<_, Error>>()?, ..instance_of(row)? }))
+    }
+
+    /// The instance that was given this alias by [`Acts::alias`](crate::Acts::alias), as it is now.
+    ///
+    /// # Errors
+    /// As [`ProcessQuery::get`].
+    pub async fn get_by(&self, name: &str, value: &str) -> Result<Option<Instance<P>>, Error> {
+        let alias = Alias { name: name.to_owned(), value: value.to_owned() }.to_string();
+        let (sql, params) = sql::with_ids(sql::SELECT_PROCESS_ALIASES, params![P::NAME], &[&alias]);
+        let rows = self.app.store().query(&sql, params).await?;
+        match rows.first() {
+            Some(row) => self.get(&row.get::<String>("process_id")?).await,
+            None => Ok(None),
+        }
     }
 
     /// What an instance has taken after a version (0 is from the beginning), in order, at most `limit` steps.
@@ -179,6 +199,7 @@ fn instance_of<P: Process>(row: &Row) -> Result<Instance<P>, Error> {
     Ok(Instance {
         state: state.map_err(|failure| error_of::<P>(&id, &failure))?,
         status: if ended { InstanceStatus::Ended } else { InstanceStatus::Running },
+        aliases: Vec::new(),
         version: row.get("version")?,
         blocked: row.get("blocked")?,
         started_at: row.get("started_at")?,

@@ -1,7 +1,8 @@
 //! A process as the processor meets it: each event in the order of the instances that it concerns.
 
 use super::acts::Act;
-use super::correlate::{Missing, Target};
+use super::aliases::{self, Aliases};
+use super::correlate::{Missing, Target, To};
 use super::history::{EVENT, REFUSED, TIMER};
 use super::input::{Input, Refused};
 use super::instances::{Entry, Instances};
@@ -9,17 +10,22 @@ use super::perform::{Cancelled, Of, Perform};
 use super::received::{message_type, read};
 use super::step::{REACTIONS_MAX, correlated, take};
 use super::traits::Process;
+use crate::error::Error;
 use crate::handler::Failure;
 use crate::handler::reaction::{BatchFailure, Decoded, Reaction, Ready};
+use crate::processor::unit;
+use crate::statements as sql;
 use crate::timer::DueTimer;
 use crate::tx::Tx;
 use async_trait::async_trait;
 use factstream_core::decode::{DecodeError, Decoder};
 use factstream_core::envelope::{Envelope, Position};
 use factstream_core::event::{EventSet, EventType};
+use factstream_core::params;
 use factstream_core::sabotage::{Sabotage, is_on};
+use factstream_core::store::Store;
 use jiff::Timestamp;
-use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::marker::PhantomData;
 
 /// The reaction of a process.
@@ -64,7 +70,7 @@ impl<P: Process> Managing<P> {
     }
 
     /// The instance whose delivery it is.
-    fn target<'a>(ready: &Ready<'a>) -> Result<Option<&'a Target>, Failure> {
+    fn target<'a>(ready: &Ready<'a>, aliases: &Aliases) -> Result<Option<&'a Target>, Failure> {
         let correlated = arrival::<P::Events>(ready.event);
         let targets = correlated.targets.as_ref().map_err(|reason| {
             Failure::permanent(format!(
@@ -75,40 +81,58 @@ impl<P: Process> Managing<P> {
         if is_on(Sabotage::ProcessKeyByAggregate) {
             return Ok(targets.first());
         }
-        match targets.iter().find(|target| target.id == ready.key) {
+        let is_meant =
+            |target: &&Target| target.to.key() == ready.key || aliases.id_of(&target.to) == Some(ready.key);
+        match targets.iter().find(is_meant) {
             None if !targets.is_empty() => Err(Failure::permanent(format!(
                 "it stands in the order of the instance {:?}, and correlates with {:?} now; edit it so that it concerns the same \
                  instance, or discard it",
-                ready.key,
-                targets.iter().map(|target| &target.id).collect::<Vec<_>>()
+                unit::shown(ready.key, ""),
+                targets.iter().map(|target| target.to.shown()).collect::<Vec<_>>()
             ))),
             found => Ok(found),
         }
     }
 
     /// Has the instance take the input; `None` when it is not for it, or not any more.
-    fn take_in(
+    async fn take_in(
         ready: &Ready<'_>,
-        instances: &mut Instances<P>,
-        now: Timestamp,
-    ) -> Result<Option<ToDo>, Failure> {
-        let Some(Target { id, starts, missing }) = Self::target(ready)? else { return Ok(None) };
-        let Some(open) = instances.open(id, *starts)? else {
+        work: &mut Work<P>,
+        tx: &mut Tx,
+    ) -> Result<Option<(String, ToDo)>, Failure> {
+        let Some(Target { to, starts, missing }) = Self::target(ready, &work.aliases)? else {
+            return Ok(None);
+        };
+        let found = match work.aliases.id_of(to) {
+            Some(id) => work.instances.open(id, *starts)?.map(|open| (id, open)),
+            None => None,
+        };
+        let Some((id, open)) = found else {
             return match missing {
                 Missing::Skip => Ok(None),
-                Missing::DeadLetter => Err(Failure::permanent(format!(
-                    "{} has no instance {id:?} to go on with; if it may be missing, write Correlate::go_on(..).or(Missing::Skip)",
-                    P::NAME
-                ))),
+                Missing::DeadLetter => Err(Failure::permanent(is_missing::<P>(to))),
             };
         };
-        let arrived = &arrival::<P::Events>(ready.event).arrived;
-        if open.ended || !arrived.is_new_after(open.position) || arrived.is_stale(&open.retimed) {
-            return Ok(None); // it comes after the end, or again, or not any more
+        if work.aliases.has_joined(id) {
+            // The processor has it handled in a batch of its own, where it finds them.
+            return Err(Failure::transient("inputs of this instance that came before by its alias wait"));
         }
-        open.position = arrived.position().unwrap_or(open.position);
-        let entry = arrived.entry(ready.edited, now);
-        Self::step(id, instances, arrived.input(), entry).map(Some)
+        let arrived = &arrival::<P::Events>(ready.event).arrived;
+        if open.ended || arrived.is_stale(&open.retimed) {
+            return Ok(None); // it comes after the end, or not any more
+        }
+        if !arrived.is_new_after(open.position) {
+            // It comes again; but by an alias it may have come before the instance had it.
+            let waited = matches!(to, To::Alias(..)) && arrived.position() != Some(open.position);
+            let known = params![P::NAME, id, arrived.id()];
+            if !waited || !tx.query(sql::SELECT_PROCESS_TAKEN, known).await?.is_empty() {
+                return Ok(None);
+            }
+        }
+        open.position = open.position.max(arrived.position().unwrap_or(0));
+        let entry = arrived.entry(ready.edited, work.now);
+        let to_do = Self::step(id, &mut work.instances, arrived.input(), entry)?;
+        Ok(Some((id.to_owned(), to_do)))
     }
 
     /// Has the instance take one input and keeps it; what it asks for.
@@ -128,11 +152,16 @@ impl<P: Process> Managing<P> {
     }
 
     /// Does what an instance asked for, and what it asks for when that is refused.
-    async fn perform(ready: &Ready<'_>, to_do: ToDo, work: &mut Work<P>, tx: &mut Tx) -> Result<(), Failure> {
-        let Some(Target { id, .. }) = Self::target(ready)? else { return Ok(()) };
+    async fn perform(
+        (at, ready): (usize, &Ready<'_>),
+        id: &str,
+        to_do: ToDo,
+        work: &mut Work<P>,
+        tx: &mut Tx,
+    ) -> Result<(), Failure> {
         let arrived = &arrival::<P::Events>(ready.event).arrived;
         tx.caused_by(ready.origin.clone());
-        let mut refusals = VecDeque::from(work.perform_all(id, to_do, tx).await?);
+        let mut refusals = VecDeque::from(work.perform_all((id, at), to_do, tx).await?);
         let mut reactions = 1;
         while let Some(refused) = refusals.pop_front() {
             if reactions >= REACTIONS_MAX {
@@ -143,9 +172,9 @@ impl<P: Process> Managing<P> {
             }
             let input_id = format!("{}#{reactions}", arrived.id());
             let input = Some(serde_json::to_string(&refused).map_err(Failure::permanent)?);
-            let entry = Entry { kind: REFUSED, input_id, input, at: work.now };
+            let entry = Entry { kind: REFUSED, input_id, position: None, input, at: work.now };
             let to_do = Self::step(id, &mut work.instances, Input::Refused(&refused), entry)?;
-            refusals.extend(work.perform_all(id, to_do, tx).await?);
+            refusals.extend(work.perform_all((id, at), to_do, tx).await?);
             reactions += 1;
         }
         if work.instances.open(id, false)?.is_some_and(|open| open.ended) {
@@ -163,35 +192,41 @@ impl<P: Process> Managing<P> {
     ) -> Result<(), BatchFailure> {
         let mut asked = Vec::with_capacity(round.len());
         for (at, ready) in round {
-            let taken = Self::take_in(ready, &mut work.instances, work.now);
-            asked.extend(
-                taken.map_err(|failure| BatchFailure::at(*at, failure))?.map(|to_do| (*at, *ready, to_do)),
-            );
+            let taken = Self::take_in(ready, work, tx).await;
+            let taken = taken.map_err(|failure| BatchFailure::at(*at, failure))?;
+            asked.extend(taken.map(|(id, to_do)| (*at, *ready, id, to_do)));
         }
-        let streams = asked.iter().flat_map(|(_, _, to_do)| to_do.iter().filter_map(|act| act.stream()));
+        let streams = asked.iter().flat_map(|(_, _, _, to_do)| to_do.iter().filter_map(|act| act.stream()));
         let streams: Vec<_> = streams.collect();
         tx.read_ahead(streams).await.map_err(|error| BatchFailure::somewhere(Failure::transient(error)))?;
-        for (at, ready, to_do) in asked {
-            let done = Self::perform(ready, to_do, work, tx).await;
+        for (at, ready, id, to_do) in asked {
+            let done = Self::perform((at, ready), &id, to_do, work, tx).await;
             done.map_err(|failure| BatchFailure::at(at, failure))?;
         }
-        Ok(())
+        work.aliases.write(P::NAME, tx).await
     }
 }
 
 /// What a batch works on.
 struct Work<P> {
     instances: Instances<P>,
+    aliases: Aliases,
     cancelled: Cancelled,
     now: Timestamp,
 }
 
 impl<P: Process> Work<P> {
     /// Does what an instance asked for; the commands that were refused.
-    async fn perform_all(&mut self, id: &str, to_do: ToDo, tx: &mut Tx) -> Result<Vec<Refused>, Failure> {
+    async fn perform_all(
+        &mut self,
+        (id, at): (&str, usize),
+        to_do: ToDo,
+        tx: &mut Tx,
+    ) -> Result<Vec<Refused>, Failure> {
         let mut refused = Vec::new();
         for act in to_do {
-            let of = Of { process: P::NAME, id, cancelled: &mut self.cancelled };
+            let of =
+                Of { process: P::NAME, id, cancelled: &mut self.cancelled, aliases: &mut self.aliases, at };
             refused.extend(act.perform(of, tx).await?);
         }
         Ok(refused)
@@ -232,11 +267,24 @@ impl<E> Arrived<E> {
 
     /// What is kept of it.
     fn entry(&self, edited: Option<&str>, at: Timestamp) -> Entry {
-        let input_id = self.id().to_owned();
-        match self {
-            Self::Event { .. } => Entry { kind: EVENT, input_id, input: edited.map(str::to_owned), at },
-            Self::Timer { name, .. } => Entry { kind: TIMER, input_id, input: Some(name.clone()), at },
-        }
+        let (kind, input) = match self {
+            Self::Event { .. } => (EVENT, edited.map(str::to_owned)),
+            Self::Timer { name, .. } => (TIMER, Some(name.clone())),
+        };
+        Entry { kind, input_id: self.id().to_owned(), position: self.position(), input, at }
+    }
+}
+
+fn is_missing<P: Process>(to: &To) -> String {
+    let name = P::NAME;
+    match to {
+        To::Id(id) => format!(
+            "{name} has no instance {id:?} to go on with; if it may be missing, write Correlate::go_on(..).or(Missing::Skip)"
+        ),
+        To::Alias(alias, _) => format!(
+            "no instance of {name} has the alias {alias} yet; when one is given it, this is handled by itself. If that may never happen, \
+             write Correlate::go_on_by(..).or(Missing::Skip)"
+        ),
     }
 }
 
@@ -273,7 +321,7 @@ impl<P: Process> Reaction for Managing<P> {
 
     fn decode_timer(&self, timer: &DueTimer) -> Result<Decoded, String> {
         let arrived = Arrived::<P::Events>::Timer { name: timer.name.clone(), token: timer.token.clone() };
-        let target = Target { id: timer.key.clone(), starts: false, missing: Missing::Skip };
+        let target = Target { to: To::Id(timer.key.clone()), starts: false, missing: Missing::Skip };
         Ok(Box::new(Correlated { arrived, targets: Ok(vec![target]) }))
     }
 
@@ -283,13 +331,21 @@ impl<P: Process> Reaction for Managing<P> {
             return None;
         }
         let targets = arrival::<P::Events>(event).targets.as_ref().ok()?;
-        targets.first().map(|target| target.id.clone())
+        targets.first().map(|target| target.to.key().to_owned())
     }
 
     /// An event of several instances is delivered to each.
     fn further_keys(&self, event: &Decoded) -> Vec<String> {
         let targets = arrival::<P::Events>(event).targets.as_deref().unwrap_or_default();
-        targets.iter().skip(1).map(|target| target.id.clone()).collect()
+        targets.iter().skip(1).map(|target| target.to.key().to_owned()).collect()
+    }
+
+    async fn keys_of_aliases(
+        &self,
+        aliases: &BTreeSet<&str>,
+        store: &dyn Store,
+    ) -> Result<HashMap<String, String>, Error> {
+        aliases::known(P::NAME, aliases, store).await
     }
 
     async fn react(&self, batch: &[Ready<'_>], tx: &mut Tx) -> Result<(), BatchFailure> {
@@ -297,24 +353,34 @@ impl<P: Process> Reaction for Managing<P> {
             return Ok(());
         }
         let whole = BatchFailure::somewhere;
-        let ids: Vec<Option<&str>> = batch
-            .iter()
-            .map(|ready| Self::target(ready).ok().flatten().map(|target| target.id.as_str()))
-            .collect();
-        let all: BTreeSet<&str> = ids.iter().copied().flatten().collect();
-        let instances = Instances::<P>::load(&all, tx).await.map_err(whole)?;
-        let mut work = Work { instances, cancelled: Cancelled::default(), now: tx.kernel().clock.now() };
+        let named = batch.iter().filter_map(|ready| arrival::<P::Events>(ready.event).targets.as_ref().ok());
+        let by_alias = named.flatten().filter(|target| matches!(target.to, To::Alias(..)));
+        let keys: BTreeSet<&str> = by_alias.map(|target| target.to.key()).collect();
+        let aliases = Aliases::load(P::NAME, &keys, tx).await.map_err(whole)?;
+        let targets: Vec<Option<&Target>> =
+            batch.iter().map(|ready| Self::target(ready, &aliases).ok().flatten()).collect();
+        let ids = targets.iter().flatten().filter_map(|target| aliases.id_of(&target.to)).collect();
+        let instances = Instances::<P>::load(&ids, tx).await.map_err(whole)?;
+        let now = tx.kernel().clock.now();
+        let mut work = Work { instances, aliases, cancelled: Cancelled::default(), now };
         let (mut round, mut in_round) = (Vec::with_capacity(batch.len()), BTreeSet::new());
-        for (at, (ready, id)) in batch.iter().zip(&ids).enumerate() {
-            if id.is_some_and(|id| !in_round.insert(id)) {
+        for (at, (ready, target)) in batch.iter().zip(targets).enumerate() {
+            let id = |work: &Work<P>| target.map(|target| work.aliases.id_of(&target.to).map(str::to_owned));
+            // What comes before it may give the alias that it comes by.
+            let is_clear = match id(&work) {
+                Some(Some(id)) => in_round.insert(id),
+                Some(None) => round.is_empty(),
+                None => true,
+            };
+            if !is_clear {
                 Self::round(&round, &mut work, tx).await?;
                 round.clear();
-                in_round = id.iter().copied().collect();
+                in_round = id(&work).flatten().into_iter().collect();
             }
             round.push((at, ready));
         }
         Self::round(&round, &mut work, tx).await?;
-        let Work { instances, cancelled, now } = work;
+        let Work { instances, cancelled, now, .. } = work;
         cancelled.write(P::NAME, tx).await.map_err(|error| whole(Failure::transient(error)))?;
         instances.save(now, tx).await.map_err(whole)
     }

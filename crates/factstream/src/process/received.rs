@@ -151,7 +151,7 @@ pub(crate) fn message_in(
 
 /// A message on its way into the log.
 struct Incoming {
-    /// The instances that it concerns, or why these cannot be told.
+    /// The instances that it concerns, by their ids or aliases, or why these cannot be told.
     concerns: Result<Vec<String>, String>,
     event_type: String,
     schema_version: u32,
@@ -208,7 +208,8 @@ impl<P: Process> EventDecoder for Messages<P> {
         let kept = Content(envelope.clone().with(raw));
         let content = serde_json::to_string(&kept).map_err(content)?;
         let concerns = correlated::<P>(&envelope.with(event));
-        let concerns = concerns.map(|targets| targets.into_iter().map(|target| target.id).collect());
+        let concerns =
+            concerns.map(|targets| targets.iter().map(|target| target.to.shown().to_owned()).collect());
         Ok(Box::new(Incoming { concerns, event_type, schema_version, content }))
     }
 }

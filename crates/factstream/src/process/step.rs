@@ -16,15 +16,9 @@ pub const REACTIONS_MAX: usize = 100;
 ///
 /// # Errors
 /// When `correlate` panics, or gives ids that cannot be used.
-pub(super) fn correlated<P: Process>(event: &Envelope<P::Events>) -> Result<Vec<Target>, String> {
+pub(crate) fn correlated<P: Process>(event: &Envelope<P::Events>) -> Result<Vec<Target>, String> {
     let correlate = catch_unwind(AssertUnwindSafe(|| P::correlate(event)));
     correlate.map_err(|panic| format!("it panicked: {}", panic_text(&*panic)))?.targets()
-}
-
-/// The ids of the instances that an event concerns, and whether it starts them.
-pub(crate) fn targets_of<P: Process>(event: &Envelope<P::Events>) -> Result<Vec<(String, bool)>, String> {
-    let targets = correlated::<P>(event)?;
-    Ok(targets.into_iter().map(|target| (target.id, target.starts)).collect())
 }
 
 /// Has an instance take an input; what it asks for.
@@ -43,7 +37,7 @@ pub(crate) fn take<P: Process>(
     })?;
     match acts.count() {
         count if count > ACTS_MAX => Err(Failure::permanent(format!(
-            "one reaction of {} asks for {count} commands, appends and timers; it can ask for {ACTS_MAX}. Spread them over several inputs",
+            "one reaction of {} asks for {count} commands, appends, timers and aliases; it can ask for {ACTS_MAX}. Spread them over several inputs",
             P::NAME
         ))),
         _ => Ok(acts),

@@ -15,6 +15,7 @@ use crate::processor::fault::{blame, is_contention, is_of_the_work};
 use crate::processor::letters::{self, Disposition};
 use crate::processor::limited::Called;
 use crate::processor::mark::{CheckpointMark, Move, Progress};
+use crate::processor::unit;
 use crate::statements as sql;
 use crate::timer;
 use crate::tx::Tx;
@@ -54,11 +55,15 @@ impl Processor {
                 Progress::Timers(Some(at)) => CheckpointMark::Stays(at),
                 Progress::Offsets(_) | Progress::Timers(None) => CheckpointMark::Fence,
             };
-            for wave in self.waves(&ordered) {
-                let lanes = partition_lanes(wave, self.options.concurrency);
-                let done = try_join_all(lanes.iter().map(|lane| self.isolate(lane, mark))).await?;
-                if done.contains(&false) {
-                    return Ok(false);
+            for mut wave in self.waves(&ordered) {
+                while !wave.is_empty() {
+                    let (part, rest) = wave.split_at(self.of_known_keys(wave).await?);
+                    let lanes = partition_lanes(part, self.options.concurrency);
+                    let done = try_join_all(lanes.iter().map(|lane| self.isolate(lane, mark))).await?;
+                    if done.contains(&false) {
+                        return Ok(false);
+                    }
+                    wave = rest;
                 }
             }
             return Ok(true);
@@ -80,6 +85,7 @@ impl Processor {
         if let Err(failed) = self.call_all(slice).await? {
             return Ok(Err(failed));
         }
+        self.know_aliases(slice).await?;
         let began = Instant::now();
         let mut met = BatchFailure::somewhere(Failure::transient("concurrent writers were faster each time"));
         let mut lost_on = BTreeSet::new();
@@ -212,7 +218,7 @@ impl Processor {
             match &delivery.content {
                 Content::Ready { event, origin } => {
                     places.push(at);
-                    let (outcome, key) = (delivery.outcome.get(), delivery.key.as_str());
+                    let (outcome, key) = (delivery.outcome.get(), delivery.key());
                     batch.push(Ready { event, origin, outcome, key, edited: None });
                 }
                 Content::Unreadable(_) => return Ok(Err(BatchFailure::by_itself(at, unreadable(delivery)))),
@@ -290,7 +296,7 @@ impl Processor {
 
     /// Counts and logs a failed attempt, and remembers when the next one is due.
     pub(crate) fn tell_held(&self, held: &Disposition, delivery: &Delivery, failure: &Failure) {
-        let (handler, key, event_id) = (&self.name, &delivery.key, delivery.identity());
+        let (handler, key, event_id) = (&self.name, unit::shown(delivery.key(), ""), delivery.identity());
         let event_type = delivery.event_type.as_deref().unwrap_or("unknown");
         let correlation_id = delivery.correlation_id().unwrap_or_default();
         match held {
@@ -328,7 +334,7 @@ fn conflict_pause(conflicts: u32) -> Duration {
 fn partition_lanes<'d>(batch: &[&'d Delivery], lanes: usize) -> Vec<Vec<&'d Delivery>> {
     let mut by_lane: Vec<Vec<&Delivery>> = (0..lanes).map(|_| Vec::new()).collect();
     for delivery in batch {
-        let lane = partition_of(delivery.key.as_bytes(), u32::try_from(lanes).unwrap_or(u32::MAX));
+        let lane = partition_of(delivery.key().as_bytes(), u32::try_from(lanes).unwrap_or(u32::MAX));
         by_lane[lane as usize].push(delivery);
     }
     by_lane.retain(|lane| !lane.is_empty());

@@ -59,8 +59,8 @@ impl Processor {
     /// What is held up when the event is.
     pub(super) fn unit<'d>(&self, delivery: &'d Delivery) -> Cow<'d, str> {
         match self.options.causal {
-            Some(_) => unit::within(delivery.topic(), &delivery.key).into(),
-            None => delivery.key.as_str().into(),
+            Some(_) => unit::within(delivery.topic(), delivery.key()).into(),
+            None => delivery.key().into(),
         }
     }
 
@@ -110,7 +110,7 @@ impl Processor {
             let mut behind: HashSet<(&str, &str)> = HashSet::new();
             let before = rest.len();
             rest.retain(|delivery| {
-                let unit = (delivery.topic(), delivery.key.as_str());
+                let unit = (delivery.topic(), delivery.key());
                 let waits = behind.contains(&unit)
                     || self.awaited(delivery).iter().any(|cause| open.contains_key(cause.as_str()));
                 if waits {

@@ -38,8 +38,10 @@ pub(crate) struct Delivery {
     /// The event's id, as it is shown.
     pub(crate) event_id: String,
     scoped_id: Option<String>,
-    /// In whose order it is handled.
-    pub(crate) key: String,
+    /// In whose order it is handled, as far as itself says.
+    named_key: String,
+    /// In whose order it is handled, where it came by an alias, once that is known.
+    pub(super) alias_of: OnceLock<String>,
     pub(crate) event_type: Option<String>,
     pub(crate) position: Option<Position>,
     pub(crate) timestamp: Option<Timestamp>,
@@ -92,6 +94,17 @@ impl Delivery {
         self.scoped_id.as_deref().unwrap_or(&self.event_id)
     }
 
+    /// In whose order it is handled.
+    pub(crate) fn key(&self) -> &str {
+        self.alias_of.get().unwrap_or(&self.named_key)
+    }
+
+    /// The key of the alias that it came by, where it is not known yet whose that is.
+    pub(super) fn unknown_alias(&self) -> Option<&str> {
+        let is_unknown = self.alias_of.get().is_none() && unit::alias_of(&self.named_key).is_some();
+        is_unknown.then_some(&self.named_key)
+    }
+
     /// The topic that it came from; [`LOG`] for the log.
     pub(crate) fn topic(&self) -> &str {
         match &self.raw {
@@ -106,10 +119,11 @@ impl Delivery {
         matches!(self.raw, Raw::Record(_))
     }
 
-    /// What it may have to wait behind, in this order: its key within its topic, if it is of one, and its key.
+    /// What it may have to wait behind, in this order: its key within its topic, if it is of one; the alias that it came by; and its key.
     pub(crate) fn units(&self) -> impl Iterator<Item = Cow<'_, str>> {
-        let within = self.is_of_topic().then(|| unit::within(self.topic(), &self.key).into());
-        within.into_iter().chain([self.key.as_str().into()])
+        let within = self.is_of_topic().then(|| unit::within(self.topic(), self.key()).into());
+        let alias = self.alias_of.get().map(|_| self.named_key.as_str().into());
+        within.into_iter().chain(alias).chain([self.key().into()])
     }
 
     /// The timer that it is.
@@ -131,7 +145,8 @@ impl Delivery {
         Self {
             event_id: timer.token.clone(),
             scoped_id: None,
-            key: timer.key.clone(),
+            named_key: timer.key.clone(),
+            alias_of: OnceLock::new(),
             event_type: Some(shown.clone()),
             position: None,
             timestamp: Some(timer.due_at),
@@ -152,7 +167,8 @@ impl Delivery {
         Self {
             event_id: event.event_id.to_string(),
             scoped_id: None,
-            key: order_key(&content, reaction).unwrap_or_else(|| event.aggregate_id.clone()),
+            named_key: order_key(&content, reaction).unwrap_or_else(|| event.aggregate_id.clone()),
+            alias_of: OnceLock::new(),
             event_type: Some(event.event_type.clone()),
             position: Some(event.position),
             timestamp: Some(event.timestamp),
@@ -181,11 +197,11 @@ impl Delivery {
         };
         let again: Vec<Self> = further
             .into_iter()
-            .map(|key| Self { key, ..Self::of_event((**event).clone(), reaction, service) })
+            .map(|key| Self { named_key: key, ..Self::of_event((**event).clone(), reaction, service) })
             .collect();
         let scoped = |delivery: Self| {
             // Each is marked by itself.
-            let name = [delivery.event_id.as_str(), delivery.key.as_str()].join("\0");
+            let name = [delivery.event_id.as_str(), delivery.named_key.as_str()].join("\0");
             let scoped_id = Uuid::new_v5(&ONE_OF_SEVERAL, name.as_bytes()).to_string();
             Self { scoped_id: Some(scoped_id), ..delivery }
         };
@@ -197,7 +213,8 @@ impl Delivery {
         Self {
             event_id: event.event_id.to_string(),
             scoped_id: None,
-            key: event.aggregate_id.clone(),
+            named_key: event.aggregate_id.clone(),
+            alias_of: OnceLock::new(),
             event_type: Some(event.event_type.clone()),
             position: Some(event.position),
             timestamp: Some(event.timestamp),
@@ -262,7 +279,8 @@ impl Delivery {
         Self {
             event_id,
             scoped_id,
-            key,
+            named_key: key,
+            alias_of: OnceLock::new(),
             event_type,
             position,
             timestamp,

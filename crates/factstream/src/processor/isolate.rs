@@ -102,6 +102,7 @@ impl Processor {
         for at in 0..deliveries.len() {
             refuse_store_failures(failure_of(at))?;
         }
+        self.know_aliases(deliveries).await?;
         let mut tx = self.begin().await?;
         self.mark(&mut tx, mark).await?;
         let fresh = self.hold_fresh(&mut tx, deliveries).await?;
@@ -172,5 +173,5 @@ fn is_unreadable(delivery: &Delivery) -> bool {
 /// The first event whose key stands earlier in the slice already.
 fn first_repeated_key(slice: &[&Delivery]) -> Option<usize> {
     let mut seen = HashSet::new();
-    slice.iter().position(|delivery| !seen.insert(&delivery.key))
+    slice.iter().position(|delivery| !seen.insert(delivery.key()))
 }

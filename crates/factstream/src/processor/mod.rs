@@ -20,6 +20,7 @@ pub(crate) mod mark;
 mod inbox;
 mod causal;
 pub(crate) mod unit;
+pub(crate) mod aliases;
 pub(crate) mod batch;
 mod isolate;
 mod limited;

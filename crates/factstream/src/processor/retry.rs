@@ -65,6 +65,9 @@ impl Processor {
             let rows = self.store.query(letters::SELECT_LETTER, params![id]).await?;
             let Some(row) = rows.first() else { return Ok(true) };
             let letter = Letter::of_row(row)?;
+            if self.follow_alias(&letter).await? {
+                return Ok(true);
+            }
             let (reaction, service) = (self.reaction.as_ref(), Arc::clone(&self.kernel.service));
             let known = Known::As(&letter.identity);
             let mut delivery = Delivery::of_record(letter.record.clone(), known, reaction, &service);

@@ -78,6 +78,7 @@ async fn trim_processes(kernel: &Kernel, before: Timestamp) -> Result<(), Error>
     let of_row = |row: &Row| Ok(params![row.get::<String>("process")?, row.get::<String>("process_id")?]);
     let ids = rows.iter().map(of_row).collect::<Result<Vec<_>, Error>>()?;
     let deletes = [
+        "DELETE FROM fs_process_aliases WHERE process = $1 AND process_id = $2",
         "DELETE FROM fs_process_history WHERE process = $1 AND process_id = $2",
         "DELETE FROM fs_processes WHERE process = $1 AND process_id = $2",
     ];
@@ -210,10 +211,12 @@ mod tests {
             let sql = "INSERT INTO fs_process_history (process, process_id, version, kind, input_id, position, acts, at) \
                        VALUES ('p', $1, 1, 'event', '', 1, '[]', $2)";
             tx.sql(sql, params![id, days_ago(200)]).await.unwrap();
+            let sql = "INSERT INTO fs_process_aliases (process, alias, process_id) VALUES ('p', $1, $2)";
+            tx.sql(sql, params![format!("payment={id}"), id]).await.unwrap();
         }
         tx.commit().await.unwrap();
         KeyTrim::default().tidy(app.kernel(), Retention::default()).await.unwrap();
-        for table in ["fs_processes", "fs_process_history"] {
+        for table in ["fs_processes", "fs_process_history", "fs_process_aliases"] {
             let sql = format!("SELECT process_id FROM {table} ORDER BY process_id");
             assert_eq!(texts(&app, &sql).await, ["runs", "young"], "{table}");
         }

@@ -2,10 +2,10 @@
 //!
 //! Invariant: the events of one stream stay in their order, for that is promised (G7, G15); nothing is promised between streams.
 
-use super::process::{Playing, process};
+use super::process::{Meets, Playing, process};
 use crate::process::{Act, Process};
 use factstream_core::envelope::Envelope;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
 /// Orders that are tried; where there are more, so many of them.
@@ -18,6 +18,9 @@ const ORDERS_MAX: usize = 1_000;
 /// streams can meet, at most 1,000 of them, and through each of these with each input twice: at once, and again at the end. What
 /// it asks for, as a set, its state and whether it has ended must be the same each time. As in a store, a timer is an input only where it
 /// is set and not cancelled, and nothing is an input after the end.
+///
+/// An event that comes by an alias before the instance has it waits for it, as in a store, or is passed over if `correlate` says
+/// [`Missing::Skip`](crate::Missing::Skip).
 ///
 /// The log has an event once. One that comes twice is another event that says the same: a message that its producer sent twice,
 /// recorded by a handler that takes it for two.
@@ -191,7 +194,19 @@ where
     #[track_caller]
     fn run(&self, inputs: &[&Happens<P::Events>]) -> Run<P> {
         let mut run = Run { playing: process::<P>(&self.id), acts: BTreeMap::new(), timers: BTreeSet::new() };
-        for input in inputs {
+        let (mut inputs_left, mut waiting) = (inputs.iter().copied(), Vec::new());
+        let mut joining = VecDeque::new();
+        while let Some(input) = joining.pop_front().or_else(|| inputs_left.next()) {
+            if let Happens::Event(event) = input {
+                match run.playing.meets(event) {
+                    Meets::Now => {}
+                    Meets::Later => {
+                        waiting.push(input);
+                        continue;
+                    }
+                    Meets::Never => continue,
+                }
+            }
             let reacted = match input {
                 Happens::Event(event) => run.playing.when((**event).clone()),
                 Happens::Due(name) if run.timers.remove(name) => run.playing.when_timer(name),
@@ -204,6 +219,7 @@ where
             run.playing = playing;
             for act in asked {
                 match &act {
+                    Act::Alias(_) => joining.extend(waiting.drain(..)),
                     Act::Timer { name, .. } => drop(run.timers.insert(name.clone())),
                     Act::Cancel { name } => drop(run.timers.remove(name)),
                     _ => {}

@@ -7,7 +7,7 @@ use crate::builder::Builder;
 use crate::kernel::TestClock;
 use crate::kernel::names::RELAY;
 use crate::ops::dead_letters::Summary;
-use crate::processor::unit::key_of;
+use crate::processor::unit;
 use crate::runtime::Running;
 use factstream_core::aggregate::Aggregate;
 use factstream_core::envelope::{Position, Version};
@@ -265,7 +265,7 @@ impl TestApp {
         for row in self.rows(sql, params![self.place.clock.now(), RELAY]).await {
             let (handler, unit): (String, String) = (column(&row, "handler"), column(&row, "event_key"));
             let topic: String = column(&row, "topic");
-            under_way.push(format!("{handler} is to try {} again", key_of(&unit, &topic)));
+            under_way.push(format!("{handler} is to try {} again", unit::shown(&unit, &topic)));
         }
         let sql = "SELECT DISTINCT handler FROM fs_timers WHERE wakes_at <= $1";
         for row in self.rows(sql, params![self.place.clock.now()]).await {

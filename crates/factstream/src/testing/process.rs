@@ -1,9 +1,10 @@
 //! One instance of a process and its inputs, without a store.
 
 use crate::handler::Failure;
-use crate::process::{Act, Acts, Input, Process, Refused, take, targets_of};
+use crate::process::{Act, Acts, Alias, Input, Process, Refused, Target, correlated, take};
 use factstream_core::aggregate::{Aggregate, Command};
 use factstream_core::envelope::Envelope;
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 /// An instance of a process that has not been started yet.
@@ -60,7 +61,14 @@ use std::fmt::Debug;
 /// # }
 /// ```
 pub fn process<P: Process>(id: impl Into<String>) -> Playing<P> {
-    Playing { id: id.into(), state: P::default(), started: false, ended: false }
+    Playing { id: id.into(), state: P::default(), aliases: BTreeSet::new(), started: false, ended: false }
+}
+
+/// Whether an instance takes an event: now, once it has the alias that the event comes by, or not at all.
+pub(super) enum Meets {
+    Now,
+    Later,
+    Never,
 }
 
 /// An instance of a process that takes inputs.
@@ -68,6 +76,7 @@ pub fn process<P: Process>(id: impl Into<String>) -> Playing<P> {
 pub struct Playing<P> {
     id: String,
     state: P,
+    aliases: BTreeSet<Alias>,
     started: bool,
     ended: bool,
 }
@@ -86,19 +95,25 @@ impl<P: Process> Playing<P> {
         })
     }
 
-    /// Gives it an event.
+    /// Gives it an event. One that comes by an alias concerns it once it has asked for that alias.
     ///
     /// # Panics
     /// When the event does not concern it.
     #[track_caller]
     pub fn when(mut self, event: Envelope<P::Events>) -> Reacted<P> {
         let concerns =
-            targets_of::<P>(&event).unwrap_or_else(|reason| panic!("it cannot be correlated: {reason}"));
-        let Some((_, starts)) = concerns.iter().find(|(id, _)| *id == self.id) else {
-            let ids: Vec<&String> = concerns.iter().map(|(id, _)| id).collect();
-            panic!("{} of {} concerns {ids:?}, not {:?}", event.event_type, event.aggregate_id, self.id);
+            correlated::<P>(&event).unwrap_or_else(|reason| panic!("it cannot be correlated: {reason}"));
+        let Some(target) = concerns.iter().find(|target| target.is(&self.id, &self.aliases)) else {
+            let whom: Vec<&str> = concerns.iter().map(|target| target.to.shown()).collect();
+            panic!(
+                "{} of {} concerns {whom:?}, not {:?} with the aliases {:?}",
+                event.event_type,
+                event.aggregate_id,
+                self.id,
+                self.aliases.iter().map(Alias::to_string).collect::<Vec<_>>()
+            );
         };
-        self.started |= starts;
+        self.started |= target.starts();
         assert!(
             self.started,
             "{} of {} starts no instance, and there is none yet",
@@ -120,6 +135,19 @@ impl<P: Process> Playing<P> {
     /// Tells it that a timer of this name is due.
     pub fn when_timer(self, name: &str) -> Reacted<P> {
         self.take(Input::Timer(name))
+    }
+
+    /// What becomes of an event now.
+    pub(super) fn meets(&self, event: &Envelope<P::Events>) -> Meets {
+        let targets = correlated::<P>(event).unwrap_or_default();
+        let is_for_it = targets.iter().any(|target| target.is(&self.id, &self.aliases));
+        if !is_for_it && targets.iter().any(Target::waits) {
+            return Meets::Later;
+        }
+        match is_for_it || !targets.iter().any(Target::may_miss) {
+            true => Meets::Now, // or it is said what is wrong
+            false => Meets::Never,
+        }
     }
 
     /// Its state.
@@ -144,6 +172,10 @@ impl<P: Process> Playing<P> {
         let acts = take(&self.id, &mut self.state, input);
         if let Ok(acts) = &acts {
             self.ended = acts.ends();
+            self.aliases.extend(acts.list().into_iter().filter_map(|act| match act {
+                Act::Alias(alias) => Some(alias),
+                _ => None,
+            }));
             self.state = read_back(&self.state);
         }
         Reacted { playing: self, acts }

@@ -16,7 +16,7 @@ async fn each_mistake_of_a_process_is_a_letter_that_says_what_to_do() {
     let app = checkout(&shop).open().await.unwrap();
     let running = app.start().await.unwrap();
     let mistakes = [
-        ("many", "asks for 10000 commands, appends and timers; it can ask for 1000"),
+        ("many", "asks for 10000 commands, appends, timers and aliases; it can ask for 1000"),
         ("stranger", "type \"stranger\"), which this application does not declare; add .aggregate"),
         ("badly", "aggregate id"),
         ("fail", "told to fail"),

@@ -14,3 +14,4 @@ mod wiring;
 mod letters;
 mod waiting;
 mod topics;
+mod aliases;

@@ -61,6 +61,7 @@ impl Process for Settling {
             Facts::Bank(BankEvent::TransferBooked { reference, .. }) => match reference.as_str() {
                 "" => panic!("told to"),
                 "of no order" => Correlate::none(),
+                named if named.starts_with("pm-") => Correlate::go_on_by("payment", named),
                 both => both.split('+').map(Correlate::start).collect(),
             },
         }
@@ -77,6 +78,9 @@ impl Process for Settling {
             }
             Facts::Payment(PaymentEvent::PaymentTaken { order_id, cents }) => {
                 self.seen.push(format!("paid {cents}"));
+                if event.aggregate_id.starts_with("pm-") {
+                    acts.alias("payment", &event.aggregate_id);
+                }
                 acts.command::<Order, _>(order_id, Do::Note(format!("paid {cents}")));
                 acts.timer("bank").after(std::time::Duration::from_secs(3_600));
             }
@@ -214,6 +218,25 @@ async fn a_message_is_an_input_once_as_a_consumer_would_see_it_and_the_history_h
     let fact = fact.unwrap().envelope().unwrap();
     assert_eq!((fact.causation_id.as_deref(), fact.topic), (Some(id.as_str()), None));
     assert_eq!(note.causes.iter().next().unwrap().id, id);
+    stop(running).await;
+}
+
+#[tokio::test]
+async fn a_message_that_comes_by_an_alias_finds_its_instance_whichever_topic_is_first() {
+    let setup = Setup::new();
+    let app = setup.open().await;
+    let running = app.start().await.unwrap();
+    create(&app, &["o-1"]).await;
+    publish(&app, [booked(r#"{"reference":"pm-1","cents":5}"#)]).await;
+    settled(&app).await;
+    let letters = app.dead_letters().list(Some(Settling::NAME), false, 0).await.unwrap();
+    assert_eq!(letters[0].key, "payment=pm-1", "nobody has it yet");
+    publish(&app, [taken("pm-1", "o-1", 5)]).await;
+    settled(&app).await;
+    publish(&app, [booked(r#"{"reference":"pm-1","cents":6}"#)]).await;
+    settled(&app).await;
+    assert_eq!(seen(&app, "o-1").await, ["OrderCreated", "paid 5", "booked 5", "booked 6"]);
+    assert!(app.dead_letters().list(None, true, 0).await.unwrap().is_empty());
     stop(running).await;
 }
 
