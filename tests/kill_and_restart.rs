@@ -4,6 +4,7 @@
 
 use factstream_tests::client::{Client, order};
 use factstream_tests::pair::Place;
+use factstream_tests::process::run;
 use factstream_tests::{eventually, ledger};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -48,7 +49,7 @@ fn what_was_acknowledged_survives_kills_at_random_instants_exactly_once(place: &
     println!("seed {seed}");
     let mut random = StdRng::seed_from_u64(seed);
     let store = place.store.as_str();
-    let more = ["--gateway-failure-rate", "0.1"];
+    let more = ["--gateway-failure-rate", "0.1", "--seal-within", "0"];
     let mut server = place.serve(&more);
     for n in 0..10 {
         let body = serde_json::json!({ "sku": format!("SKU-{n}"), "quantity": 1_000_000 });
@@ -91,7 +92,17 @@ fn what_was_acknowledged_survives_kills_at_random_instants_exactly_once(place: &
         .map(|h| h["dead_letters"].as_u64().unwrap())
         .sum::<u64>();
     assert_eq!(letters, 0, "dead letters");
+    let seal = |args: &[&str]| run(&[&["seal"], args, &["--store", store]].concat());
+    eventually("all is sealed", || {
+        let status = seal(&["status", "--json"]);
+        serde_json::from_slice::<serde_json::Value>(&status.stdout).unwrap()["unsealed_events"] == 0
+    });
     assert!(server.stop().success());
+    let verified = seal(&["verify"]);
+    assert!(
+        verified.status.success(),
+        "seals of before and after the kills are one tree (G24): {verified:?}"
+    );
 
     ledger::check(store);
     let events = ledger::events(store);

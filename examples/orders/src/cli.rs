@@ -36,6 +36,8 @@ pub enum Command {
     Topics(Topics),
     /// Check that this build reads every event that was ever stored
     Schema(crate::schema::Schema),
+    /// Check that no event was changed, and make checkpoints to keep elsewhere
+    Seal(crate::seal::Seal),
 }
 
 /// `orders serve`

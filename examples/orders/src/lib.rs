@@ -35,6 +35,7 @@ pub mod deadletters;
 pub mod projections;
 pub mod status;
 pub mod schema;
+pub mod seal;
 pub mod demo;
 
 /// What a command of the command line may fail with: its text says what happened and what to do.

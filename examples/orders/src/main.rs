@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use orders::cli::{Cli, Command};
-use orders::{deadletters, demo, projections, schema, serve, status, topics};
+use orders::{deadletters, demo, projections, schema, seal, serve, status, topics};
 use std::io::IsTerminal;
 use std::process::ExitCode;
 #[cfg(all(feature = "jemalloc", not(target_env = "msvc")))]
@@ -28,6 +28,7 @@ async fn main() -> ExitCode {
         Command::Projections(args) => projections::run(args).await,
         Command::Topics(args) => topics::run(args).await,
         Command::Schema(args) => schema::run(args).await,
+        Command::Seal(args) => seal::run(args).await,
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error}");

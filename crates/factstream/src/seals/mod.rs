@@ -3,7 +3,7 @@
 //! ([`Builder::seal_within`](crate::Builder::seal_within)).
 //!
 //! [`leaf`] is what of an event is sealed, [`tree`] what leaves come down to; [`sealer`] writes them as [`rows`]; [`verify`] compares
-//! them with the [`log`], and [`report`] says what it found; [`checkpoint`] is what lies elsewhere.
+//! them with the [`log`], and [`report`] says what it found; [`checkpoint`] is what lies elsewhere, in `note` with a signature.
 
 mod leaf;
 mod tree;
@@ -11,6 +11,8 @@ mod rows;
 pub(crate) mod sealer;
 mod log;
 mod checkpoint;
+#[cfg(feature = "signed-checkpoints")]
+mod note;
 mod report;
 mod verify;
 mod erase;
@@ -18,5 +20,7 @@ mod handle;
 
 pub use checkpoint::{Checkpoint, InvalidCheckpoint};
 pub use handle::{SealStatus, Seals};
+#[cfg(feature = "signed-checkpoints")]
+pub use note::{InvalidKey, SigningKey, VerifyingKey};
 pub use report::{Compared, ERASED_MAX, FINDINGS_MAX, Finding, Verification};
 pub use verify::Progress;

@@ -120,3 +120,61 @@ async fn seal(
     tx.commit(Vec::new()).await?;
     Ok(tree)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::app::App;
+    use factstream_core::envelope::{NewEvent, StreamId};
+    use factstream_core::params;
+    use factstream_core::sql::now;
+    use factstream_core::store::{Append, Expected};
+    use uuid::Uuid;
+
+    /// On a SQLite file, or with `FACTSTREAM_TEST_STORE=postgres` on a real server.
+    async fn open(dir: &tempfile::TempDir) -> App {
+        let url = match std::env::var("FACTSTREAM_TEST_STORE").as_deref() {
+            Ok("postgres") => factstream_tests::postgres::server().database(),
+            _ => format!("sqlite://{}", dir.path().join("store.db").display()),
+        };
+        App::open(url).await.unwrap()
+    }
+
+    async fn append(store: &dyn Store, id: &str) {
+        let event = NewEvent {
+            event_id: Uuid::now_v7(),
+            event_type: "Noted".into(),
+            schema_version: 1,
+            data: "{}".to_owned().into(),
+            metadata: "{}".to_owned().into(),
+            timestamp: now(),
+        };
+        let stream = StreamId::new("note", id).unwrap();
+        store.append(Append { stream, expected: Expected::Any, events: vec![event] }, None).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_sealer_that_was_paused_while_another_sealed_writes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let app = open(&dir).await;
+        let store = app.store().as_ref();
+        let place = Place::own(NAME, store.history());
+        let (paused, other) = (begin(store, &place).await.unwrap(), begin(store, &place).await.unwrap());
+        append(store, "n-1").await;
+        let first = store.read_log(0, 10).await.unwrap();
+        let other = seal(store, &place, other, &first, 1).await.unwrap();
+        append(store, "n-2").await;
+        let both = store.read_log(0, 10).await.unwrap();
+        let refused = seal(store, &place, paused, &both, 2).await;
+        assert!(matches!(refused, Err(Error::Superseded { .. })), "{refused:?}");
+
+        // What it would have written is not there, and the other goes on.
+        seal(store, &place, other, &both[1..], 2).await.unwrap();
+        let rows = store.query("SELECT size FROM fs_seals ORDER BY size", params![]).await.unwrap();
+        let sizes: Vec<u64> = rows.iter().map(|row| row.get("size").unwrap()).collect();
+        assert_eq!(sizes, [1, 2]);
+        let verification = app.seals().verify(&[], |_| {}).await.unwrap();
+        assert!(verification.passes() && verification.intact == 2, "{verification}");
+    }
+}

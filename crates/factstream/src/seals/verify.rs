@@ -46,7 +46,7 @@ pub(super) async fn verify(
             return Ok(verifier.end());
         }
         for seal in seals {
-            verifier.compare(&seal, log.take_to(seal.size).await?);
+            verifier.compare(&seal, &mut log).await?;
             progress(Progress { position: seal.size, head });
         }
     }
@@ -86,8 +86,8 @@ impl Verifier {
         verifier
     }
 
-    /// Compares one row with the log's entries up to its size. Those before its first position lie between seals.
-    fn compare(&mut self, seal: &Seal, entries: Vec<Entry>) {
+    /// Compares one row with the log.
+    async fn compare(&mut self, seal: &Seal, log: &mut Log<'_>) -> Result<(), Error> {
         let (first, size) = (seal.first(), seal.size);
         if first > self.read_to + 1 {
             self.report.add(Finding::SealsRemoved { position: self.read_to + 1, to: first - 1 });
@@ -97,7 +97,7 @@ impl Verifier {
         if is_torn {
             self.tree = None;
         } else {
-            self.compare_events(seal, entries);
+            self.compare_events(seal, log).await?;
         }
         for (position, leaf) in (first..=size).zip(&seal.leaves) {
             if let Some(tree) = &mut self.tree {
@@ -117,19 +117,20 @@ impl Verifier {
         // The next rows are compared with what this one says, so that each finding is where it belongs.
         self.tree = stands;
         self.read_to = size;
+        Ok(())
     }
 
-    fn compare_events(&mut self, seal: &Seal, entries: Vec<Entry>) {
+    async fn compare_events(&mut self, seal: &Seal, log: &mut Log<'_>) -> Result<(), Error> {
         let first = seal.first();
         if seal.salts.is_none() {
             self.report.add(Finding::SaltsRemoved { position: first, to: seal.size });
         }
-        let mut entries = entries.into_iter().skip_while(|entry| entry.position() < first).peekable();
         for (at, (position, leaf)) in (first..=seal.size).zip(&seal.leaves).enumerate() {
-            let entry = entries.next_if(|entry| entry.position() == position);
+            let entry = log.at(position).await?;
             let salt = seal.salts.as_ref().map(|salts| salts[at]);
             self.compare_event(position, leaf, salt, entry);
         }
+        Ok(())
     }
 
     fn compare_event(&mut self, position: Position, leaf: &Hash, salt: Option<Salt>, entry: Option<Entry>) {
