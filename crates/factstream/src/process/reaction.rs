@@ -83,7 +83,9 @@ impl<P: Process> Managing<P> {
         }
         let is_meant =
             |target: &&Target| target.to.key() == ready.key || aliases.id_of(&target.to) == Some(ready.key);
-        match targets.iter().find(is_meant) {
+        // One that names the instance by its id, too, may have come before the alias.
+        let by_alias = targets.iter().filter(|target| matches!(target.to, To::Alias(..))).find(is_meant);
+        match by_alias.or_else(|| targets.iter().find(is_meant)) {
             None if !targets.is_empty() => Err(Failure::permanent(format!(
                 "it stands in the order of the instance {:?}, and correlates with {:?} now; edit it so that it concerns the same \
                  instance, or discard it",

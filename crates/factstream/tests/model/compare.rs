@@ -201,7 +201,7 @@ fn same_tags(what: &str, must: &Tags, is: &Tags) -> Result<(), String> {
     Ok(())
 }
 
-fn same<T: PartialEq + Debug>(what: &str, must: &T, is: &T) -> Result<(), String> {
+pub(crate) fn same<T: PartialEq + Debug>(what: &str, must: &T, is: &T) -> Result<(), String> {
     if must == is { Ok(()) } else { Err(format!("{what}\n   must be {must:?}\n   is      {is:?}")) }
 }
 

@@ -1,8 +1,8 @@
 //! Cases that failed once, each as small as it was found. They are played on every engine.
 
+use crate::cases::{Case, on_a_store, sqlite_file};
 use crate::play::Play;
-use crate::steps::{Case, Order, Rebuilt, Setup, Step, Temper, What, Who};
-use crate::{play, sqlite_file};
+use crate::steps::{Order, Rebuilt, Setup, Step, Temper, What, Who};
 use factstream::App;
 use factstream::status::State;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ fn deposit(amount: i64, temper: Temper) -> Step {
 }
 
 /// A rebuild could not switch: on PostgreSQL, a list of no keys is not a list (`IN ()`).
-pub(crate) fn a_rebuild_with_a_dead_letter() -> Case {
+pub(crate) fn a_rebuild_with_a_dead_letter() -> Case<Setup, Step> {
     let steps = vec![
         deposit(2, Temper::Dies(Who::Journal)),
         Step::Settle,
@@ -60,5 +60,9 @@ async fn until(app: &App, wanted: impl Fn(&[bool]) -> bool) {
 
 #[test]
 fn a_rebuild_that_meets_a_dead_letter_switches_all_the_same() {
-    play(&a_rebuild_with_a_dead_letter(), &sqlite_file).unwrap();
+    play_it(&a_rebuild_with_a_dead_letter(), sqlite_file);
+}
+
+pub(crate) fn play_it(case: &Case<Setup, Step>, place: crate::cases::Place) {
+    on_a_store(place, async |url| Play::new(url, case.setup).case(case).await).unwrap();
 }

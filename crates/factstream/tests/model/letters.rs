@@ -93,7 +93,7 @@ impl Play {
     }
 
     fn mend(&mut self, ev: &Ev) {
-        self.processes.world.mend(&ev.tag);
+        self.world.mend(&ev.tag);
         self.reference.mend(&ev.tag);
     }
 }

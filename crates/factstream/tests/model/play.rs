@@ -1,14 +1,16 @@
 //! Plays the steps of a case, and has the reference judge what comes back.
 
-use crate::bank::{Account, AccountRow, DepositedV1, Do};
+use crate::bank::{Account, AccountRow, CREATE_EFFECTS, DepositedV1, Do, World, builder};
+use crate::cases::Case;
 use crate::compare;
-use crate::processes::Processes;
+use crate::processes::{Making, Processes};
 use crate::reference::{Ev, Kind, Must, Reference};
-use crate::steps::{Case, Foreign, Order, Rebuilt, Setup, Step, Temper, What};
+use crate::steps::{Foreign, Order, Rebuilt, Setup, Step, Temper, What};
 use factstream::envelope::{JsonText, Metadata, NewEvent, StreamId};
 use factstream::message::Message;
 use factstream::store::{Append, Expected, Outcome};
 use factstream::{App, Error, ExecuteError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
@@ -18,6 +20,7 @@ const SETTLES_WITHIN: Duration = Duration::from_secs(30);
 pub(crate) struct Play {
     pub(crate) processes: Processes,
     pub(crate) reference: Reference,
+    pub(crate) world: Arc<World>,
     setup: Setup,
     /// What was acknowledged: the position and which event must be there.
     acknowledged: Vec<(u64, String)>,
@@ -33,11 +36,17 @@ pub(crate) fn account(number: usize) -> String {
 impl Play {
     pub(crate) fn new(url: String, setup: Setup) -> Self {
         let (acknowledged, keyed) = (Vec::new(), Vec::new());
-        let (processes, reference) = (Processes::new(url, setup), Reference::default());
-        Self { processes, reference, setup, acknowledged, keyed, played: 0 }
+        let (world, reference) = (Arc::<World>::default(), Reference::default());
+        let of_all = Arc::clone(&world);
+        let make = move || -> Making {
+            let builder = builder(&url, setup, &of_all);
+            Box::pin(async { builder })
+        };
+        let processes = Processes::new(Box::new(make), Some(CREATE_EFFECTS));
+        Self { processes, reference, world, setup, acknowledged, keyed, played: 0 }
     }
 
-    pub(crate) async fn case(&mut self, case: &Case) -> Result<(), String> {
+    pub(crate) async fn case(&mut self, case: &Case<Setup, Step>) -> Result<(), String> {
         self.steps(&case.steps).await?;
         self.finish().await.map_err(|text| format!("at the end: {text}"))
     }

@@ -3,11 +3,12 @@
 //! A process that is killed here loses its tasks wherever they are. That its number is free again, as it is after a real
 //! kill, is written into the store, so that nobody waits for its beat to stand still.
 
-use crate::bank::{CREATE_EFFECTS, World, builder};
-use crate::steps::Setup;
-use factstream::{App, Running, params};
-use std::sync::Arc;
+use factstream::{App, Builder, Running, params};
+use std::pin::Pin;
 use std::time::Duration;
+
+/// The application of a process, which may have to wait for its store.
+pub(crate) type Making = Pin<Box<dyn Future<Output = Builder> + Send>>;
 
 struct Process {
     app: App,
@@ -16,19 +17,17 @@ struct Process {
 }
 
 pub(crate) struct Processes {
-    url: String,
-    setup: Setup,
-    pub(crate) world: Arc<World>,
+    make: Box<dyn Fn() -> Making + Send + Sync>,
+    /// A statement that is run in a new store.
+    first: Option<&'static str>,
     slots: [Option<Process>; 2],
     /// Killed, and the store does not know it yet; and whether they could not write down how far they had come.
     dead: Vec<(String, bool)>,
-    is_new: bool,
 }
 
 impl Processes {
-    pub(crate) fn new(url: String, setup: Setup) -> Self {
-        let (world, slots) = (Arc::default(), [None, None]);
-        Self { url, setup, world, slots, dead: Vec::new(), is_new: true }
+    pub(crate) fn new(make: Box<dyn Fn() -> Making + Send + Sync>, first: Option<&'static str>) -> Self {
+        Self { make, first, slots: [None, None], dead: Vec::new() }
     }
 
     /// The process, or the other one where it does not run; one is started where none runs.
@@ -50,9 +49,9 @@ impl Processes {
         if self.slots[by].is_some() {
             return;
         }
-        let app = builder(&self.url, self.setup, &self.world).open().await.unwrap();
-        if std::mem::take(&mut self.is_new) {
-            write(&app, CREATE_EFFECTS, &[]).await;
+        let app = (self.make)().await.open().await.unwrap();
+        if let Some(statement) = self.first.take() {
+            write(&app, statement, &[]).await;
         }
         self.bury(&app).await;
         let before = owners(&app).await;

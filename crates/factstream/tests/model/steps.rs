@@ -1,5 +1,6 @@
 //! What a case is made of: the way it is set up, and its steps. Plain data, so that proptest can make and shrink it.
 
+use crate::cases::Case;
 use factstream::Shape;
 use proptest::collection::vec;
 use proptest::option::weighted;
@@ -149,13 +150,7 @@ pub(crate) struct Setup {
     pub(crate) has_split_rows: bool,
 }
 
-#[derive(Debug, Clone)]
-pub(crate) struct Case {
-    pub(crate) setup: Setup,
-    pub(crate) steps: Vec<Step>,
-}
-
-pub(crate) fn case() -> impl Strategy<Value = Case> {
+pub(crate) fn case() -> impl Strategy<Value = Case<Setup, Step>> {
     let lanes = || prop_oneof![2 => Just(1_usize), 1 => Just(3)];
     let batch = prop_oneof![3 => Just(500_usize), 1 => Just(1), 1 => Just(3)];
     let split = proptest::bool::weighted(0.25);

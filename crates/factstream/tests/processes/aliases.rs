@@ -299,6 +299,23 @@ async fn an_event_that_names_an_instance_twice_is_one_input() {
 }
 
 #[tokio::test]
+async fn an_event_that_is_given_up_by_the_id_is_still_an_input_by_the_alias() {
+    let shop = Shop::new();
+    let app = open(&shop, 1).await;
+    let running = app.start().await.unwrap();
+    note(&app, "o-1", "with p-1").await;
+    app.execute("o-1", Do::Create(1)).await.unwrap();
+    note(&app, "o-1", "payment p-1").await;
+    settled(&app).await;
+    let letters = app.dead_letters().list(None, false, 0).await.unwrap();
+    let letter = letters.iter().find(|letter| letter.key == "o-1").unwrap();
+    app.dead_letters().discard(letter.id, "it has come too early").await.unwrap();
+    settled(&app).await;
+    assert_eq!(seen(&app, "o-1").await, ["created", "o-1 payment p-1", "o-1 with p-1"]);
+    stop(running).await;
+}
+
+#[tokio::test]
 async fn aliases_hold_with_lanes_and_two_owners_that_are_killed() {
     const ORDERS: u64 = 12;
     let shop = Shop::new();
