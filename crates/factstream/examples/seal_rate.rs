@@ -1,6 +1,7 @@
 //! How fast a log is sealed and verified here, and what a seal takes on disk.
 //!
-//! `cargo run --release -p factstream --example seal_rate [STORE_URL]`; a new SQLite file unless a store is named, which should be new, too.
+//! `cargo run --release -p factstream --features postgres --example seal_rate [postgres]`: on a new SQLite file, or on a PostgreSQL server of
+//! its own.
 #![allow(clippy::unwrap_used)]
 
 use factstream::envelope::{Metadata, NewEvent, StreamId};
@@ -19,7 +20,10 @@ async fn main() {
     // Not the system's own temporary folder: that may be memory, where a sync costs nothing.
     let dir = tempfile::tempdir_in(".").unwrap();
     let file = format!("sqlite://{}", dir.path().join("seals.db").display());
-    let url = std::env::args().nth(1).unwrap_or(file);
+    let url = match std::env::args().nth(1).as_deref() {
+        Some("postgres") => factstream_tests::postgres::server().database(),
+        _ => file,
+    };
     let app = App::builder(url.clone()).seal_within(Duration::ZERO).open().await.unwrap();
 
     let from = app.head().await.unwrap();
