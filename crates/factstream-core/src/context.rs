@@ -5,7 +5,8 @@
 //! the way: what cannot be an actor or an attribute is left where it is, and not read.
 
 use crate::causes::Causes;
-use crate::envelope::{Envelope, InvalidId, Metadata, check_id};
+use crate::envelope::{Envelope, InvalidId, JsonText, Metadata, check_id};
+use crate::metadata::MetadataRef;
 pub use crate::read_context::ATTRIBUTES_MAX;
 use std::collections::BTreeMap;
 
@@ -138,6 +139,23 @@ impl Context {
             attributes: self.attributes.clone(),
             causes: self.causes.clone(),
         }
+    }
+
+    /// [`Context::metadata`] as JSON, with the topic that the event goes to.
+    ///
+    /// # Errors
+    /// What serde_json reports.
+    pub fn metadata_json(&self, source: &str, topic: Option<&str>) -> Result<JsonText, serde_json::Error> {
+        JsonText::of_metadata_ref(&MetadataRef {
+            source,
+            correlation_id: self.correlation_id.as_deref(),
+            causation_id: self.causation_id.as_deref(),
+            topic,
+            traceparent: self.traceparent.as_deref(),
+            actor: self.actor.as_deref(),
+            attributes: &self.attributes,
+            causes: &self.causes,
+        })
     }
 
     /// Checks that it can be recorded and sent. Commands and transactions do so before anything else.

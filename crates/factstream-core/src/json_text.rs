@@ -1,7 +1,7 @@
 //! JSON text on its way into the store, and whether it has to be read before it is taken.
 
 use crate::id::is_topic;
-use crate::metadata::Metadata;
+use crate::metadata::{Metadata, MetadataRef};
 use crate::size::Size;
 use serde::Serialize;
 use std::fmt;
@@ -29,8 +29,11 @@ impl JsonText {
     /// # Errors
     /// What serde_json reports.
     pub fn of_metadata(metadata: &Metadata) -> Result<Self, serde_json::Error> {
-        let is_recordable = metadata.topic.as_deref().is_none_or(is_topic);
-        Ok(Self { text: written(metadata)?, is_recordable })
+        Self::of_metadata_ref(&metadata.into())
+    }
+
+    pub(crate) fn of_metadata_ref(metadata: &MetadataRef<'_>) -> Result<Self, serde_json::Error> {
+        Ok(Self { text: metadata.json()?, is_recordable: metadata.topic.is_none_or(is_topic) })
     }
 
     /// The content of an event, an object as serde_json wrote it.

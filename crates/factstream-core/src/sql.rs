@@ -4,6 +4,7 @@
 //! beyond these keeps them and has nine; beside another time of the same microsecond it may then sort on the wrong side.
 
 use jiff::Timestamp;
+use jiff::fmt::temporal::DateTimePrinter;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -113,10 +114,10 @@ pub fn too_large() -> String {
 /// # Ok::<(), jiff::Error>(())
 /// ```
 pub fn format_timestamp(timestamp: Timestamp) -> String {
-    match has_nanoseconds(timestamp) {
-        true => format!("{timestamp:.9}"),
-        false => format!("{timestamp:.6}"),
-    }
+    const MICROSECONDS: DateTimePrinter = DateTimePrinter::new().precision(Some(6));
+    const NANOSECONDS: DateTimePrinter = DateTimePrinter::new().precision(Some(9));
+    let printer = if has_nanoseconds(timestamp) { NANOSECONDS } else { MICROSECONDS };
+    printer.timestamp_to_string(&timestamp)
 }
 
 /// Whether there is anything below microseconds.

@@ -4,7 +4,7 @@
 
 use crate::app::App;
 use crate::command::execute::Executed;
-use crate::command::job::{Answer, Job};
+use crate::command::job::{Answer, Asked, Job};
 use crate::command::together;
 use crate::error::{Error, ExecuteError};
 use crate::kernel::inside;
@@ -60,7 +60,7 @@ impl App {
         let mut answers = Vec::new();
         for (id, command) in commands {
             let stream = StreamId::new(A::TYPE, id.into())?;
-            let (job, answer) = Job::new(command, self.kernel().origin());
+            let (job, answer) = Job::new(command, Asked::of(self.kernel().origin()));
             let jobs = by_stream.entry(stream.clone()).or_default();
             if jobs.is_empty() {
                 order.push(stream.clone());
@@ -96,7 +96,7 @@ impl App {
         };
         while !jobs.is_empty() {
             let rest = jobs.split_off(jobs.len().min(COMMANDS_MAX));
-            together::execute(self.kernel(), &stream, jobs).await;
+            together::execute(self.kernel(), &stream, jobs, None).await;
             jobs = rest;
         }
         drop(turns);

@@ -1,9 +1,10 @@
 //! What a caller meets: a command to execute, how it is to be executed, and what came of it. G2 and G4.
 
 use crate::app::App;
-use crate::command::job::{Answer, Job};
+use crate::command::at_once;
+use crate::command::job::{Answer, Asked, Job};
 use crate::command::key::{command_key, without_paths};
-use crate::command::together::{self, Queued};
+use crate::command::together::Queued;
 use crate::error::{Error, ExecuteError};
 use crate::kernel::inside;
 use crate::{refusals, statements as sql};
@@ -230,17 +231,15 @@ impl<'a, A: Aggregate, C: Command<A> + 'static> Execute<'a, A, C> {
         let key = key.transpose()?.map(|key| if id_is_made_up { key.for_new_id() } else { key });
         let origin = app.kernel().origin_of(context.as_ref())?;
         let stream = StreamId::new(A::TYPE, id).map_err(Error::from)?;
-        let (mut job, mut answer) = Job::new(command, origin);
-        (job.key, job.expected, job.wants_state) = (key.clone(), expected.clone(), wants_state);
+        let asked = Asked { key: key.clone(), expected: expected.clone(), origin, wants_state };
         let answered = if let Some(turn) = app.kernel().turns.enter(&stream) {
-            together::execute(app.kernel(), &stream, vec![job]).await;
+            let answered = at_once::execute(app.kernel(), &stream, command, asked).await;
             drop(turn);
-            answer.try_recv().ok()
+            answered
         } else {
-            app.kernel()
-                .turns
-                .queue(&stream, Box::new(Queued { job, kernel: Arc::clone(app.kernel()) }), answer)
-                .await?
+            let (job, answer) = Job::new(command, asked);
+            let queued = Queued { job, kernel: Arc::clone(app.kernel()) };
+            app.kernel().turns.queue(&stream, Box::new(queued), answer).await?
         };
         let Some(answered) = answered else {
             let text = "the task that was to execute the command ended before it answered".to_owned();

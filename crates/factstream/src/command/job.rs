@@ -10,13 +10,25 @@ use std::any::{Any, type_name};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use tokio::sync::oneshot;
 
-/// A command on an aggregate, and how its events are to be recorded.
-pub(crate) struct Job<A: Aggregate> {
-    pub(crate) command_type: &'static str,
+/// How a command is to be executed, and where its events come from.
+pub(crate) struct Asked {
     pub(crate) key: Option<CommandKey>,
     pub(crate) expected: Option<ExpectedVersion>,
     pub(crate) origin: Origin,
     pub(crate) wants_state: bool,
+}
+
+impl Asked {
+    /// Without a key, at any version.
+    pub(crate) fn of(origin: Origin) -> Self {
+        Self { key: None, expected: None, origin, wants_state: false }
+    }
+}
+
+/// A command on an aggregate.
+pub(crate) struct Job<A: Aggregate> {
+    pub(crate) command_type: &'static str,
+    pub(crate) asked: Asked,
     pending: Box<dyn Pending<A>>,
 }
 
@@ -98,12 +110,11 @@ impl<A: Aggregate> Job<A> {
     /// A job for this command, and where its answer comes.
     pub(crate) fn new<C: Command<A> + 'static>(
         command: C,
-        origin: Origin,
+        asked: Asked,
     ) -> (Self, oneshot::Receiver<Answer<A, C::Error>>) {
         let (reply, answer) = oneshot::channel();
         let pending = Box::new(Typed { command, refusal: None, reply });
-        let command_type = type_name::<C>();
-        (Self { command_type, key: None, expected: None, origin, wants_state: false, pending }, answer)
+        (Self { command_type: type_name::<C>(), asked, pending }, answer)
     }
 
     /// Whether nobody waits for its answer any more.

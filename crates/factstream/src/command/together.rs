@@ -7,13 +7,14 @@
 //! tries again, at most [`ATTEMPTS_MAX`] times.
 
 use crate::command::job::{Answer, Decided, Hidden, Job};
+use crate::command::write::{Lost, data_bytes, fell_behind, keep, write};
 use crate::error::Error;
 use crate::kernel::Kernel;
 use crate::kernel::states::State;
 use crate::kernel::turns::{Turn, Waiter};
 use factstream_core::aggregate::Aggregate;
 use factstream_core::envelope::{NewEvent, StreamId, Version};
-use factstream_core::store::{Append, Appended, Conflict, Expected, Outcome};
+use factstream_core::store::{Appended, Conflict};
 use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,8 +54,8 @@ async fn drive<A: Aggregate>(turn: Turn, first: Queued<A>) {
         // A key is recorded with an append of its own.
         let fits = |jobs: &[Job<A>], next: &Job<A>| match jobs {
             [] => true,
-            [only] if only.key.is_some() => false,
-            jobs => next.key.is_none() && jobs.len() < COMMANDS_MAX,
+            [only] if only.asked.key.is_some() => false,
+            jobs => next.asked.key.is_none() && jobs.len() < COMMANDS_MAX,
         };
         while let Some(queued) =
             next.take().or_else(|| turn.next_if(|next: &Queued<A>| fits(&jobs, &next.job)))
@@ -64,14 +65,19 @@ async fn drive<A: Aggregate>(turn: Turn, first: Queued<A>) {
         if jobs.is_empty() {
             return;
         }
-        execute(&kernel, turn.stream(), jobs).await;
+        execute(&kernel, turn.stream(), jobs, None).await;
     }
 }
 
-/// Decides and appends these, and answers each.
-pub(crate) async fn execute<A: Aggregate>(kernel: &Kernel, stream: &StreamId, mut jobs: Vec<Job<A>>) {
+/// Decides and appends these, and answers each; `lost_to`: one was decided once, and another process was faster.
+pub(crate) async fn execute<A: Aggregate>(
+    kernel: &Kernel,
+    stream: &StreamId,
+    mut jobs: Vec<Job<A>>,
+    mut lost_to: Option<Conflict>,
+) {
     let together = Together { kernel, stream };
-    let (mut lost_to, mut attempts) = (None, 0);
+    let mut attempts = u32::from(lost_to.is_some());
     while !jobs.is_empty() {
         if attempts > 1 {
             // Two processes that lost together must not lose together again.
@@ -90,7 +96,7 @@ pub(crate) async fn execute<A: Aggregate>(kernel: &Kernel, stream: &StreamId, mu
             }
             Attempted::Broken(again) => {
                 for job in again {
-                    Box::pin(execute(kernel, stream, vec![job])).await;
+                    Box::pin(execute(kernel, stream, vec![job], None)).await;
                 }
                 return;
             }
@@ -200,7 +206,7 @@ impl Together<'_> {
         }
         let rest = jobs.split_off(round.verdicts.len());
         let records_key = matches!((&jobs[..], &round.verdicts[..]),
-            ([job], [(Verdict::Nothing(_), _)]) if job.key.is_some());
+            ([job], [(Verdict::Nothing(_), _)]) if job.asked.key.is_some());
         if round.events.is_empty() && !records_key {
             let version = state.version;
             self.kernel.states.put(self.stream, state);
@@ -222,46 +228,36 @@ impl Together<'_> {
         mut state: State<A>,
     ) -> Attempted<A> {
         let events = std::mem::take(&mut round.events);
-        let bytes = data_bytes(&events);
-        let append = Append { stream: self.stream.clone(), expected: Expected::Exact(state.version), events };
         let key = match &jobs[..] {
-            [only] => only.key.clone(),
+            [only] => only.asked.key.clone(),
             _ => None,
         };
-        let states = &self.kernel.states;
-        match self.kernel.store.append(append, key).await {
-            Ok(Outcome::Appended(appended)) => {
+        let bytes = data_bytes(&events);
+        match write(self.kernel, self.stream, &state, events, key).await {
+            Ok(appended) => {
                 state = match (round.ahead, &mut round.verdicts[..]) {
                     (Some(ahead), _) => ahead,
                     (None, verdicts) => {
                         if let [(Verdict::Events(events, after), _)] = verdicts {
                             state.apply(events, bytes);
-                            *after = jobs[0].wants_state.then(|| state.of.clone());
+                            *after = jobs[0].asked.wants_state.then(|| state.of.clone());
                         }
                         state
                     }
                 };
-                states.snapshot_if_due(&self.kernel.store, self.stream, &mut state);
-                states.put(self.stream, state);
+                keep(self.kernel, self.stream, state);
                 answer(jobs, round.verdicts, &appended);
                 Attempted::Answered(Vec::new())
             }
-            Ok(Outcome::Repeated(first)) => {
+            Err(Lost::Repeated(first)) => {
                 jobs.drain(..).for_each(|job| job.answer(Answer::Repeated(first.clone())));
                 Attempted::Answered(Vec::new())
             }
-            Ok(Outcome::Conflict(conflict)) => {
-                // Of a stream that is not new nothing was read yet: a snapshot may be nearer than its beginning.
-                if state.version > 0 {
-                    states.put(self.stream, state);
-                    states.fell_behind(&conflict);
-                }
+            Err(Lost::Conflict(conflict)) => {
+                fell_behind(self.kernel, self.stream, state, &conflict);
                 Attempted::Conflict(jobs, conflict)
             }
-            Ok(Outcome::KeyReused { key, first_used_for }) => {
-                failed(jobs, Error::KeyReused { key, first_used_for })
-            }
-            Err(error) => failed(jobs, error.into()),
+            Err(Lost::Failed(error)) => failed(jobs, error),
         }
     }
 }
@@ -294,7 +290,7 @@ impl<A: Aggregate> Round<A> {
                     if !is_one {
                         let ahead = round.ahead.get_or_insert_with(|| state.clone());
                         ahead.apply(&events, data);
-                        after = job.wants_state.then(|| ahead.of.clone());
+                        after = job.asked.wants_state.then(|| ahead.of.clone());
                     }
                     Verdict::Events(events, after)
                 }
@@ -310,14 +306,14 @@ type Stamped<E> = (Vec<NewEvent>, Vec<E>);
 
 /// The events of one decision, for the store and as it gives them back; or why there are none.
 fn decide<A: Aggregate>(job: &mut Job<A>, now: &State<A>) -> Result<Stamped<A::Event>, Verdict<A>> {
-    if job.expected.as_ref().is_some_and(|expected| !expected.holds(now.version)) {
+    if job.asked.expected.as_ref().is_some_and(|expected| !expected.holds(now.version)) {
         return Err(Verdict::NotExpected);
     }
     match job.decide(&now.of) {
         Decided::Events(events) if events.is_empty() => {
-            Err(Verdict::Nothing(job.wants_state.then(|| now.of.clone())))
+            Err(Verdict::Nothing(job.asked.wants_state.then(|| now.of.clone())))
         }
-        Decided::Events(events) => job.origin.stamp_all(&events).map_err(Verdict::Failed),
+        Decided::Events(events) => job.asked.origin.stamp_all(&events).map_err(Verdict::Failed),
         Decided::Refused => Err(Verdict::Refused),
         Decided::Panicked(panic) => Err(Verdict::Panicked(panic)),
     }
@@ -332,7 +328,7 @@ fn answer<A: Aggregate>(jobs: Vec<Job<A>>, verdicts: Vec<(Verdict<A>, Version)>,
                 Answer::Appended { version, position, events, state }
             }
             // With a key, it was recorded.
-            Verdict::Nothing(state) if appended.position > 0 && job.key.is_some() => {
+            Verdict::Nothing(state) if appended.position > 0 && job.asked.key.is_some() => {
                 Answer::Appended { version, position: appended.position, events: Vec::new(), state }
             }
             Verdict::Nothing(state) => Answer::Nothing { version, state },
@@ -359,10 +355,6 @@ fn failed<A: Aggregate>(mut jobs: Vec<Job<A>>, error: Error) -> Attempted<A> {
         },
     }
     Attempted::Answered(Vec::new())
-}
-
-fn data_bytes(events: &[NewEvent]) -> usize {
-    events.iter().map(|event| event.data.len()).sum()
 }
 
 fn with<T>(mut these: Vec<T>, others: Vec<T>) -> Vec<T> {

@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use factstream_core::context::Context;
-use factstream_core::envelope::{Envelope, JsonText, Metadata, NewEvent};
+use factstream_core::envelope::{Envelope, JsonText, NewEvent};
 use factstream_core::event::Event;
 use factstream_core::sql::now;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub(crate) struct Origin {
 impl Origin {
     /// A command from outside: it begins a conversation, and causes what follows.
     pub(crate) fn command(source: Arc<str>) -> Self {
-        let id = Uuid::now_v7().to_string();
+        let id = Uuid::now_v7().as_hyphenated().encode_lower(&mut Uuid::encode_buffer()).to_owned();
         let context = Context::new().correlation_id(id.clone()).causation_id(id);
         Self { source, context: Arc::new(context) }
     }
@@ -61,10 +61,10 @@ impl Origin {
         Self::command(source).with(context)
     }
 
-    /// It as JSON, without a topic: what [`Metadata`] says of it.
+    /// It as JSON, without a topic: what [`Metadata`](factstream_core::envelope::Metadata) says of it.
     pub(crate) fn json(&self) -> Result<String, Error> {
         let encode = |source| Error::Encode { what: "the origin of a timer".into(), source };
-        serde_json::to_string(&self.context.metadata(&*self.source)).map_err(encode)
+        self.context.metadata_json(&self.source, None).map(String::from).map_err(encode)
     }
 
     /// The same, recorded by this service.
@@ -80,8 +80,6 @@ impl Origin {
             return Err(Error::Retired { event_type: event_type.name });
         }
         let encode = |source| Error::Encode { what: format!("event {}", event_type.name), source };
-        let topic = event_type.topic.map(str::to_owned);
-        let metadata = Metadata { topic, ..self.context.metadata(&*self.source) };
         let data = event.encode().map_err(encode)?;
         let read_back = match E::decode(event_type.name, &data) {
             Some(Ok(read_back)) => read_back,
@@ -91,7 +89,7 @@ impl Origin {
                 return Err(Error::Wiring(text));
             }
         };
-        let metadata = JsonText::of_metadata(&metadata).map_err(encode)?;
+        let metadata = self.context.metadata_json(&self.source, event_type.topic).map_err(encode)?;
         Ok((new_event(event_type.name.to_owned(), event_type.version, data, metadata), read_back))
     }
 
@@ -103,7 +101,7 @@ impl Origin {
         data: String,
     ) -> Result<NewEvent, Error> {
         let encode = |source| Error::Encode { what: format!("event {event_type}"), source };
-        let metadata = JsonText::of_metadata(&self.context.metadata(&*self.source)).map_err(encode)?;
+        let metadata = self.context.metadata_json(&self.source, None).map_err(encode)?;
         Ok(new_event(event_type, schema_version, data.into(), metadata))
     }
 
