@@ -104,8 +104,7 @@ fn push_name(json: &mut String, name: &str) {
 }
 
 fn push_text(json: &mut String, text: &str) -> Result<(), serde_json::Error> {
-    let is_plain =
-        text.bytes().fold(true, |plain, byte| plain & (byte >= b' ') & (byte != b'"') & (byte != b'\\'));
+    let is_plain = text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\');
     if is_plain {
         json.push('"');
         json.push_str(text);
