@@ -2,8 +2,8 @@
 //! shows later that nothing was changed, removed or reordered up to there. On by choice
 //! ([`Builder::seal_within`](crate::Builder::seal_within)).
 //!
-//! [`leaf`] is what of an event is sealed, [`tree`] what leaves come down to; [`sealer`] writes them as [`rows`]; [`verify`] compares
-//! them with the [`log`], and [`report`] says what it found; [`checkpoint`] is what lies elsewhere, in `note` with a signature.
+//! `leaf` is what of an event is sealed, `tree` what leaves come down to; `sealer` writes them as `rows`; `verify` compares
+//! them with the `log`, and `report` says what it found; `checkpoint` is what lies elsewhere, in `note` with a signature.
 
 mod leaf;
 mod tree;
