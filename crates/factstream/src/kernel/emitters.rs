@@ -4,6 +4,7 @@
 //! this is checked when an application is opened for what is declared, and at its first use for an aggregate that is not.
 
 use crate::error::Error;
+use crate::kernel::names::RESERVED;
 use factstream_core::aggregate::Aggregate;
 use factstream_core::envelope::check_id;
 use factstream_core::event::{EventSet, EventType};
@@ -40,6 +41,7 @@ impl Emitters {
             return Ok(());
         }
         check_id("aggregate type", A::TYPE)?;
+        refuse_reserved::<A>()?;
         let emitter = Emitter { aggregate: type_name::<A>(), aggregate_type: A::TYPE };
         if let Some(other) = self.by_type.get(A::TYPE) {
             return Err(shared_type(other, &emitter));
@@ -59,6 +61,24 @@ impl Emitters {
         self.known.insert(TypeId::of::<A>());
         Ok(())
     }
+}
+
+/// Streams and events of the framework's own are told apart by their names.
+fn refuse_reserved<A: Aggregate>() -> Result<(), Error> {
+    let types = A::Event::event_types();
+    let reserved = |name: &&str| name.starts_with(RESERVED);
+    let names = types.iter().flat_map(|of| of.names());
+    let (what, name) = match std::iter::once(A::TYPE).find(reserved) {
+        Some(name) => ("has the TYPE", name),
+        None => match names.into_iter().find(reserved) {
+            Some(name) => ("records the event type", name),
+            None => return Ok(()),
+        },
+    };
+    Err(Error::Wiring(format!(
+        "the aggregate {} {what} {name:?}: names that begin with {RESERVED:?} are the framework's own. Give it another",
+        type_name::<A>()
+    )))
 }
 
 fn shared_type(one: &Emitter, other: &Emitter) -> Error {

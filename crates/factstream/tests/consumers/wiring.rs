@@ -38,10 +38,10 @@ async fn wrong_wiring_is_refused_at_start_with_advice() {
 
 /// Two enums that name one event, and the aggregates that record them.
 macro_rules! records_made {
-    ($aggregate:ident, $event:ident, $type:literal) => {
+    ($aggregate:ident, $event:ident, $type:literal, $name:literal) => {
         #[derive(Event, Serialize, Deserialize)]
         enum $event {
-            #[event(name = "Made")]
+            #[event(name = $name)]
             Made {},
         }
 
@@ -64,9 +64,11 @@ macro_rules! records_made {
 }
 
 struct Make;
-records_made!(Chair, ChairEvent, "chair");
-records_made!(Table, TableEvent, "table");
-records_made!(Stool, StoolEvent, "chair");
+records_made!(Chair, ChairEvent, "chair", "Made");
+records_made!(Table, TableEvent, "table", "Made");
+records_made!(Stool, StoolEvent, "chair", "Made");
+records_made!(Bench, BenchEvent, "fs:bench", "BenchMade");
+records_made!(Shelf, ShelfEvent, "shelf", "fs:made");
 
 #[tokio::test]
 async fn one_name_for_the_events_of_two_aggregates_is_refused_with_both_and_the_cure() {
@@ -98,6 +100,24 @@ async fn one_type_of_two_aggregates_is_refused() {
     }
     let app = shop.builder().aggregate::<Chair>().open().await.unwrap();
     assert!(app.execute::<Stool, _>("c-1", Make).await.is_err());
+}
+
+#[tokio::test]
+async fn names_of_the_frameworks_own_are_refused() {
+    let shop = Shop::new();
+    let of_type = shop.builder().aggregate::<Bench>().open().await.err().unwrap().to_string();
+    assert!(of_type.contains("wiring::Bench") && of_type.contains("\"fs:bench\""), "{of_type}");
+    let of_event = shop.builder().aggregate::<Shelf>().open().await.err().unwrap().to_string();
+    assert!(of_event.contains("wiring::Shelf") && of_event.contains("\"fs:made\""), "{of_event}");
+    // Not declared, at its first use.
+    let app = shop.builder().open().await.unwrap();
+    for refused in [
+        app.execute::<Bench, _>("b-1", Make).await.unwrap_err().to_string(),
+        app.execute::<Shelf, _>("s-1", Make).await.unwrap_err().to_string(),
+    ] {
+        assert!(refused.contains("\"fs:\""), "{refused}");
+    }
+    assert_eq!(app.head().await.unwrap(), 0, "nothing was recorded");
 }
 
 /// What a consumer reads of the same events is no second recorder of them.
