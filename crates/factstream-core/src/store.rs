@@ -67,20 +67,6 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError`]: nothing of this append is stored, unless the error says that the outcome is unknown.
     async fn append(&self, append: Append, key: Option<CommandKey>) -> Result<Outcome, StoreError>;
 
-    /// As [`Store::append`], with many appends that are known together, so that they are committed together: in one transaction, or in
-    /// as few as the engine needs. What came of each, in their order. They are not one unit: one that is refused does not
-    /// touch the others. An engine that does not implement it appends one after the other.
-    async fn append_all(
-        &self,
-        appends: Vec<(Append, Option<CommandKey>)>,
-    ) -> Vec<Result<Outcome, StoreError>> {
-        let mut outcomes = Vec::with_capacity(appends.len());
-        for (append, key) in appends {
-            outcomes.push(self.append(append, key).await);
-        }
-        outcomes
-    }
-
     /// The events of a stream after `after`, in order, at most `limit`, and at most [`READ_BYTES_MAX`] bytes of them. None only
     /// where there are no more.
     async fn read_stream(

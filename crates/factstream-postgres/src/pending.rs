@@ -13,22 +13,6 @@ pub(crate) struct PendingAppend {
     pub(crate) reply: oneshot::Sender<Result<Outcome, StoreError>>,
 }
 
-/// What is handed to the writer at once.
-pub(crate) enum Handed {
-    One(PendingAppend),
-    /// To be committed together.
-    All(Vec<PendingAppend>),
-}
-
-impl Handed {
-    pub(crate) fn add_to(self, waiting: &mut Vec<PendingAppend>) {
-        match self {
-            Self::One(append) => waiting.push(append),
-            Self::All(appends) => waiting.extend(appends),
-        }
-    }
-}
-
 impl PendingAppend {
     /// Another server has taken over since it was decided: its stream may be another one at the same version.
     pub(crate) fn refuse_history(self) {

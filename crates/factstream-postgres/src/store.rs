@@ -10,7 +10,7 @@ use crate::listener;
 use crate::locking::Locking;
 use crate::migrate::migrate;
 use crate::options::Options;
-use crate::pending::{Handed, PendingAppend};
+use crate::pending::PendingAppend;
 use crate::pool::{Lent, Pool};
 use crate::pooler;
 use crate::purpose::Purpose;
@@ -52,7 +52,7 @@ impl fmt::Debug for PostgresStore {
 }
 
 struct Inner {
-    appends: mpsc::Sender<Handed>,
+    appends: mpsc::Sender<PendingAppend>,
     readers: Pool,
     transactions: Pool,
     shared: Arc<Shared>,
@@ -149,18 +149,6 @@ impl PostgresStore {
         &self.inner.shared
     }
 
-    /// An append for the writer, and where its outcome comes.
-    fn pending(
-        &self,
-        append: Append,
-        key: Option<CommandKey>,
-    ) -> Result<(PendingAppend, oneshot::Receiver<Result<Outcome, StoreError>>), StoreError> {
-        recordable::check([&append], self.inner.shared.event_bytes_max)?;
-        let (reply, answer) = oneshot::channel();
-        let history = self.inner.shared.knowledge.history();
-        Ok((PendingAppend { append, key, history, reply }, answer))
-    }
-
     async fn reader(&self) -> Result<Lent, StoreError> {
         self.inner.readers.get().await
     }
@@ -207,33 +195,12 @@ impl PostgresStore {
 #[async_trait]
 impl Store for PostgresStore {
     async fn append(&self, append: Append, key: Option<CommandKey>) -> Result<Outcome, StoreError> {
-        let (pending, answer) = self.pending(append, key)?;
-        self.inner.appends.send(Handed::One(pending)).await.map_err(|_| StoreError::Closed)?;
+        recordable::check([&append], self.inner.shared.event_bytes_max)?;
+        let (reply, answer) = oneshot::channel();
+        let history = self.inner.shared.knowledge.history();
+        let pending = PendingAppend { append, key, history, reply };
+        self.inner.appends.send(pending).await.map_err(|_| StoreError::Closed)?;
         answer.await.unwrap_or(Err(StoreError::Closed))
-    }
-
-    async fn append_all(
-        &self,
-        appends: Vec<(Append, Option<CommandKey>)>,
-    ) -> Vec<Result<Outcome, StoreError>> {
-        let (mut together, mut answers) =
-            (Vec::with_capacity(appends.len()), Vec::with_capacity(appends.len()));
-        for (append, key) in appends {
-            answers.push(self.pending(append, key).map(|(pending, answer)| {
-                together.push(pending);
-                answer
-            }));
-        }
-        // Where the writer has ended, each is told by its own channel.
-        let _ = self.inner.appends.send(Handed::All(together)).await;
-        let mut outcomes = Vec::with_capacity(answers.len());
-        for answer in answers {
-            outcomes.push(match answer {
-                Ok(answer) => answer.await.unwrap_or(Err(StoreError::Closed)),
-                Err(refused) => Err(refused),
-            });
-        }
-        outcomes
     }
 
     async fn read_stream(

@@ -11,7 +11,7 @@ use crate::error::of_append;
 use crate::lost_commit;
 use crate::optimistic::{Assumed, Optimistic};
 use crate::options::Options;
-use crate::pending::{Attempted, Handed, PendingAppend};
+use crate::pending::{Attempted, PendingAppend};
 use crate::pool::{IDLE_MAX, Pool};
 use crate::shared::Shared;
 use factstream_core::sabotage::{Sabotage, is_on};
@@ -67,19 +67,18 @@ impl Writer {
     }
 
     /// Works until every handle of the store is gone and everything that was accepted is answered or handed on.
-    pub(crate) async fn run(mut self, mut queue: mpsc::Receiver<Handed>) {
+    pub(crate) async fn run(mut self, mut queue: mpsc::Receiver<PendingAppend>) {
         let max = self.options.append_batch_max.max(1);
-        let (mut handed, mut waiting) = (Vec::new(), Vec::new());
+        let mut waiting = Vec::new();
         let mut on_their_way = FuturesUnordered::new();
         let (mut is_open, mut sent) = (true, 0);
         while is_open || !on_their_way.is_empty() {
-            let room = max.saturating_sub(waiting.len());
+            let room = max - waiting.len();
             tokio::select! {
                 biased;
                 Some(size) = on_their_way.next() => sent -= size,
-                received = queue.recv_many(&mut handed, room), if is_open && room > 0 => is_open = received > 0,
+                received = queue.recv_many(&mut waiting, room), if is_open && room > 0 => is_open = received > 0,
             }
-            handed.drain(..).for_each(|handed: Handed| handed.add_to(&mut waiting));
             let is_due = match on_their_way.len() {
                 0 => !waiting.is_empty(),
                 groups => {

@@ -14,8 +14,6 @@ const BEGINS_MAX: usize = 64;
 /// What the thread is asked for.
 pub(crate) enum Request {
     Append(Box<PendingAppend>),
-    /// Appends that are to be committed together.
-    AppendAll(Vec<PendingAppend>),
     Begin(PendingBegin),
 }
 
@@ -41,9 +39,7 @@ pub(crate) fn run(mut writer: Writer, mut queue: mpsc::Receiver<Request>) {
             }
         }
         if !appends.is_empty() {
-            writer.commit_group(std::mem::take(&mut appends), &mut |group| {
-                late(&mut queue, group, &mut begins)
-            });
+            writer.commit_group(std::mem::take(&mut appends), &mut || late(&mut queue, &mut begins));
         }
         if let Some(begin) = begins.pop_front() {
             serve(&mut writer, begin);
@@ -56,23 +52,24 @@ pub(crate) fn run(mut writer: Writer, mut queue: mpsc::Receiver<Request>) {
     }
 }
 
-/// Takes an append in that came meanwhile, unless a transaction did: it has its turn.
-fn late(
-    queue: &mut mpsc::Receiver<Request>,
-    appends: &mut Vec<PendingAppend>,
-    begins: &mut VecDeque<PendingBegin>,
-) {
-    if begins.is_empty()
-        && let Ok(request) = queue.try_recv()
-    {
-        sort(request, appends, begins);
+/// An append that came meanwhile, unless a transaction did: it has its turn.
+fn late(queue: &mut mpsc::Receiver<Request>, begins: &mut VecDeque<PendingBegin>) -> Option<PendingAppend> {
+    if !begins.is_empty() {
+        return None;
+    }
+    match queue.try_recv() {
+        Ok(Request::Append(append)) => Some(*append),
+        Ok(Request::Begin(begin)) => {
+            begins.push_back(begin);
+            None
+        }
+        Err(_) => None,
     }
 }
 
 fn sort(request: Request, appends: &mut Vec<PendingAppend>, begins: &mut VecDeque<PendingBegin>) {
     match request {
         Request::Append(append) => appends.push(*append),
-        Request::AppendAll(all) => appends.extend(all),
         Request::Begin(begin) => begins.push_back(begin),
     }
 }
@@ -97,10 +94,8 @@ mod tests {
             assert!(requests.try_send(request).is_ok());
         }
         let mut begins = VecDeque::new();
-        let mut group = Vec::new();
-        (0..4).for_each(|_| late(&mut queue, &mut group, &mut begins));
-        let ids: Vec<&str> = group.iter().map(|late| late.append.stream.id()).collect();
-        assert_eq!(ids, ["1", "2"]);
+        let mut next = || late(&mut queue, &mut begins).map(|late| late.append.stream.id().to_owned());
+        assert_eq!([next(), next(), next(), next()].map(Option::unwrap_or_default), ["1", "2", "", ""]);
         assert_eq!(
             (begins.len(), queue.len()),
             (1, 1),

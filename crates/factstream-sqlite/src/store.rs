@@ -159,32 +159,6 @@ impl Store for SqliteStore {
         answer.await.map_or(Err(StoreError::Closed), |answer| answer.outcome)
     }
 
-    async fn append_all(
-        &self,
-        appends: Vec<(Append, Option<CommandKey>)>,
-    ) -> Vec<Result<Outcome, StoreError>> {
-        consume_budget().await;
-        let (mut together, mut answers) =
-            (Vec::with_capacity(appends.len()), Vec::with_capacity(appends.len()));
-        for (append, key) in appends {
-            answers.push(recordable::check([&append], self.inner.event_bytes_max).map(|()| {
-                let (reply, answer) = oneshot::channel();
-                together.push(PendingAppend { append, key, reply });
-                answer
-            }));
-        }
-        // Where the writer has ended, each is told by its own channel.
-        let _ = self.send(Request::AppendAll(together)).await;
-        let mut outcomes = Vec::with_capacity(answers.len());
-        for answer in answers {
-            outcomes.push(match answer {
-                Ok(answer) => answer.await.map_or(Err(StoreError::Closed), |answer| answer.outcome),
-                Err(refused) => Err(refused),
-            });
-        }
-        outcomes
-    }
-
     async fn read_stream(
         &self,
         stream: &StreamId,

@@ -102,7 +102,7 @@ impl Writer {
     pub(crate) fn commit_group(
         &mut self,
         mut group: Vec<PendingAppend>,
-        late: &mut dyn FnMut(&mut Vec<PendingAppend>),
+        late: &mut dyn FnMut() -> Option<PendingAppend>,
     ) {
         match self.try_group(&mut group, late) {
             Ok(outcomes) => {
@@ -112,7 +112,7 @@ impl Writer {
             }
             Err(failure) if group.len() > 1 && is_particular(&failure) => {
                 for pending in group {
-                    self.commit_group(vec![pending], &mut |_| ());
+                    self.commit_group(vec![pending], &mut || None);
                 }
             }
             Err(failure) => {
@@ -126,7 +126,7 @@ impl Writer {
     fn try_group(
         &mut self,
         group: &mut Vec<PendingAppend>,
-        late: &mut dyn FnMut(&mut Vec<PendingAppend>),
+        late: &mut dyn FnMut() -> Option<PendingAppend>,
     ) -> Result<Vec<Outcome>, StoreError> {
         let (log, began) = (&self.log, Instant::now());
         let desk = log.desk.take();
@@ -136,7 +136,7 @@ impl Writer {
             while let Some(PendingAppend { append, key, .. }) = group.get(outcomes.len()) {
                 outcomes.push(appender.append(append, key.as_ref())?);
                 if outcomes.len() == group.len() && group.len() < self.options.append_batch_max {
-                    late(group);
+                    group.extend(late());
                 }
             }
             Ok(outcomes)

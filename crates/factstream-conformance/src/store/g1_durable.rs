@@ -7,8 +7,7 @@ use crate::support::{
 };
 use factstream_core::envelope::NewEvent;
 use factstream_core::params;
-use factstream_core::store::{Append, Commit, Conflict, Expected, Outcome, StoreError};
-use uuid::Uuid;
+use factstream_core::store::{Commit, Conflict, Expected, Outcome};
 
 /// JSON that a careless engine normalizes: spaces, order, duplicate keys, numbers, escapes.
 const JSON: [&str; 14] = [
@@ -181,72 +180,52 @@ pub async fn a_duplicate_event_id_anywhere_stores_none_of_the_append(under_test:
     );
 }
 
-/// Appends that wait together, or come in one call, some of them refused for each reason there is: each has its own fate.
+/// Appends that wait together, some of them refused for each reason there is: each has its own fate.
 pub async fn refused_appends_do_not_touch_their_neighbours(under_test: &dyn StoreUnderTest) {
     let store = under_test.open().await;
     let known = event("{}");
     land_these(&*store, &stream("known"), vec![known.clone()]).await;
     let mut landing = vec![known.event_id];
     for round in 0..8 {
-        let appends = neighbours(&format!("apart-{round}"), known.event_id);
-        let answers = at_once(appends.into_iter().map(|append| {
-            let store = store.clone();
+        let answers = at_once((0..32).map(|writer| {
+            let (store, taken) = (store.clone(), known.event_id);
             async move {
-                let ids = new_ids(&append.events);
-                (ids, soon("append", store.append(append, None)).await)
+                let mut batch = events(writer % 3 + 1);
+                // Two streams are shared by good and refused appends, the others stand alone.
+                let stream =
+                    stream(format!("{round}-{}", if writer % 2 == 0 { writer } else { 1000 + writer % 4 }));
+                let mut expected = Expected::Any;
+                match writer % 8 {
+                    2 => batch[0].event_id = taken,
+                    5 => batch.push(NewEvent { event_id: taken, ..event("{}") }),
+                    6 | 7 => expected = Expected::Exact(99),
+                    _ => {}
+                }
+                let ids = new_ids(&batch);
+                (writer, ids, soon("append", store.append(appending(&stream, expected, batch), None)).await)
             }
-        }));
-        landing.extend(of_good_ones(answers.await));
-
-        let appends = neighbours(&format!("together-{round}"), known.event_id);
-        let ids: Vec<_> = appends.iter().map(|append| new_ids(&append.events)).collect();
-        let appends = appends.into_iter().map(|append| (append, None)).collect();
-        let answers = soon("append_all", store.append_all(appends)).await;
-        assert_eq!(answers.len(), ids.len(), "append_all gives each append its outcome");
-        landing.extend(of_good_ones(ids.into_iter().zip(answers).collect()));
+        }))
+        .await;
+        for (writer, ids, answer) in answers {
+            match (writer % 8, answer) {
+                (2 | 5, Err(_)) | (6 | 7, Ok(Outcome::Conflict(Conflict { expected: 99, .. }))) => {}
+                (0 | 1 | 3 | 4, Ok(Outcome::Appended(_))) => landing.extend(ids),
+                (2 | 5, Ok(other)) => {
+                    panic!("G1 is broken: an append with a taken event id became {other:?}")
+                }
+                (6 | 7, other) => {
+                    panic!("G2 is broken: an append at a version that is not met became {other:?}")
+                }
+                (_, other) => panic!("G1 is broken: a good append was hurt by refused neighbours: {other:?}"),
+            }
+        }
     }
-    assert_eq!(soon("append_all", store.append_all(Vec::new())).await.len(), 0);
     let whole = log(&*store).await;
     assert_sound(&whole);
     let (mut stored, mut wanted) = (ids(&whole), landing);
     stored.sort_unstable();
     wanted.sort_unstable();
     assert_eq!(stored, wanted, "G1 is broken: the log holds other events than those that were acknowledged");
-}
-
-/// Of eight appends four can land; the others have an event id that is taken, or expect a version that the stream is not at.
-fn neighbours(name: &str, taken: Uuid) -> Vec<Append> {
-    let append = |number: usize| {
-        let mut batch = events(number % 3 + 1);
-        // Two streams are shared by good and refused appends, the others stand alone.
-        let stream = if number.is_multiple_of(2) { number } else { 1000 + number % 4 };
-        let mut expected = Expected::Any;
-        match number % 8 {
-            2 => batch[0].event_id = taken,
-            5 => batch.push(NewEvent { event_id: taken, ..event("{}") }),
-            6 | 7 => expected = Expected::Exact(99),
-            _ => {}
-        }
-        appending(&self::stream(format!("{name}-{stream}")), expected, batch)
-    };
-    (0..32).map(append).collect()
-}
-
-/// The events of those of [`neighbours`] that landed, which are those that can.
-fn of_good_ones(answers: Vec<(Vec<Uuid>, Result<Outcome, StoreError>)>) -> Vec<Uuid> {
-    let mut landed = Vec::new();
-    for (number, (ids, answer)) in answers.into_iter().enumerate() {
-        match (number % 8, answer) {
-            (2 | 5, Err(_)) | (6 | 7, Ok(Outcome::Conflict(Conflict { expected: 99, .. }))) => {}
-            (0 | 1 | 3 | 4, Ok(Outcome::Appended(_))) => landed.extend(ids),
-            (2 | 5, Ok(other)) => panic!("G1 is broken: an append with a taken event id became {other:?}"),
-            (6 | 7, other) => {
-                panic!("G2 is broken: an append at a version that is not met became {other:?}")
-            }
-            (_, other) => panic!("G1 is broken: a good append was hurt by refused neighbours: {other:?}"),
-        }
-    }
-    landed
 }
 
 /// A transaction whose append is refused leaves nothing, also not its SQL and its other appends.

@@ -4,7 +4,6 @@
 
 use crate::app::App;
 use crate::command::execute::Executed;
-use crate::command::gathering::Gathering;
 use crate::command::job::{Answer, Asked, Job};
 use crate::command::together;
 use crate::error::{Error, ExecuteError};
@@ -69,14 +68,12 @@ impl App {
             jobs.push(job);
             answers.push((stream, answer));
         }
-        let gathering = Gathering::default();
         let work = order.into_iter().map(|stream| {
             let jobs = by_stream.remove(&stream).unwrap_or_default();
-            self.of_stream(stream, jobs, &gathering)
+            self.of_stream(stream, jobs)
         });
-        let mut busy: HashMap<StreamId, String> = HashMap::new();
-        let work = stream::iter(work).buffer_unordered(STREAMS_MAX);
-        gathering.run(self.store().as_ref(), work, |not_executed| busy.extend(not_executed)).await;
+        let busy: HashMap<StreamId, String> =
+            stream::iter(work).buffer_unordered(STREAMS_MAX).filter_map(std::future::ready).collect().await;
         let mut head = None;
         let mut outcomes = Vec::with_capacity(answers.len());
         for (stream, answer) in answers {
@@ -91,7 +88,6 @@ impl App {
         &self,
         stream: StreamId,
         mut jobs: Vec<Job<A>>,
-        gathering: &Gathering,
     ) -> Option<(StreamId, String)> {
         let turns = match self.kernel().turns.of_all(&BTreeSet::from([stream.clone()])).await {
             Ok(turns) => turns,
@@ -100,7 +96,7 @@ impl App {
         };
         while !jobs.is_empty() {
             let rest = jobs.split_off(jobs.len().min(COMMANDS_MAX));
-            together::execute_gathered(self.kernel(), gathering, &stream, jobs).await;
+            together::execute(self.kernel(), &stream, jobs, None).await;
             jobs = rest;
         }
         drop(turns);

@@ -63,7 +63,7 @@ async fn attempt<A: Aggregate, C: Command<A>>(
         return Attempt::Again(None);
     };
     let bytes = data_bytes(&stamped);
-    Attempt::Answered(match write(kernel, None, stream, &state, stamped, asked.key.clone()).await {
+    Attempt::Answered(match write(kernel, stream, &state, stamped, asked.key.clone()).await {
         Ok(appended) => {
             state.apply(&events, bytes);
             let after = asked.wants_state.then(|| state.of.clone());

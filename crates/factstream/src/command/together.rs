@@ -6,7 +6,6 @@
 //! the version that it stands on was checked: by an append, or by a look at the stream. A conflict reloads, decides again and
 //! tries again, at most [`ATTEMPTS_MAX`] times.
 
-use crate::command::gathering::Gathering;
 use crate::command::job::{Answer, Decided, Hidden, Job};
 use crate::command::write::{Lost, data_bytes, fell_behind, keep, write};
 use crate::error::Error;
@@ -71,30 +70,13 @@ async fn drive<A: Aggregate>(turn: Turn, first: Queued<A>) {
 }
 
 /// Decides and appends these, and answers each; `lost_to`: one was decided once, and another process was faster.
-pub(super) async fn execute<A: Aggregate>(
+pub(crate) async fn execute<A: Aggregate>(
     kernel: &Kernel,
     stream: &StreamId,
-    jobs: Vec<Job<A>>,
-    lost_to: Option<Conflict>,
-) {
-    carry_out(Together { kernel, gathering: None, stream }, jobs, lost_to).await;
-}
-
-/// As [`execute`], and appends with what others of these gather.
-pub(super) async fn execute_gathered<A: Aggregate>(
-    kernel: &Kernel,
-    gathering: &Gathering,
-    stream: &StreamId,
-    jobs: Vec<Job<A>>,
-) {
-    carry_out(Together { kernel, gathering: Some(gathering), stream }, jobs, None).await;
-}
-
-async fn carry_out<A: Aggregate>(
-    together: Together<'_>,
     mut jobs: Vec<Job<A>>,
     mut lost_to: Option<Conflict>,
 ) {
+    let together = Together { kernel, stream };
     let mut attempts = u32::from(lost_to.is_some());
     while !jobs.is_empty() {
         if attempts > 1 {
@@ -114,7 +96,7 @@ async fn carry_out<A: Aggregate>(
             }
             Attempted::Broken(again) => {
                 for job in again {
-                    Box::pin(carry_out(together, vec![job], None)).await;
+                    Box::pin(execute(kernel, stream, vec![job], None)).await;
                 }
                 return;
             }
@@ -162,10 +144,8 @@ struct Round<A: Aggregate> {
     ahead: Option<State<A>>,
 }
 
-#[derive(Clone, Copy)]
 struct Together<'a> {
     kernel: &'a Kernel,
-    gathering: Option<&'a Gathering>,
     stream: &'a StreamId,
 }
 
@@ -253,7 +233,7 @@ impl Together<'_> {
             _ => None,
         };
         let bytes = data_bytes(&events);
-        match write(self.kernel, self.gathering, self.stream, &state, events, key).await {
+        match write(self.kernel, self.stream, &state, events, key).await {
             Ok(appended) => {
                 state = match (round.ahead, &mut round.verdicts[..]) {
                     (Some(ahead), _) => ahead,

@@ -1,6 +1,5 @@
 //! The append of what was decided on a state, and what becomes of the state in memory.
 
-use crate::command::gathering::Gathering;
 use crate::error::Error;
 use crate::kernel::Kernel;
 use crate::kernel::states::State;
@@ -17,21 +16,16 @@ pub(super) enum Lost {
     Failed(Error),
 }
 
-/// Appends the events after those that the state stands on; with others, where they are gathered.
+/// Appends the events after those that the state stands on.
 pub(super) async fn write<A>(
     kernel: &Kernel,
-    gathering: Option<&Gathering>,
     stream: &StreamId,
     decided_on: &State<A>,
     events: Vec<NewEvent>,
     key: Option<CommandKey>,
 ) -> Result<Appended, Lost> {
     let append = Append { stream: stream.clone(), expected: Expected::Exact(decided_on.version), events };
-    let outcome = match gathering {
-        Some(gathering) => gathering.append(append, key).await,
-        None => kernel.store.append(append, key).await,
-    };
-    match outcome {
+    match kernel.store.append(append, key).await {
         Ok(Outcome::Appended(appended)) => Ok(appended),
         Ok(Outcome::Repeated(first)) => Err(Lost::Repeated(first)),
         Ok(Outcome::Conflict(conflict)) => Err(Lost::Conflict(conflict)),

@@ -38,14 +38,6 @@ impl Store for Clocked {
         self.store.append(dated(append, &self.clock), key).await
     }
 
-    async fn append_all(
-        &self,
-        appends: Vec<(Append, Option<CommandKey>)>,
-    ) -> Vec<Result<Outcome, StoreError>> {
-        let dated = |(append, key)| (dated(append, &self.clock), key);
-        self.store.append_all(appends.into_iter().map(dated).collect()).await
-    }
-
     async fn read_stream(
         &self,
         stream: &StreamId,
