@@ -86,8 +86,14 @@ impl Group {
     pub(super) fn made_again(&self) -> Option<BrokerError> {
         let topic = self.made_again_now.get()?;
         Some(BrokerError::Engine(format!(
-            "Kafka: the topic {topic} was deleted and recreated while it was being read; the consumer starts again and finds where to continue"
+            "Kafka: the topic {topic} was deleted while it was being read; the consumer starts again and finds where to continue"
         )))
+    }
+
+    /// Notes a topic that was deleted since the member came: it reads nothing any more, also where the topic has been made again.
+    pub(super) fn note_made_again(&self, topic: &str) {
+        self.made_again.note(topic);
+        self.made_again_now.get_or_init(|| topic.to_owned());
     }
 
     /// Notes a topic that ends before the place of its group.
@@ -186,8 +192,7 @@ impl ClientContext for Group {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
         if matches!(level, RDKafkaLogLevel::Debug) {
             if let Some(topic) = made_again::topic(text) {
-                self.made_again.note(topic);
-                self.made_again_now.get_or_init(|| topic.to_owned());
+                self.note_made_again(topic);
             }
             return; // of this kind, nothing else is asked for
         }

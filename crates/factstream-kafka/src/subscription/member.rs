@@ -293,7 +293,7 @@ impl<'c> Member<'c> {
     fn confirm(&mut self, is_given_up: impl Fn() -> bool) -> Result<(), BrokerError> {
         use RDKafkaErrorCode::{
             AssignmentLost, FencedMemberEpoch, IllegalGeneration, RebalanceInProgress, StaleMemberEpoch,
-            UnknownMemberId,
+            UnknownMemberId, UnknownTopicOrPartition,
         };
         if self.refuse_to_go_on().is_err() {
             self.unconfirmed.clear();
@@ -317,13 +317,35 @@ impl<'c> Member<'c> {
                     tracing::debug!(%error, "progress is committed after the rebalance, where it is still ours");
                     return Ok(());
                 }
-                _ if is_passing(&error) && Instant::now() < deadline && !is_given_up() => {
+                Some(UnknownTopicOrPartition) if self.note_deleted() => {
+                    self.unconfirmed.clear();
+                    return self.refuse_to_go_on();
+                }
+                // A coordinator that has just started does not know all partitions yet.
+                code if (is_passing(&error) || code == Some(UnknownTopicOrPartition))
+                    && Instant::now() < deadline
+                    && !is_given_up() =>
+                {
                     std::thread::sleep(SLICE);
                 }
                 _ => return Err(self.consumer.context().reasons.explain(&error)),
             }
         }
         Ok(())
+    }
+
+    /// Whether a topic is without a partition that was read. It has been deleted: partitions never become fewer.
+    fn note_deleted(&self) -> bool {
+        let lacks = |(topic, partition): &&Place| {
+            let Ok(metadata) = self.consumer.fetch_metadata(Some(topic), LOOK) else { return false };
+            let mut partitions = metadata.topics().iter().flat_map(MetadataTopic::partitions);
+            !partitions.any(|found| found.id() == *partition)
+        };
+        let found = self.unconfirmed.keys().find(lacks);
+        if let Some((topic, _)) = found {
+            self.consumer.context().note_made_again(topic);
+        }
+        found.is_some()
     }
 
     fn send(&self, progress: &HashMap<Place, i64>, mode: CommitMode) -> KafkaResult<()> {

@@ -9,7 +9,7 @@ use factstream_core::broker::{Broker, BrokerError, Partition, Stored};
 use factstream_kafka::KafkaBroker;
 use factstream_tests::kafka;
 use jiff::Timestamp;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const OLD: usize = 10;
 const NEW: usize = 40;
@@ -19,17 +19,19 @@ async fn publish(url: &str, topic: &str, numbers: std::ops::Range<usize>) {
     relay(&open(url), messages.collect()).await;
 }
 
-/// A member that has read the old topic, and still is one when the new topic has its records. It reads none of them. The new topic has
-/// one partition.
+/// A member that has read the old topic, and still is one when the new topic has its records. It reads none of them, also after it was
+/// held up for so long with what it had read. The new topic has one partition.
 async fn made_again_while_it_is_read(
     url: &str,
     broker: &KafkaBroker,
     partitions: u32,
+    held_up: Duration,
 ) -> (String, String, Vec<Stored>) {
     let (topic, group) = (declared(broker, partitions).await, unique("group"));
     publish(url, &topic, 0..OLD).await;
     let mut member = join_with_stored(broker, &group, &topic, &[]).await;
     read_until(member.as_mut(), |read| read.len() == OLD).await;
+    let read = Instant::now();
     let stored = (0..partitions).map(|partition| {
         let partition = Partition { topic: topic.clone(), partition };
         Stored { partition, next: OLD as i64, newest: Some(Timestamp::now()) }
@@ -38,6 +40,9 @@ async fn made_again_while_it_is_read(
     delete_topic(url, &topic).await;
     declare_anew(url, &topic).await;
     publish(url, &topic, OLD..OLD + NEW).await;
+    while read.elapsed() < held_up {
+        broker.lag(&group, std::slice::from_ref(&topic)).await.expect("its lag is known");
+    }
     let deadline = Instant::now() + DEADLINE;
     let error = loop {
         match member.poll(500, POLL).await {
@@ -61,7 +66,7 @@ async fn assert_read_from_its_beginning(broker: &KafkaBroker, group: &str, topic
 async fn a_running_member_does_not_read_on_in_the_middle_of_the_new_topic() {
     let url = kafka::server();
     let broker = open(&url);
-    let (topic, group, stored) = made_again_while_it_is_read(&url, &broker, 1).await;
+    let (topic, group, stored) = made_again_while_it_is_read(&url, &broker, 1, Duration::ZERO).await;
     assert_read_from_its_beginning(&broker, &group, &topic, &stored).await;
 }
 
@@ -70,18 +75,28 @@ async fn a_running_member_does_not_read_on_in_the_middle_of_the_new_topic() {
 async fn what_was_committed_late_is_no_offset_of_the_new_topic() {
     let url = kafka::server();
     let broker = open(&url);
-    let (topic, group, stored) = made_again_while_it_is_read(&url, &broker, 1).await;
+    let (topic, group, stored) = made_again_while_it_is_read(&url, &broker, 1, Duration::ZERO).await;
     broker.until_left().await;
     commit_as_other_tool(&url, &group, &topic, OLD as i64, "").await;
     assert_read_from_its_beginning(&broker, &group, &topic, &stored).await;
 }
 
-/// What is stored of the partitions that are gone is in nobody's way.
+/// A member sends progress once more a second after it has committed: what is of the partition that is still there arrives.
+#[tokio::test(flavor = "multi_thread")]
+async fn progress_that_is_sent_again_is_no_offset_of_a_new_topic_with_fewer_partitions() {
+    read_from_its_beginning_with_fewer_partitions(Duration::from_secs(2)).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_that_comes_back_with_fewer_partitions_is_read_from_its_beginning() {
+    read_from_its_beginning_with_fewer_partitions(Duration::ZERO).await;
+}
+
+/// What is stored of the partitions that are gone is in nobody's way.
+async fn read_from_its_beginning_with_fewer_partitions(held_up: Duration) {
     let url = kafka::server();
     let broker = open(&url);
-    let (topic, group, stored) = made_again_while_it_is_read(&url, &broker, 3).await;
+    let (topic, group, stored) = made_again_while_it_is_read(&url, &broker, 3, held_up).await;
     let topics = [topic.clone()];
     broker.check_group(&group, &topics, &stored).await.expect("it can go on");
     assert_read_from_its_beginning(&broker, &group, &topic, &stored).await;
