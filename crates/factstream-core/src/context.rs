@@ -4,9 +4,10 @@
 //! Invariant: what a caller gives is checked before anything is recorded; what is read (a store, other teams' messages) is never in
 //! the way: what cannot be an actor or an attribute is left where it is, and not read.
 
+mod json;
+
 use crate::causes::Causes;
 use crate::envelope::{Envelope, InvalidId, JsonText, Metadata, check_id};
-use crate::metadata::MetadataRef;
 pub use crate::read_context::ATTRIBUTES_MAX;
 use std::collections::BTreeMap;
 
@@ -146,16 +147,7 @@ impl Context {
     /// # Errors
     /// What serde_json reports.
     pub fn metadata_json(&self, source: &str, topic: Option<&str>) -> Result<JsonText, serde_json::Error> {
-        JsonText::of_metadata_ref(&MetadataRef {
-            source,
-            correlation_id: self.correlation_id.as_deref(),
-            causation_id: self.causation_id.as_deref(),
-            topic,
-            traceparent: self.traceparent.as_deref(),
-            actor: self.actor.as_deref(),
-            attributes: &self.attributes,
-            causes: &self.causes,
-        })
+        Ok(JsonText::of_metadata_with(json::metadata(self, source, topic)?, topic))
     }
 
     /// Checks that it can be recorded and sent. Commands and transactions do so before anything else.

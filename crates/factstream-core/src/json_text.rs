@@ -1,7 +1,7 @@
 //! JSON text on its way into the store, and whether it has to be read before it is taken.
 
 use crate::id::is_topic;
-use crate::metadata::{Metadata, MetadataRef};
+use crate::metadata::Metadata;
 use crate::size::Size;
 use serde::Serialize;
 use std::fmt;
@@ -29,11 +29,12 @@ impl JsonText {
     /// # Errors
     /// What serde_json reports.
     pub fn of_metadata(metadata: &Metadata) -> Result<Self, serde_json::Error> {
-        Self::of_metadata_ref(&metadata.into())
+        Ok(Self::of_metadata_with(written(metadata)?, metadata.topic.as_deref()))
     }
 
-    pub(crate) fn of_metadata_ref(metadata: &MetadataRef<'_>) -> Result<Self, serde_json::Error> {
-        Ok(Self { text: metadata.json()?, is_recordable: metadata.topic.is_none_or(is_topic) })
+    /// Metadata, an object as serde_json writes it, with this topic in it.
+    pub(crate) fn of_metadata_with(text: String, topic: Option<&str>) -> Self {
+        Self { text, is_recordable: topic.is_none_or(is_topic) }
     }
 
     /// The content of an event, an object as serde_json wrote it.

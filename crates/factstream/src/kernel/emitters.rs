@@ -66,19 +66,15 @@ impl Emitters {
 /// Streams and events of the framework's own are told apart by their names.
 fn refuse_reserved<A: Aggregate>() -> Result<(), Error> {
     let types = A::Event::event_types();
-    let reserved = |name: &&str| name.starts_with(RESERVED);
-    let names = types.iter().flat_map(|of| of.names());
-    let (what, name) = match std::iter::once(A::TYPE).find(reserved) {
-        Some(name) => ("has the TYPE", name),
-        None => match names.into_iter().find(reserved) {
-            Some(name) => ("records the event type", name),
-            None => return Ok(()),
-        },
-    };
-    Err(Error::Wiring(format!(
-        "the aggregate {} {what} {name:?}: names that begin with {RESERVED:?} are the framework's own. Give it another",
-        type_name::<A>()
-    )))
+    let of_events = types.iter().flat_map(|of| of.names()).map(|name| ("records the event type", name));
+    let mut names = std::iter::once(("has the TYPE", A::TYPE)).chain(of_events);
+    match names.find(|(_, name)| name.starts_with(RESERVED)) {
+        None => Ok(()),
+        Some((what, name)) => Err(Error::Wiring(format!(
+            "the aggregate {} {what} {name:?}: names that begin with {RESERVED:?} are the framework's own. Give it another",
+            type_name::<A>()
+        ))),
+    }
 }
 
 fn shared_type(one: &Emitter, other: &Emitter) -> Error {

@@ -13,7 +13,7 @@ use crate::processor::unit;
 use crate::statements as sql;
 use crate::tx::Tx;
 use factstream_core::params;
-use factstream_core::sql::Row;
+use factstream_core::sql::{Params, Row, RowError};
 use factstream_core::store::{Store, StoreError, TableRows};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -125,20 +125,16 @@ pub(super) async fn known(
 }
 
 /// The queries for the owners of aliases, by their keys.
-fn owners_of(
-    process: &str,
-    keys: &BTreeSet<&str>,
-) -> impl Iterator<Item = (String, factstream_core::sql::Params)> {
+fn owners_of(process: &str, keys: &BTreeSet<&str>) -> Vec<(String, Params)> {
     let aliases: Vec<&str> = keys.iter().filter_map(|key| unit::alias_of(key)).collect();
-    let queries: Vec<_> = aliases
+    aliases
         .chunks(ALIASES_PER_QUERY)
         .map(|part| sql::with_ids(sql::SELECT_PROCESS_ALIASES, params![process], part))
-        .collect();
-    queries.into_iter()
+        .collect()
 }
 
 /// The key of an alias, and whose it is.
-fn owner(row: &Row) -> Result<(String, String), factstream_core::sql::RowError> {
+fn owner(row: &Row) -> Result<(String, String), RowError> {
     Ok((unit::of_alias(&row.get::<String>("alias")?), row.get("process_id")?))
 }
 

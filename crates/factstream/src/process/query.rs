@@ -1,6 +1,7 @@
 //! Looking at the instances of a process.
 
 use super::alias::Alias;
+use super::aliases;
 use super::history::{self, REBUILT, Step};
 use super::instances::{ENDED, error, error_of, history_rows, json_of, state_of};
 use super::traits::Process;
@@ -12,6 +13,7 @@ use factstream_core::params;
 use factstream_core::sql::Row;
 use jiff::Timestamp;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::marker::PhantomData;
 
 /// How often a state is made again when its instance takes inputs meanwhile.
@@ -125,11 +127,11 @@ impl<P: Process> ProcessQuery<'_, P> {
     /// # Errors
     /// As [`ProcessQuery::get`].
     pub async fn get_by(&self, name: &str, value: &str) -> Result<Option<Instance<P>>, Error> {
-        let alias = Alias { name: name.to_owned(), value: value.to_owned() }.to_string();
-        let (sql, params) = sql::with_ids(sql::SELECT_PROCESS_ALIASES, params![P::NAME], &[&alias]);
-        let rows = self.app.store().query(&sql, params).await?;
-        match rows.first() {
-            Some(row) => self.get(&row.get::<String>("process_id")?).await,
+        let key = Alias { name: name.to_owned(), value: value.to_owned() }.key();
+        let owners =
+            aliases::known(P::NAME, &BTreeSet::from([key.as_str()]), self.app.store().as_ref()).await?;
+        match owners.get(&key) {
+            Some(id) => self.get(id).await,
             None => Ok(None),
         }
     }

@@ -3,6 +3,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/shifted.rs"]
+mod shifted;
 mod busy;
 mod context;
 mod inside;
@@ -11,7 +13,6 @@ mod transactions;
 mod versions;
 mod read_back;
 mod running;
-mod store_clock;
 mod scheduled;
 mod recurring;
 mod bulk;

@@ -1,11 +1,11 @@
 //! Scheduled commands: once, at their time by the store's clock, in the order of their aggregate; who cancels first wins (G16).
 
 use crate::common::{Do, Order, OrderEvent, Refused, Shop, eventually, settled, stop};
-use crate::store_clock::Shifted;
-use factstream::store::Store;
+use crate::shifted::Shifted;
 use factstream::{App, Builder, Command, Context, Error, EventSet, params};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 fn builder(shop: &Shop) -> Builder {
@@ -238,7 +238,8 @@ async fn one_that_is_refused_is_a_letter_and_its_aggregates_others_wait_behind_i
 async fn a_process_whose_clock_is_an_hour_off_changes_nothing() {
     for hours in [-1, 1] {
         let shop = Shop::new();
-        let store = Arc::new(Shifted::open(&shop, hours).await);
+        let store = shop.builder().open().await.unwrap().store().clone();
+        let store = Shifted::by(store, Arc::new(AtomicI64::new(hours)));
         let app = App::on(store.clone()).service("shop").scheduled_command::<Order, Do>("order-do");
         let app = app.open().await.unwrap();
         let running = app.start().await.unwrap();

@@ -3,9 +3,10 @@
 use crate::common::Order;
 use crate::common::{Shop, fill, settled, stop};
 use crate::ledger::{CREATE_LEDGER, Ledger, with_ledger};
-use crate::store_clock::Shifted;
+use crate::shifted::Shifted;
 use factstream::{App, Consumer, params};
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 const MARKS: u64 = 12_500;
 const EFFECTS: &str = "SELECT count(*) AS count FROM ledger";
@@ -72,7 +73,8 @@ async fn a_mark_outlives_its_time_while_its_record_may_be_delivered_again() {
 async fn a_process_whose_clock_is_months_ahead_forgets_no_mark() {
     const MONTHS: i64 = -90 * 24;
     let shop = Shop::new();
-    let store = Arc::new(Shifted::open(&shop, MONTHS).await);
+    let store = shop.builder().open().await.unwrap().store().clone();
+    let store = Shifted::by(store, Arc::new(AtomicI64::new(MONTHS)));
     let consumer = Consumer::new("ledger").handler(Ledger::default());
     let app = App::on(store).service("shop").aggregate::<Order>().consumer(consumer).open().await.unwrap();
     run(&app, CREATE_LEDGER).await;

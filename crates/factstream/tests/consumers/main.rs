@@ -4,8 +4,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod ledger;
-#[path = "../commands/store_clock.rs"]
-mod store_clock;
+#[path = "../common/shifted.rs"]
+mod shifted;
 
 mod once;
 mod puts;

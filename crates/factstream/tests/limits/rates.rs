@@ -3,11 +3,16 @@
 use crate::common::{Do, OrderEvent, Shop, eventually, quick, settled, stop};
 use crate::server::{Answer, Asking, Server};
 use factstream::{App, Consumer, Envelope, Error, Failure, Handler, Rate, Tx, params};
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-async fn create(app: &App, orders: usize) {
-    for n in 0..orders {
+/// Calls of one stretch, and how many stretches there are at most.
+const CALLS: usize = 100;
+const STRETCHES: usize = 3;
+
+async fn create(app: &App, orders: Range<usize>) {
+    for n in orders {
         app.execute(format!("o-{n}"), Do::Create(n as i64)).await.unwrap();
     }
 }
@@ -25,11 +30,19 @@ async fn calls_come_at_the_rate_and_each_event_is_asked_about_once() {
     let server = Server::start(|_, _| Answer::Ok).await;
     let asking = Consumer::new("asking").external(Asking(server.clone())).concurrency(4);
     let app = shop.builder().consumer(asking.rate(Rate::per_second(50))).open().await.unwrap();
-    create(&app, 300).await;
     let running = app.start().await.unwrap();
-    settled(&app).await;
-    assert_eq!(server.calls().len(), 300);
-    server.assert_within(&server.calls(), 50.0);
+    // A machine that is busy with other work holds up calls, and what comes late is not made up for: half of the rate is asked for, in one
+    // stretch of the time. On a quiet machine it is all of it.
+    let mut used = Vec::new();
+    while used.last().is_none_or(|used| *used < 0.5) && used.len() < STRETCHES {
+        let before = used.len() * CALLS;
+        create(&app, before..before + CALLS).await;
+        settled(&app).await;
+        assert_eq!(server.calls().len(), before + CALLS);
+        used.push(server.used(&server.calls()[before..], 50.0));
+    }
+    server.assert_at_most(&server.calls(), 50.0);
+    assert!(used.last().is_some_and(|used| *used >= 0.5), "the rate is not used: {used:.3?}");
     assert_nothing_failed(&app).await;
     stop(running).await;
 }
@@ -92,7 +105,7 @@ async fn a_batch_that_waits_for_longer_than_a_lease_and_its_time_limit_keeps_its
         asking.time_limit(Duration::from_millis(400)).rate(Rate::per_second(2).shared())
     };
     let first = shop.builder().consumer(consumer()).open().await.unwrap();
-    create(&first, 20).await;
+    create(&first, 0..20).await;
     let running = first.start().await.unwrap();
     eventually("the first one begins", || async { !server.calls().is_empty() }).await;
     let second = shop.builder().consumer(consumer()).open().await.unwrap();
@@ -112,7 +125,7 @@ async fn waiting_ends_at_once_when_the_application_stops_and_nothing_is_lost() {
     let open =
         |rate| shop.builder().consumer(Consumer::new("noting").handler(noting.clone()).rate(rate)).open();
     let app = open(Rate::per_hour(1)).await.unwrap();
-    create(&app, 3).await;
+    create(&app, 0..3).await;
     let running = app.start().await.unwrap();
     eventually("the first one is handled", || async { noting.times(|_| true).len() == 1 }).await;
     let stopping = Instant::now();
@@ -132,7 +145,7 @@ async fn a_key_that_is_retried_waits_for_permits_like_any_other() {
     let server = Server::start(|_, before| if before < 4 { Answer::TooMany(0) } else { Answer::Ok }).await;
     let asking = Consumer::new("asking").external(Asking(server.clone())).retry(quick(10));
     let app = shop.builder().consumer(asking.rate(Rate::per_second(10))).open().await.unwrap();
-    create(&app, 4).await;
+    create(&app, 0..4).await;
     let running = app.start().await.unwrap();
     settled(&app).await;
     assert_eq!(server.calls().len(), 20);
@@ -151,7 +164,7 @@ async fn a_shared_rate_that_a_wrong_clock_has_moved_a_year_ahead_goes_on() {
     let sql = "INSERT INTO fs_rates (handler, rate_key, next_at) VALUES ('noting', '', $1)";
     tx.sql(sql, params![ahead]).await.unwrap();
     tx.commit().await.unwrap();
-    create(&app, 3).await;
+    create(&app, 0..3).await;
     let running = app.start().await.unwrap();
     settled(&app).await;
     assert_eq!(noting.times(|_| true).len(), 3);

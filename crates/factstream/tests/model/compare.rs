@@ -205,6 +205,6 @@ pub(crate) fn same<T: PartialEq + Debug>(what: &str, must: &T, is: &T) -> Result
     if must == is { Ok(()) } else { Err(format!("{what}\n   must be {must:?}\n   is      {is:?}")) }
 }
 
-fn text(error: Error) -> String {
+pub(crate) fn text(error: Error) -> String {
     error.to_string()
 }

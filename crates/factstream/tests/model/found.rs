@@ -1,6 +1,7 @@
 //! Cases that failed once, each as small as it was found. They are played on every engine.
 
 use crate::cases::{Case, on_a_store, sqlite_file};
+use crate::fate::Fate;
 use crate::play::Play;
 use crate::steps::{Order, Rebuilt, Setup, Step, Temper, What, Who};
 use factstream::App;
@@ -35,11 +36,11 @@ async fn a_part_whose_lease_names_a_process_without_room_for_it_is_handled_all_t
             Step::Do(Order { by: 0, account, what, key: None })
         })
         .collect();
-    play.steps(&[Step::Start { by: 0 }, Step::Start { by: 1 }]).await.unwrap();
+    play.steps(&[Step::Fate(Fate::Start { by: 0 }), Step::Fate(Fate::Start { by: 1 })]).await.unwrap();
     // They share the parts. Then one takes all over, and the other learns of it.
     let [one, other] = play.processes.all().await.try_into().ok().unwrap();
     until(&other, |works| works.contains(&true)).await;
-    play.steps(&[Step::Takeover]).await.unwrap();
+    play.steps(&[Step::Fate(Fate::Takeover)]).await.unwrap();
     until(&one, |works| !works[0]).await;
     play.steps(&[deposits, vec![Step::Settle]].concat()).await.unwrap();
 }

@@ -1,10 +1,11 @@
 //! What a person does with dead letters. Everything settles first, so that it is known which letters there are.
 
+use crate::compare::text;
 use crate::play::Play;
 use crate::reference::{Ev, Kind};
 use crate::steps::Temper;
+use factstream::App;
 use factstream::dead_letters::Bytes;
-use factstream::{App, Error};
 use serde_json::Value;
 
 type Head = (&'static str, String, Ev);
@@ -103,12 +104,8 @@ fn is_readable(ev: &Ev) -> bool {
 }
 
 /// The id of the letter behind which a key stands still.
-async fn letter(app: &App, handler: &str, account: &str) -> Result<u64, String> {
+pub(crate) async fn letter(app: &App, handler: &str, account: &str) -> Result<u64, String> {
     let letters = app.dead_letters().list(Some(handler), false, 0).await.map_err(text)?;
     let found = letters.iter().find(|letter| letter.key == account);
     found.map(|letter| letter.id).ok_or_else(|| format!("{handler} has no letter of {account}"))
-}
-
-fn text(error: Error) -> String {
-    error.to_string()
 }

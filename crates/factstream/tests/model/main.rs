@@ -9,7 +9,10 @@
 //! [`stories`] are the same for processes, their aliases and their timers.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+#[path = "../common/shifted.rs"]
+mod shifted;
 mod cases;
+mod fate;
 mod steps;
 mod reference;
 mod bank;

@@ -3,7 +3,7 @@
 use crate::bank::{Account, AccountRow, CREATE_EFFECTS, DepositedV1, Do, World, builder};
 use crate::cases::Case;
 use crate::compare;
-use crate::processes::{Making, Processes};
+use crate::processes::{Making, Processes, SETTLES_WITHIN};
 use crate::reference::{Ev, Kind, Must, Reference};
 use crate::steps::{Foreign, Order, Rebuilt, Setup, Step, Temper, What};
 use factstream::envelope::{JsonText, Metadata, NewEvent, StreamId};
@@ -11,11 +11,8 @@ use factstream::message::Message;
 use factstream::store::{Append, Expected, Outcome};
 use factstream::{App, Error, ExecuteError};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use uuid::Uuid;
-
-/// Everything settles within it, or something hangs.
-const SETTLES_WITHIN: Duration = Duration::from_secs(30);
 
 pub(crate) struct Play {
     pub(crate) processes: Processes,
@@ -84,19 +81,7 @@ impl Play {
                 self.transfer(&app, number, [account(*from), account(*to)], *amount, *commit).await
             }
             Step::Query { by, account: of } => self.query(*by, &account(*of)).await,
-            Step::Crash { by, forgets } => {
-                self.processes.crash(*by, *forgets).await;
-                Ok(())
-            }
-            Step::Stop { by } => self.processes.stop(*by).await,
-            Step::Start { by } => {
-                self.processes.start(*by).await;
-                Ok(())
-            }
-            Step::Takeover => {
-                self.processes.take_over().await;
-                Ok(())
-            }
+            Step::Fate(fate) => self.processes.meet(*fate).await,
             Step::Foreign { account: to, what } => self.foreign(number, &account(*to), *what).await,
             Step::Rebuild { by, what } => self.rebuild(*by, *what).await,
             Step::Settle => self.settle().await,
@@ -299,25 +284,7 @@ impl Play {
 
     /// Waits until nothing is left to do, and compares everything.
     pub(crate) async fn settle(&mut self) -> Result<(), String> {
-        let deadline = Instant::now() + SETTLES_WITHIN;
-        let (mut calm, mut last) = (0, None);
-        while calm < 3 {
-            let mut statuses = Vec::new();
-            for app in self.processes.all().await {
-                statuses.push(app.status().await);
-            }
-            if Instant::now() > deadline {
-                return Err(format!(
-                    "this does not settle: {}",
-                    serde_json::to_string_pretty(&statuses).unwrap()
-                ));
-            }
-            let idle = compare::is_idle(&statuses);
-            let now = compare::progress(&statuses);
-            calm = if idle && last == Some(now.clone()) { calm + 1 } else { 0 };
-            last = Some(now);
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+        self.processes.settle(async |_| true).await?;
         for app in self.processes.all().await {
             compare::compare(&app, &self.reference, &self.acknowledged).await?;
         }

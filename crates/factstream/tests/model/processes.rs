@@ -3,9 +3,14 @@
 //! A process that is killed here loses its tasks wherever they are. That its number is free again, as it is after a real
 //! kill, is written into the store, so that nobody waits for its beat to stand still.
 
+use crate::compare::{is_idle, progress};
+use crate::fate::Fate;
 use factstream::{App, Builder, Running, params};
 use std::pin::Pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// Everything settles within it, or something hangs.
+pub(crate) const SETTLES_WITHIN: Duration = Duration::from_secs(30);
 
 /// The application of a process, which may have to wait for its store.
 pub(crate) type Making = Pin<Box<dyn Future<Output = Builder> + Send>>;
@@ -45,7 +50,41 @@ impl Processes {
         self.slots.iter().flatten().map(|process| process.app.clone()).collect()
     }
 
-    pub(crate) async fn start(&mut self, by: usize) {
+    pub(crate) async fn meet(&mut self, fate: Fate) -> Result<(), String> {
+        match fate {
+            Fate::Crash { by, forgets } => self.crash(by, forgets).await,
+            Fate::Stop { by } => return self.stop(by).await,
+            Fate::Start { by } => self.start(by).await,
+            Fate::Takeover => self.take_over().await,
+        }
+        Ok(())
+    }
+
+    /// Waits until nothing is left to do, also by what a case knows beside it.
+    pub(crate) async fn settle(&mut self, is_quiet: impl AsyncFn(&App) -> bool) -> Result<(), String> {
+        let deadline = Instant::now() + SETTLES_WITHIN;
+        let (mut calm, mut last) = (0, None);
+        while calm < 3 {
+            let (apps, mut statuses) = (self.all().await, Vec::new());
+            for app in &apps {
+                statuses.push(app.status().await);
+            }
+            if Instant::now() > deadline {
+                return Err(format!(
+                    "this does not settle: {}",
+                    serde_json::to_string_pretty(&statuses).unwrap()
+                ));
+            }
+            let now = progress(&statuses);
+            let is_idle = is_idle(&statuses) && is_quiet(&apps[0]).await;
+            calm = if is_idle && last == Some(now.clone()) { calm + 1 } else { 0 };
+            last = Some(now);
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        Ok(())
+    }
+
+    async fn start(&mut self, by: usize) {
         if self.slots[by].is_some() {
             return;
         }
@@ -69,7 +108,7 @@ impl Processes {
         }
     }
 
-    pub(crate) async fn crash(&mut self, by: usize, forgets: bool) {
+    async fn crash(&mut self, by: usize, forgets: bool) {
         let Some(Process { app, running, owner }) = self.slots[by].take() else { return };
         drop((running, app));
         self.dead.push((owner, forgets));
@@ -100,7 +139,7 @@ impl Processes {
     }
 
     /// The process that does not relay takes over everything from the one that does, which learns of it a little later.
-    pub(crate) async fn take_over(&self) {
+    async fn take_over(&self) {
         let [Some(one), Some(other)] = &self.slots else { return };
         let sql = "SELECT owner FROM fs_leases WHERE name = 'relay'";
         let rows = one.app.store().query(sql, params![]).await.unwrap();

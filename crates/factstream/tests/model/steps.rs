@@ -1,6 +1,7 @@
 //! What a case is made of: the way it is set up, and its steps. Plain data, so that proptest can make and shrink it.
 
 use crate::cases::Case;
+use crate::fate::{Fate, by, fate};
 use factstream::Shape;
 use proptest::collection::vec;
 use proptest::option::weighted;
@@ -102,20 +103,7 @@ pub(crate) enum Step {
         by: usize,
         account: usize,
     },
-    /// The process is gone. `forgets`: before it could write down how far relay and consumers had come.
-    Crash {
-        by: usize,
-        forgets: bool,
-    },
-    /// A clean end.
-    Stop {
-        by: usize,
-    },
-    Start {
-        by: usize,
-    },
-    /// The other process takes all leases over, as it does when the owner was paused, and the owner goes on.
-    Takeover,
+    Fate(Fate),
     Foreign {
         account: usize,
         what: Foreign,
@@ -190,10 +178,6 @@ fn order() -> impl Strategy<Value = Order> {
     })
 }
 
-fn by() -> impl Strategy<Value = usize> {
-    0..2_usize
-}
-
 fn account() -> impl Strategy<Value = usize> {
     0..ACCOUNTS
 }
@@ -222,10 +206,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (by(), account(), account(), money(), any::<bool>())
             .prop_map(|(by, from, to, amount, commit)| Step::Transfer { by, from, to, amount, commit }),
         4 => (by(), account()).prop_map(|(by, account)| Step::Query { by, account }),
-        4 => (by(), any::<bool>()).prop_map(|(by, forgets)| Step::Crash { by, forgets }),
-        1 => by().prop_map(|by| Step::Stop { by }),
-        6 => by().prop_map(|by| Step::Start { by }),
-        3 => Just(Step::Takeover),
+        14 => fate().prop_map(Step::Fate),
         5 => (account(), foreign()).prop_map(|(account, what)| Step::Foreign { account, what }),
         3 => (by(), rebuilt).prop_map(|(by, what)| Step::Rebuild { by, what }),
         2 => Just(Step::Settle),

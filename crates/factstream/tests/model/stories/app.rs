@@ -1,8 +1,8 @@
 //! The application under test: a process that takes the events of its own stream and, by aliases, those of others, commands a stock and
 //! sets timers, and fails as the events tell it to.
 
-use super::clock::{Clock, Moved};
 use super::steps::{STORIES, Setup, Temper, What};
+use crate::shifted::{Hours, Shifted};
 use factstream::{
     Acts, Aggregate, App, Builder, Command, Correlate, Envelope, Event, Failure, Input, Missing, Process,
     Retry, Start,
@@ -175,9 +175,9 @@ const RETRY: Retry = Retry {
 };
 
 /// The application, as every process of a case runs it.
-pub(crate) async fn builder(url: String, setup: Setup, clock: Clock) -> Builder {
+pub(crate) async fn builder(url: String, setup: Setup, clock: Hours) -> Builder {
     let store = App::builder(url).open().await.unwrap().store().clone();
-    App::on(Moved::by(store, clock))
+    App::on(Shifted::by(store, clock))
         .service("stories")
         .aggregate::<Tale>()
         .aggregate::<Stock>()

@@ -3,7 +3,6 @@
 //!
 //! The parts are those of the model itself: [`steps`] are what a case is made of, [`reference`] says what must be, [`play`] does it.
 
-mod clock;
 mod steps;
 mod app;
 mod reference;

@@ -1,21 +1,20 @@
 //! Plays the steps of stories, and has the reference judge what comes of them.
 
 use super::app::{PAYMENT, Stock, Story, Tale, TaleEvent, builder, mend, payment, story, timer};
-use super::clock::Clock;
 use super::reference::{Ev, Input, Reference};
 use super::steps::{Of, STORIES, Setup, Step, Temper, Told, What};
 use crate::cases::Case;
-use crate::compare::{is_idle, progress, same};
+use crate::compare::{same, text};
+use crate::fate::Fate;
+use crate::letters::letter;
 use crate::processes::Processes;
+use crate::shifted::Hours;
 use factstream::dead_letters::Bytes;
 use factstream::{App, Error, Process, params};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
 
-/// Everything settles within it, or something hangs.
-const SETTLES_WITHIN: Duration = Duration::from_secs(30);
 /// More than a case ever has of anything.
 const ALL: usize = 10_000;
 /// More events than one step has.
@@ -26,7 +25,7 @@ const ALL_HOURS: u64 = 10;
 pub(crate) struct Play {
     processes: Processes,
     reference: Reference,
-    clock: Clock,
+    clock: Hours,
     setup: Setup,
     /// Its number: tags are of one case only.
     case: usize,
@@ -35,7 +34,7 @@ pub(crate) struct Play {
 impl Play {
     pub(crate) fn new(url: String, setup: Setup) -> Self {
         static CASES: AtomicUsize = AtomicUsize::new(0);
-        let clock = Clock::default();
+        let clock = Hours::default();
         let by = clock.clone();
         let make = move || -> crate::processes::Making {
             let (url, clock) = (url.clone(), by.clone());
@@ -56,10 +55,7 @@ impl Play {
     async fn step(&mut self, number: usize, step: &Step) -> Result<(), String> {
         match *step {
             Step::Tell { by, ref all } => self.tell(by, number, all).await?,
-            Step::Crash { by, forgets } => self.processes.crash(by, forgets).await,
-            Step::Stop { by } => self.processes.stop(by).await?,
-            Step::Start { by } => self.processes.start(by).await,
-            Step::Takeover => self.processes.take_over().await,
+            Step::Fate(fate) => self.processes.meet(fate).await?,
             Step::Clock { hours, killed } => self.move_clock(hours, killed).await?,
             Step::FireNow { story: of, name } => {
                 self.settle().await?;
@@ -139,11 +135,11 @@ impl Play {
         self.settle().await?;
         for by in 0..2 {
             match killed {
-                true => self.processes.crash(by, false).await,
-                false => self.processes.stop(by).await?,
+                true => self.processes.meet(Fate::Crash { by, forgets: false }).await?,
+                false => self.processes.meet(Fate::Stop { by }).await?,
             }
         }
-        self.clock.advance(hours);
+        self.clock.fetch_add(hours.cast_signed(), Ordering::SeqCst);
         self.reference.advance(hours);
         self.settle().await
     }
@@ -154,7 +150,7 @@ impl Play {
             self.reference.mend(&ev.tag);
         }
         let app = self.processes.app(0).await;
-        app.dead_letters().redrive(letter(&app, key).await?).await.map_err(text)?;
+        app.dead_letters().redrive(letter(&app, Story::NAME, key).await?).await.map_err(text)?;
         self.reference.attempt(key);
         Ok(())
     }
@@ -173,7 +169,10 @@ impl Play {
 
     async fn discard(&mut self, key: &str) -> Result<(), String> {
         let app = self.processes.app(0).await;
-        app.dead_letters().discard(letter(&app, key).await?, "nobody wants it").await.map_err(text)?;
+        app.dead_letters()
+            .discard(letter(&app, Story::NAME, key).await?, "nobody wants it")
+            .await
+            .map_err(text)?;
         self.reference.replace_head(key, None);
         Ok(())
     }
@@ -186,7 +185,7 @@ impl Play {
             return Ok(());
         }
         let app = self.processes.app(0).await;
-        let id = letter(&app, &key).await?;
+        let id = letter(&app, Story::NAME, &key).await?;
         let Some(Bytes::Text(value)) = app.dead_letters().show(id).await.map_err(text)?.value else {
             return Err(format!("letter {id} has no value"));
         };
@@ -211,25 +210,7 @@ impl Play {
 
     /// Waits until nothing is left to do, and compares everything.
     async fn settle(&mut self) -> Result<(), String> {
-        let deadline = Instant::now() + SETTLES_WITHIN;
-        let (mut calm, mut last) = (0, None);
-        while calm < 3 {
-            let mut statuses = Vec::new();
-            for app in self.processes.all().await {
-                statuses.push(app.status().await);
-            }
-            if Instant::now() > deadline {
-                return Err(format!(
-                    "this does not settle: {}",
-                    serde_json::to_string_pretty(&statuses).unwrap()
-                ));
-            }
-            let now = progress(&statuses);
-            let is_idle = is_idle(&statuses) && !has_due_timers(&self.processes.app(0).await).await;
-            calm = if is_idle && last == Some(now.clone()) { calm + 1 } else { 0 };
-            last = Some(now);
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+        self.processes.settle(async |app| !has_due_timers(app).await).await?;
         for app in self.processes.all().await {
             self.compare(&app).await?;
         }
@@ -310,15 +291,4 @@ async fn held(app: &App) -> Result<BTreeMap<String, Vec<String>>, Error> {
 fn tag_of(value: &[u8]) -> String {
     let json = serde_json::from_slice::<Value>(value).unwrap_or_default();
     json["tag"].as_str().map_or_else(|| String::from_utf8_lossy(value).into_owned(), str::to_owned)
-}
-
-/// The id of the letter behind which a key stands still.
-async fn letter(app: &App, key: &str) -> Result<u64, String> {
-    let letters = app.dead_letters().list(Some(Story::NAME), false, 0).await.map_err(text)?;
-    let found = letters.iter().find(|letter| letter.key == key);
-    found.map(|letter| letter.id).ok_or_else(|| format!("there is no letter of {key}"))
-}
-
-fn text(error: Error) -> String {
-    error.to_string()
 }

@@ -1,6 +1,7 @@
 //! What a case of stories is made of.
 
 use crate::cases::Case;
+use crate::fate::{Fate, by, fate};
 use factstream::Shape;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -66,19 +67,7 @@ pub(crate) enum Step {
         by: usize,
         all: Vec<Told>,
     },
-    /// The process is gone. `forgets`: before it could write down how far the relay had come.
-    Crash {
-        by: usize,
-        forgets: bool,
-    },
-    /// A clean end.
-    Stop {
-        by: usize,
-    },
-    Start {
-        by: usize,
-    },
-    Takeover,
+    Fate(Fate),
     /// The clock goes on while nothing runs.
     Clock {
         hours: u64,
@@ -173,19 +162,12 @@ fn told() -> impl Strategy<Value = Told> {
     })
 }
 
-fn by() -> impl Strategy<Value = usize> {
-    0..2_usize
-}
-
 fn step() -> impl Strategy<Value = Step> {
     let (nth, story, name) = (any::<usize>, || 0..STORIES, || 0..2_u8);
     prop_oneof![
         40 => (by(), vec(told(), 1)).prop_map(|(by, all)| Step::Tell { by, all }),
         20 => (by(), vec(told(), 2..=6)).prop_map(|(by, all)| Step::Tell { by, all }),
-        4 => (by(), any::<bool>()).prop_map(|(by, forgets)| Step::Crash { by, forgets }),
-        1 => by().prop_map(|by| Step::Stop { by }),
-        6 => by().prop_map(|by| Step::Start { by }),
-        3 => Just(Step::Takeover),
+        14 => fate().prop_map(Step::Fate),
         5 => (1..=4_u64, any::<bool>()).prop_map(|(hours, killed)| Step::Clock { hours, killed }),
         2 => (story(), name()).prop_map(|(story, name)| Step::FireNow { story, name }),
         1 => (story(), name()).prop_map(|(story, name)| Step::CancelTimer { story, name }),

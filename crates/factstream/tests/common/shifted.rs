@@ -1,36 +1,31 @@
-//! A store whose clock a test moves on. Everything else is the engine's.
+//! A store whose clock differs from that of the process, as a test says: what a wrong clock of a machine looks like to factstream. Everything else
+//! is the engine's.
 
 use factstream::envelope::{Position, RecordedEvent, StreamId, Version};
 use factstream::sql::{Params, Row};
 use factstream::store::{Append, CommandKey, Outcome, Store, StoreError, Transaction};
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-/// By how many hours the clock of a case is ahead.
-#[derive(Clone, Default)]
-pub(crate) struct Clock(Arc<AtomicU64>);
+/// By how many hours the clock is ahead.
+pub(crate) type Hours = Arc<AtomicI64>;
 
-impl Clock {
-    pub(crate) fn advance(&self, hours: u64) {
-        self.0.fetch_add(hours, Ordering::SeqCst);
-    }
-}
-
-pub(crate) struct Moved {
+/// An engine's store, by another clock.
+pub(crate) struct Shifted {
     store: Arc<dyn Store>,
-    clock: Clock,
+    ahead: Hours,
 }
 
-impl Moved {
-    pub(crate) fn by(store: Arc<dyn Store>, clock: Clock) -> Arc<dyn Store> {
-        Arc::new(Self { store, clock })
+impl Shifted {
+    pub(crate) fn by(store: Arc<dyn Store>, ahead: Hours) -> Arc<dyn Store> {
+        Arc::new(Self { store, ahead })
     }
 }
 
 #[async_trait::async_trait]
-impl Store for Moved {
+impl Store for Shifted {
     async fn append(&self, append: Append, key: Option<CommandKey>) -> Result<Outcome, StoreError> {
         self.store.append(append, key).await
     }
@@ -52,8 +47,8 @@ impl Store for Moved {
         self.store.begin().await
     }
     async fn clock(&self) -> Result<Timestamp, StoreError> {
-        let hours = i64::try_from(self.clock.0.load(Ordering::SeqCst)).unwrap_or(i64::MAX);
-        Ok(self.store.clock().await? + SignedDuration::from_hours(hours))
+        let ahead = SignedDuration::from_hours(self.ahead.load(Ordering::SeqCst));
+        Ok(self.store.clock().await? + ahead)
     }
     fn history(&self) -> u64 {
         self.store.history()
