@@ -15,7 +15,8 @@ pub fn check_id(what: &'static str, id: &str) -> Result<(), InvalidId> {
         return Err(InvalidId::TooLong { what, bytes: id.len() });
     }
     let is_control = match id.is_ascii() {
-        true => id.bytes().any(|byte| byte.is_ascii_control()), // the usual case, and several times as fast
+        // The usual case. Every byte is looked at: so the compiler looks at many at once.
+        true => id.bytes().fold(false, |found, byte| found | byte.is_ascii_control()),
         false => id.chars().any(char::is_control),
     };
     if is_control {
@@ -27,7 +28,10 @@ pub fn check_id(what: &'static str, id: &str) -> Result<(), InvalidId> {
 /// Whether this can be the name of a topic, as Kafka has it.
 pub(crate) fn is_topic(name: &str) -> bool {
     let is_sign = |sign: u8| sign.is_ascii_alphanumeric() || matches!(sign, b'.' | b'_' | b'-');
-    (1..=249).contains(&name.len()) && name.bytes().all(is_sign) && name != "." && name != ".."
+    (1..=249).contains(&name.len())
+        && name.bytes().fold(true, |signs, byte| signs & is_sign(byte))
+        && name != "."
+        && name != ".."
 }
 
 /// Why an id cannot be used.

@@ -44,13 +44,14 @@ fn push_name(json: &mut String, name: &str) {
 }
 
 fn push_text(json: &mut String, text: &str) -> Result<(), serde_json::Error> {
-    let is_plain = text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\');
-    if is_plain {
+    // Every byte is looked at: so the compiler looks at many at once.
+    let is_special = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
+    if text.bytes().fold(false, |found, byte| found | is_special(byte)) {
+        json.push_str(&serde_json::to_string(text)?);
+    } else {
         json.push('"');
         json.push_str(text);
         json.push('"');
-    } else {
-        json.push_str(&serde_json::to_string(text)?);
     }
     Ok(())
 }
