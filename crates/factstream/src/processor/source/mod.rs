@@ -113,6 +113,7 @@ pub(crate) enum End {
 }
 
 /// What a reader makes of events: for whom, and on whose behalf what follows is recorded.
+#[derive(Clone)]
 pub(crate) struct For {
     pub(crate) reaction: SharedReaction,
     pub(crate) service: Arc<str>,

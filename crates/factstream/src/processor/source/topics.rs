@@ -9,9 +9,13 @@ use crate::processor::offsets;
 use async_trait::async_trait;
 use factstream_core::broker::{Lag, Partition, Subscription};
 use factstream_core::envelope::Position;
+use factstream_core::message::Record;
+use factstream_core::store::StoreError;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
+use std::panic::resume_unwind;
 use std::time::Duration;
+use tokio::task::JoinError;
 
 /// Types that are told apart among the events of a batch that no handler names.
 const SKIPPED_TYPES_MAX: usize = 64;
@@ -59,6 +63,10 @@ impl Source for Topics {
     }
 }
 
+/// From so many records on, another thread decodes half of them: to wake it costs as much as some ten records. It has nothing else to do
+/// then, for the database waits for this batch.
+const SHARED_FROM: usize = 64;
+
 /// A member of a group.
 struct TopicsReader {
     subscription: Box<dyn Subscription>,
@@ -71,6 +79,37 @@ struct TopicsReader {
     of: For,
 }
 
+/// The records as deliveries, in their order.
+async fn decode(
+    mut records: Vec<Record>,
+    former_until: Option<Timestamp>,
+    of: &For,
+) -> Result<Vec<Delivery>, Error> {
+    if records.len() < SHARED_FROM {
+        return Ok(decode_each(records, former_until, of));
+    }
+    let (second_half, of_other) = (records.split_off(records.len() / 2), of.clone());
+    let other = tokio::task::spawn_blocking(move || decode_each(second_half, former_until, &of_other));
+    let mut deliveries = decode_each(records, former_until, of);
+    match other.await.map_err(JoinError::try_into_panic) {
+        Ok(others) => deliveries.extend(others),
+        Err(Ok(panic)) => resume_unwind(panic),
+        Err(Err(_)) => return Err(StoreError::Closed.into()), // the runtime ends
+    }
+    Ok(deliveries)
+}
+
+fn decode_each(records: Vec<Record>, former_until: Option<Timestamp>, of: &For) -> Vec<Delivery> {
+    let decode = |record: Record| {
+        let known = match (record.timestamp, former_until) {
+            (Some(published), Some(until)) if published < until => Known::Formerly,
+            _ => Known::Itself,
+        };
+        Delivery::of_record(record, known, of.reaction.as_ref(), &of.service)
+    };
+    records.into_iter().map(decode).collect()
+}
+
 #[async_trait]
 impl Reader for TopicsReader {
     async fn next(&mut self, events_max: usize, wait: Duration) -> Result<Option<Batch>, Error> {
@@ -78,11 +117,8 @@ impl Reader for TopicsReader {
         if records.is_empty() {
             return Ok(None);
         }
-        let For { reaction, service } = &self.of;
         let mut next: BTreeMap<Partition, (i64, Option<Timestamp>)> = BTreeMap::new();
-        let mut deliveries = Vec::with_capacity(records.len());
-        let (mut skipped, mut skipped_types, mut passed_over) = (0, BTreeMap::new(), Vec::new());
-        for record in records {
+        for record in &records {
             match next.get_mut(&record.partition) {
                 Some((next, newest)) => {
                     *next = record.offset + 1;
@@ -90,26 +126,25 @@ impl Reader for TopicsReader {
                 }
                 None => drop(next.insert(record.partition.clone(), (record.offset + 1, record.timestamp))),
             }
-            let known = match (record.timestamp, self.former_until) {
-                (Some(published), Some(until)) if published < until => Known::Formerly,
-                _ => Known::Itself,
-            };
-            let mut delivery = Delivery::of_record(record, known, reaction.as_ref(), service);
-            delivery.skip_tombstone(self.tombstones, reaction.as_ref());
+        }
+        let mut deliveries = decode(records, self.former_until, &self.of).await?;
+        let reaction = self.of.reaction.as_ref();
+        let (mut skipped, mut skipped_types, mut passed_over) = (0, BTreeMap::new(), Vec::new());
+        let is_passed_over = |delivery: &mut Delivery| {
+            delivery.skip_tombstone(self.tombstones, reaction);
             let is_dropped = || delivery.event_type.as_deref().is_some_and(|name| reaction.drops(name));
             if self.unknown_types == UnknownTypes::DeadLetter && !is_dropped() {
                 delivery.refuse_if_not_mine();
             }
-            if matches!(delivery.content, Content::NotMine | Content::Skipped) {
-                skipped += 1;
-                if matches!(delivery.content, Content::NotMine) {
-                    count(&mut skipped_types, delivery.event_type.take().unwrap_or_default());
-                }
-                if self.gives_back {
-                    passed_over.extend(delivery.into_record());
-                }
-            } else {
-                deliveries.push(delivery);
+            matches!(delivery.content, Content::NotMine | Content::Skipped)
+        };
+        for mut delivery in deliveries.extract_if(.., is_passed_over) {
+            skipped += 1;
+            if matches!(delivery.content, Content::NotMine) {
+                count(&mut skipped_types, delivery.event_type.take().unwrap_or_default());
+            }
+            if self.gives_back {
+                passed_over.extend(delivery.into_record());
             }
         }
         let (next, newest) =
