@@ -7,9 +7,14 @@ use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::types::RDKafkaErrorCode;
+use std::time::{Duration, Instant};
 
 /// A group that does not exist: nobody's offsets are asked for.
 const NO_GROUP: &str = "factstream-bounds";
+
+/// A member that has halted, or is being stopped, may still be on its way out of the group: so long it is waited for.
+const LEAVES_WITHIN: Duration = Duration::from_secs(10);
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 pub(crate) async fn bounds(
     onlookers: &Onlookers,
@@ -57,14 +62,26 @@ fn commit(
         (topic.as_str(), i32::try_from(*partition).unwrap_or(i32::MAX), *next)
     });
     let offsets = to_commit(places, committer).map_err(|error| BrokerError::Engine(error.to_string()))?;
-    onlooker.client.commit(&offsets, CommitMode::Sync).map_err(|error| match error {
-        KafkaError::ConsumerCommit(
-            RDKafkaErrorCode::UnknownMemberId
-            | RDKafkaErrorCode::IllegalGeneration
-            | RDKafkaErrorCode::RebalanceInProgress,
-        ) => BrokerError::Engine(format!(
-            "the group {group} has members, and its offsets can only be set while it has none; stop its processes, then try again"
-        )),
-        error => BrokerError::Engine(format!("the offsets of the group {group} cannot be set: {error}")),
-    })
+    let deadline = Instant::now() + LEAVES_WITHIN;
+    loop {
+        match onlooker.client.commit(&offsets, CommitMode::Sync) {
+            Ok(()) => return Ok(()),
+            Err(error) if has_members(&error) && Instant::now() < deadline => std::thread::sleep(LOOK_AGAIN),
+            Err(error) if has_members(&error) => {
+                return Err(BrokerError::Engine(format!(
+                    "the group {group} has members, and its offsets can only be set while it has none; stop its processes, then try again"
+                )));
+            }
+            Err(error) => {
+                return Err(BrokerError::Engine(format!(
+                    "the offsets of the group {group} cannot be set: {error}"
+                )));
+            }
+        }
+    }
+}
+
+fn has_members(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{IllegalGeneration, RebalanceInProgress, UnknownMemberId};
+    matches!(error, KafkaError::ConsumerCommit(UnknownMemberId | IllegalGeneration | RebalanceInProgress))
 }

@@ -94,7 +94,7 @@ impl App {
     /// [`Error::Superseded`] when the handler has changed since the plan was made: plan again. [`Error::Wiring`] when a projection
     /// would go back without `again`: its checkpoint is all that marks what it has handled.
     /// The same when the consumer of a process's topics would take messages in again.
-    /// [`Error::Broker`] when the group has members on a broker that assigns partitions: stop its processes first.
+    /// [`Error::Broker`] when the group still has members after ten seconds, on a broker that assigns partitions: stop its processes first.
     pub async fn reset(&self, plan: &ResetPlan, again: bool) -> Result<(), Error> {
         let found = self.registered(&plan.handler).await?;
         if found.generation != plan.generation {

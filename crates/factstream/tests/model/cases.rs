@@ -10,8 +10,8 @@ use tempfile::TempDir;
 
 /// Cases wait more than they work (for retries, leases and each other's news), so several run at once.
 const RUNNERS: usize = 4;
-/// No case takes a tenth of it.
-const CASE_TAKES_MAX: Duration = Duration::from_secs(120);
+/// A long case on a busy machine takes a third of it.
+const CASE_TAKES_MAX: Duration = Duration::from_secs(300);
 /// How long a failing case is made smaller.
 const SHRINKING_TAKES_MAX: Duration = Duration::from_secs(60);
 
