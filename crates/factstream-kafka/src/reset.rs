@@ -64,20 +64,17 @@ fn commit(
     let offsets = to_commit(places, committer).map_err(|error| BrokerError::Engine(error.to_string()))?;
     let deadline = Instant::now() + LEAVES_WITHIN;
     loop {
-        match onlooker.client.commit(&offsets, CommitMode::Sync) {
-            Ok(()) => return Ok(()),
-            Err(error) if has_members(&error) && Instant::now() < deadline => std::thread::sleep(LOOK_AGAIN),
-            Err(error) if has_members(&error) => {
-                return Err(BrokerError::Engine(format!(
-                    "the group {group} has members, and its offsets can only be set while it has none; stop its processes, then try again"
-                )));
-            }
-            Err(error) => {
-                return Err(BrokerError::Engine(format!(
-                    "the offsets of the group {group} cannot be set: {error}"
-                )));
-            }
+        let Err(error) = onlooker.client.commit(&offsets, CommitMode::Sync) else { return Ok(()) };
+        if !has_members(&error) {
+            let reason = format!("the offsets of the group {group} cannot be set: {error}");
+            return Err(BrokerError::Engine(reason));
         }
+        if Instant::now() >= deadline {
+            return Err(BrokerError::Engine(format!(
+                "the group {group} has members, and its offsets can only be set while it has none; stop its processes, then try again"
+            )));
+        }
+        std::thread::sleep(LOOK_AGAIN);
     }
 }
 

@@ -19,7 +19,7 @@ use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
-use rdkafka::metadata::MetadataTopic;
+use rdkafka::metadata::{MetadataPartition, MetadataTopic};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -173,12 +173,18 @@ impl<'c> Member<'c> {
     fn all_committed(&self) -> KafkaResult<TopicPartitionList> {
         let mut partitions = TopicPartitionList::new();
         for topic in self.consumer.subscription()?.elements() {
-            let metadata = self.consumer.fetch_metadata(Some(topic.topic()), LOOK)?;
-            for partition in metadata.topics().iter().flat_map(MetadataTopic::partitions) {
-                partitions.add_partition(topic.topic(), partition.id());
+            for partition in self.partitions_of(topic.topic())? {
+                partitions.add_partition(topic.topic(), partition);
             }
         }
         self.consumer.committed_offsets(partitions, LOOK)
+    }
+
+    /// The partitions that a topic has, as the cluster tells now.
+    fn partitions_of(&self, topic: &str) -> KafkaResult<Vec<i32>> {
+        let metadata = self.consumer.fetch_metadata(Some(topic), LOOK)?;
+        let partitions = metadata.topics().iter().flat_map(MetadataTopic::partitions);
+        Ok(partitions.map(MetadataPartition::id).collect())
     }
 
     /// Reads what is at hand of the next records. They are taken over later: the answer need not wait for that.
@@ -336,16 +342,16 @@ impl<'c> Member<'c> {
 
     /// Whether a topic is without a partition that was read. It has been deleted: partitions never become fewer.
     fn note_deleted(&self) -> bool {
-        let lacks = |(topic, partition): &&Place| {
-            let Ok(metadata) = self.consumer.fetch_metadata(Some(topic), LOOK) else { return false };
-            let mut partitions = metadata.topics().iter().flat_map(MetadataTopic::partitions);
-            !partitions.any(|found| found.id() == *partition)
+        let topics: HashSet<&str> = self.unconfirmed.keys().map(|(topic, _)| topic.as_str()).collect();
+        let lacks = |topic: &&str| {
+            let Ok(partitions) = self.partitions_of(topic) else { return false };
+            self.unconfirmed.keys().any(|(of, partition)| of == topic && !partitions.contains(partition))
         };
-        let found = self.unconfirmed.keys().find(lacks);
-        if let Some((topic, _)) = found {
+        let deleted = topics.into_iter().find(lacks);
+        if let Some(topic) = deleted {
             self.consumer.context().note_made_again(topic);
         }
-        found.is_some()
+        deleted.is_some()
     }
 
     fn send(&self, progress: &HashMap<Place, i64>, mode: CommitMode) -> KafkaResult<()> {

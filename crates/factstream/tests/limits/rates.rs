@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// Calls of one stretch, and how many stretches there are at most.
+/// Calls of one stretch, and how many stretches there are.
 const CALLS: usize = 100;
 const STRETCHES: usize = 3;
 
@@ -34,15 +34,14 @@ async fn calls_come_at_the_rate_and_each_event_is_asked_about_once() {
     // A machine that is busy with other work holds up calls, and what comes late is not made up for: half of the rate is asked for, in one
     // stretch of the time. On a quiet machine it is all of it.
     let mut used = Vec::new();
-    while used.last().is_none_or(|used| *used < 0.5) && used.len() < STRETCHES {
-        let before = used.len() * CALLS;
+    for before in (0..STRETCHES).map(|stretch| stretch * CALLS) {
         create(&app, before..before + CALLS).await;
         settled(&app).await;
         assert_eq!(server.calls().len(), before + CALLS);
         used.push(server.used(&server.calls()[before..], 50.0));
     }
     server.assert_at_most(&server.calls(), 50.0);
-    assert!(used.last().is_some_and(|used| *used >= 0.5), "the rate is not used: {used:.3?}");
+    assert!(used.iter().any(|used| *used >= 0.5), "the rate is not used: {used:.3?}");
     assert_nothing_failed(&app).await;
     stop(running).await;
 }

@@ -63,8 +63,8 @@ impl Source for Topics {
     }
 }
 
-/// From so many records on, another thread decodes half of them: to wake it costs as much as some ten records. It has nothing else to do
-/// then, for the database waits for this batch.
+/// From so many records on, another thread decodes half of them: to wake it costs as much as some ten records. A core is free for it then,
+/// for the database waits for this batch.
 const SHARED_FROM: usize = 64;
 
 /// A member of a group.
